@@ -1,0 +1,229 @@
+"""Image files and the classifier's square: load, check, crop, resize, save; the one place that knows image files."""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from PIL import Image as PIL
+from PIL import ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from cfexplain.types import Image, Images
+
+SMALLEST_SIDE = 16
+"""Pictures with a shorter side than this hold no lesion that a person could see."""
+
+LARGEST_SIDE = 4096
+"""Larger pictures are reduced to this many pixels on the longer side when they are read."""
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+
+
+class ImageError(ValueError):
+    """A picture cannot be used; the message says which, why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Square:
+    """The classifier's view of a picture: its central square, resized with antialiasing.
+
+    One rule for images and masks: crop the longer side equally at both ends to the shorter side, then
+    resize to `size` pixels (bilinear with antialiasing; a mask is then cut at one half).
+
+    Example:
+        >>> Square.of(450, 600)
+        Square(top=0, left=75, side=450)
+    """
+
+    top: int
+    left: int
+    side: int
+
+    @classmethod
+    def of(cls, height: int, width: int) -> Square:
+        """The central square of a picture of this size."""
+        side = min(height, width)
+        return cls((height - side) // 2, (width - side) // 2, side)
+
+    def crop(self, picture: Tensor) -> Tensor:
+        """The square part of (..., h, w)."""
+        return picture[..., self.top : self.top + self.side, self.left : self.left + self.side]
+
+    def view(self, picture: Image, size: int) -> Image:
+        """The square of a picture at `size` pixels a side, shape (3, size, size)."""
+        return resize(self.crop(picture)[None], size)[0].clamp(0, 1)
+
+    def paste_change(self, picture: Image, change: Float[Tensor, "3 s s"]) -> Image:
+        """Add a change found at the classifier's size to the picture at its own resolution."""
+        grown = resize(change[None], self.side)[0]
+        result = picture.clone()
+        self.crop(result).add_(grown).clamp_(0, 1)
+        return result
+
+
+def resize(images: Float[Tensor, "n c h w"], size: int) -> Float[Tensor, "n c s s"]:
+    """Bilinear resize to a square with antialiasing; no work where the size is right."""
+    if images.shape[-2:] == (size, size):
+        return images
+    return F.interpolate(images, (size, size), mode="bilinear", antialias=True, align_corners=False)
+
+
+def load_picture(path: str | Path) -> Image:
+    """Read a picture at its own resolution as RGB in [0, 1], shape (3, h, w).
+
+    Turned upright by its EXIF tag; grey, palette, CMYK and 16-bit pictures are converted; transparency is
+    laid on white; the longer side is reduced to `LARGEST_SIDE`.
+
+    Raises:
+        ImageError: the file is missing, not a picture, cut short, or smaller than `SMALLEST_SIDE`.
+    """
+    with _open(path) as opened:
+        if max(opened.size) > LARGEST_SIDE:
+            opened.draft("RGB", (LARGEST_SIDE, LARGEST_SIDE))
+        pixels = _rgb(_read(opened, path))
+    if min(pixels.size) < SMALLEST_SIDE:
+        width, height = pixels.size
+        raise ImageError(f"{path} is {width}x{height} pixels: at least {SMALLEST_SIDE} a side are needed to see a lesion")
+    pixels.thumbnail((LARGEST_SIDE, LARGEST_SIDE), PIL.Resampling.LANCZOS)
+    return torch.from_numpy(np.array(pixels)).permute(2, 0, 1).float().div_(255)
+
+
+def load_mask(path: str | Path) -> Float[Tensor, "1 h w"]:
+    """Read a mask as 0 and 1 (any value above half of the brightest is 1), shape (1, h, w)."""
+    with _open(path) as opened:
+        grey = np.array(_read(opened, path).convert("L"), dtype=np.float32)
+    if not grey.any():
+        raise ImageError(f"the mask {path} is empty: paint white what may change, or leave the mask out")
+    return torch.from_numpy((grey > grey.max() / 2).astype(np.float32))[None]
+
+
+def load_images(paths: str | Path | Iterable[str | Path], size: int) -> Images:
+    """Read pictures as the classifier's squares, shape (n, 3, size, size); see `Square` for the rule."""
+    listed = [paths] if isinstance(paths, str | Path) else list(paths)
+    return torch.stack([square(load_picture(path), size) for path in listed])
+
+
+def square(picture: Image, size: int) -> Image:
+    """The classifier's square of one picture, shape (3, size, size)."""
+    return Square.of(*picture.shape[-2:]).view(picture, size)
+
+
+def square_mask(mask: Float[Tensor, "1 h w"], picture: Image, size: int) -> Float[Tensor, "1 s s"]:
+    """A mask of the picture, or of its square, as the classifier's square of zeros and ones.
+
+    A mask of the picture's size is cut like the picture; a square mask of another size is taken as one of
+    the square; anything else is refused.
+    """
+    height, width = mask.shape[-2:]
+    if (height, width) != tuple(picture.shape[-2:]) and not _same_shape(mask, picture) and height != width:
+        raise ImageError(
+            f"the mask is {width}x{height} but the image is {picture.shape[-1]}x{picture.shape[-2]} pixels: "
+            "make the mask on the same picture"
+        )
+    cut = (resize(Square.of(height, width).crop(mask)[None], size)[0] > 0.5).float()
+    if not cut.any():
+        raise ImageError("the mask is empty inside the square that the classifier sees: paint its centre too")
+    return cut
+
+
+def check_images(images: Tensor) -> None:
+    """Refuse what is not a finite float batch of RGB images in [0, 1], and say what came instead."""
+    if not isinstance(images, Tensor):
+        raise TypeError(f"images must be a torch.Tensor of shape (n, 3, h, w), got {type(images).__name__}")
+    if images.ndim != 4 or images.shape[1] != 3:
+        raise ValueError(f"images must have shape (n, 3, h, w), got {tuple(images.shape)}")
+    if not images.is_floating_point():
+        raise TypeError(f"images must be floating point in [0, 1], got {images.dtype}; divide 8-bit values by 255")
+    if images.shape[0] == 0:
+        raise ValueError("images is an empty batch")
+    if not bool(images.isfinite().all()):
+        raise ValueError("images hold infinite or undefined values")
+    low, high = float(images.min()), float(images.max())
+    if low < 0 or high > 1:
+        raise ValueError(
+            f"images must lie in [0, 1], got [{low:.3g}, {high:.3g}]; do not normalise them, the classifier does"
+        )
+
+
+def round8(images: Tensor) -> Tensor:
+    """The values that survive an 8-bit file: rounded to multiples of 1/255."""
+    return images.clamp(0, 1).mul(255).round().div(255)
+
+
+def to_uint8(image: Image) -> np.ndarray:
+    """An image as an array for display, shape (h, w, 3), 0 to 255, rounded (not truncated)."""
+    array: np.ndarray = round8(image.detach().cpu().float()).mul(255).byte().permute(1, 2, 0).numpy()
+    return array
+
+
+def png_bytes(image: Image) -> bytes:
+    """An image as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    PIL.fromarray(to_uint8(image)).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def save_png(path: str | Path, image: Image) -> None:
+    """Write an image as an 8-bit PNG, whole or not at all."""
+    write_whole(path, png_bytes(image))
+
+
+def write_whole(path: str | Path, content: bytes) -> None:
+    """Write a file so that a reader sees the old one or the new one, never half of one."""
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        partial.write_bytes(content)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _open(path: str | Path) -> PIL.Image:
+    if not Path(path).is_file():
+        raise ImageError(f"there is no file {path}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PIL.DecompressionBombWarning)
+            return PIL.open(path)
+    except UnidentifiedImageError:
+        raise ImageError(f"{path} is not a picture that can be read: give a JPEG, PNG, TIFF, BMP or WebP file") from None
+    except PIL.DecompressionBombError:
+        raise ImageError(f"{path} has too many pixels to read safely: save a smaller copy and use that") from None
+    except OSError as error:
+        raise ImageError(f"{path} cannot be opened: {error.strerror or error}") from None
+
+
+def _read(opened: PIL.Image, path: str | Path) -> PIL.Image:
+    try:
+        opened.load()
+        return ImageOps.exif_transpose(opened) or opened
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise ImageError(f"{path} is damaged or cut short ({error}): fetch or save it again") from None
+
+
+def _rgb(picture: PIL.Image) -> PIL.Image:
+    if picture.mode.startswith(("I", "F")):
+        values = np.array(picture, dtype=np.float64)
+        top = 65535.0 if values.max() > 255 else 255.0
+        picture = PIL.fromarray((values / top * 255).round().clip(0, 255).astype(np.uint8))
+    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        layer = picture.convert("RGBA")
+        white = PIL.new("RGBA", layer.size, (255, 255, 255, 255))
+        picture = PIL.alpha_composite(white, layer)
+    return picture.convert("RGB")
+
+
+def _same_shape(mask: Tensor, picture: Tensor) -> bool:
+    """Whether two sizes have one aspect ratio, up to the rounding of a resized picture."""
+    (mask_h, mask_w), (height, width) = mask.shape[-2:], picture.shape[-2:]
+    return abs(mask_w * height - mask_h * width) <= max(width, height, mask_w, mask_h)

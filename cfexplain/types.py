@@ -1,0 +1,124 @@
+"""The nouns that every part shares: images, predictions, classifiers, problems, candidates, outcomes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol, runtime_checkable
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+Image = Float[Tensor, "3 h w"]
+"""One RGB image, values in [0, 1]."""
+
+Images = Float[Tensor, "n 3 h w"]
+"""A batch of RGB images, values in [0, 1]; normalisation happens inside the classifier."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """All that a classifier says of a batch.
+
+    Attributes:
+        logits: shape (n, k), already temperature-scaled where the classifier is calibrated.
+        features: tapped activations, shallow to deep, each with leading size n.
+        loss: estimated loss of the prediction, shape (n,), standardised on validation data
+            (0 is the mean and 1 the standard deviation there); None without a loss estimator.
+    """
+
+    logits: Float[Tensor, "n k"]
+    features: tuple[Tensor, ...] = ()
+    loss: Float[Tensor, " n"] | None = None
+
+    @property
+    def probabilities(self) -> Float[Tensor, "n k"]:
+        """Softmax of the logits, in float32."""
+        return self.logits.float().softmax(dim=1)
+
+    def detach(self) -> Prediction:
+        """The same prediction cut from the graph."""
+        loss = None if self.loss is None else self.loss.detach()
+        return Prediction(self.logits.detach(), tuple(f.detach() for f in self.features), loss)
+
+
+@runtime_checkable
+class Classifier(Protocol):
+    """What `explain` needs of a classifier: names, a size, and a prediction of RGB images in [0, 1]."""
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """Names of the classes, in the order of the logits."""
+        ...
+
+    @property
+    def image_size(self) -> int:
+        """Pixels a side that it was trained at."""
+        ...
+
+    def __call__(self, images: Images, /) -> Prediction:
+        """Predict a batch."""
+        ...
+
+
+class Status(str, Enum):
+    """How a search ended; `advice` says what to try next."""
+
+    FOUND = "found"
+    NOT_FOUND = "not_found"
+    ALREADY_TARGET = "already_target"
+    DIVERGED = "diverged"
+    OUT_OF_BUDGET = "out_of_budget"
+
+    @property
+    def advice(self) -> str:
+        """One sentence for the person who reads the result."""
+        return _ADVICE[self]
+
+
+_ADVICE = {
+    Status.FOUND: "The shown image is predicted as the target class.",
+    Status.NOT_FOUND: "The prediction did not change: allow more steps, or lower the weights that hold the image back.",
+    Status.ALREADY_TARGET: "The query is already predicted as the target class: choose another target.",
+    Status.DIVERGED: "The optimisation met infinite or undefined values: lower the learning rate, or use float32.",
+    Status.OUT_OF_BUDGET: "The time was up before the prediction changed: the best image so far is kept; raise the budget.",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What is asked: move `query` until `classifier` says `target`, inside `region`.
+
+    Attributes:
+        query: the images to explain, shape (n, 3, h, w).
+        classifier: None for problems without one, such as restoration.
+        source: the classifier's prediction of the query.
+        target: class index wanted of each image, shape (n,).
+        region: 1 where the image may change, 0 where it must not, shape (n, 1, h, w); None is everywhere.
+    """
+
+    query: Images
+    classifier: Classifier | None = None
+    source: Prediction | None = None
+    target: Int[Tensor, " n"] | None = None
+    region: Float[Tensor, "n 1 h w"] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """What a term may see of one step.
+
+    Attributes:
+        image: the generator's painting, shape (n, 3, h, w).
+        problem: what is asked.
+        prediction: the classifier's prediction of `image`; None where no term needs one.
+        anchor: the painting of the query from which the edit departs; None while it is being painted.
+        progress: share of the stage's steps done, in [0, 1].
+    """
+
+    image: Images
+    problem: Problem
+    prediction: Prediction | None = None
+    anchor: Images | None = None
+    progress: float = 0.0
