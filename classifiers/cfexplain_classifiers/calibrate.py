@@ -1,0 +1,63 @@
+"""Calibration on validation data: temperature of the logits, yardstick of the estimator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from cfexplain_classifiers.batches import known
+from cfexplain_classifiers.estimator import Scale
+from cfexplain_classifiers.network import LesionClassifier
+
+
+@torch.no_grad()
+def predict_all(
+    network: LesionClassifier, batches: Iterable[tuple[Tensor, Tensor]]
+) -> tuple[Float[Tensor, "n k"], Float[Tensor, " n"], Int[Tensor, " n"]]:
+    """Logits, estimated losses and labels of every labelled image, on the CPU."""
+    device = next(network.parameters()).device
+    logits, losses, labels = [], [], []
+    for images, truth in batches:
+        images, truth = known(images, truth)
+        if len(images):
+            prediction = network(images.to(device))
+            logits.append(prediction.logits.float().cpu())
+            losses.append(prediction.loss.float().cpu())
+            labels.append(truth)
+    return torch.cat(logits), torch.cat(losses), torch.cat(labels)
+
+
+def calibrate(network: LesionClassifier, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+    """Set the network's temperature and the estimator's scale from validation images, in place."""
+    network.temperature.fill_(1.0)
+    network.scale = Scale()
+    logits, raw, labels = predict_all(network, batches)
+    network.temperature.fill_(best_temperature(logits, labels))
+    network.scale = Scale.measure(raw, labels, logits.argmax(1), network.classes)
+
+
+def best_temperature(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> float:
+    """The temperature T that minimises the cross entropy of logits / T.
+
+    Source: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, section 4.2.
+
+    Example:
+        >>> best_temperature(torch.tensor([[4.0, 0.0], [4.0, 0.0], [0.0, 4.0]]), torch.tensor([0, 1, 1])) > 1
+        True
+    """
+    log_temperature = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([log_temperature], lr=0.5, max_iter=100, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        cost = F.cross_entropy(logits.double() / log_temperature.exp(), labels)
+        cost.backward()  # type: ignore[no-untyped-call]
+        return cost
+
+    with torch.enable_grad():
+        optimizer.step(closure)  # type: ignore[no-untyped-call]
+    return float(log_temperature.detach().exp().clamp(0.05, 20))

@@ -1,0 +1,117 @@
+"""Give a classifier that has no loss estimator one, fitted after the fact on frozen features."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cfexplain.types import Classifier, Images, Prediction
+from cfexplain_classifiers.estimator import LossEstimator, Scale, pool, ranking_loss
+
+
+class EstimatedClassifier:
+    """A classifier together with a loss estimator that reads its taps; itself a `Classifier`."""
+
+    def __init__(self, classifier: Classifier, estimator: LossEstimator, scale: Scale) -> None:
+        self.classifier, self.estimator, self.scale = classifier, estimator, scale
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """Names in the order of the logits."""
+        return self.classifier.classes
+
+    @property
+    def image_size(self) -> int:
+        """Pixels a side."""
+        return self.classifier.image_size
+
+    @property
+    def module(self) -> nn.Module:
+        """The wrapped network."""
+        module: nn.Module = self.classifier.module  # type: ignore[attr-defined]
+        return module
+
+    def __call__(self, images: Images, /) -> Prediction:
+        """Predict, with the estimated loss."""
+        prediction = self.classifier(images)
+        raw = self.estimator(prediction.features)
+        return Prediction(prediction.logits, prediction.features, (raw - self.scale.mean) / self.scale.std)
+
+
+@dataclass(frozen=True)
+class FitRecipe:
+    """How `fit_estimator` trains the head: AdamW on pooled features, ranking loss over all pairs of a batch."""
+
+    width: int = 128
+    epochs: int = 60
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    seed: int = 0
+
+
+def fit_estimator(
+    classifier: Classifier, batches: Iterable[tuple[Images, Tensor]], recipe: FitRecipe | None = None
+) -> EstimatedClassifier:
+    """Fit a loss estimator to a frozen classifier from labelled images that it was not trained on.
+
+    Use validation images: on training images the losses are memorised and teach little.
+
+    Args:
+        classifier: with tapped features, such as `cfexplain.wrap(model, taps=[...])` makes.
+        batches: (images, labels); labels of -1 are left out.
+        recipe: how to fit.
+
+    Raises:
+        ValueError: the classifier has no taps, or there are fewer than 32 labelled images.
+
+    Source: the ranking loss of Yoo and Kweon 2019; fitting it on frozen features is ours.
+    """
+    recipe = recipe or FitRecipe()
+    pooled, true, labels, predicted = _observe(classifier, batches)
+    if not pooled:
+        raise ValueError("the classifier has no taps: wrap(model, taps=[...]) names the layers that the estimator reads")
+    if len(true) < 32:
+        raise ValueError(f"{len(true)} labelled images are too few to fit a loss estimator, give at least 32")
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.seed)
+        estimator = LossEstimator([f.shape[1] for f in pooled], recipe.width).to(true.device)
+    _descend(estimator, pooled, true, recipe)
+    estimator.eval().requires_grad_(False)
+    raw = estimator(pooled)
+    return EstimatedClassifier(classifier, estimator, Scale.measure(raw.cpu(), labels.cpu(), predicted.cpu(), classifier.classes))
+
+
+@torch.no_grad()
+def _observe(
+    classifier: Classifier, batches: Iterable[tuple[Images, Tensor]]
+) -> tuple[list[Tensor], Tensor, Tensor, Tensor]:
+    """Pooled features, true losses, labels and predictions of all labelled images."""
+    rows: list[tuple[list[Tensor], Tensor, Tensor, Tensor]] = []
+    for images, labels in batches:
+        keep = labels >= 0
+        if keep.any():
+            prediction = classifier(images[keep])
+            target = labels[keep].to(prediction.logits.device)
+            true = F.cross_entropy(prediction.logits.float(), target, reduction="none")
+            rows.append(([pool(f).float() for f in prediction.features], true, target, prediction.logits.argmax(1)))
+    if not rows:
+        raise ValueError("no labelled image was given to fit the loss estimator on")
+    features = [torch.cat(tap) for tap in zip(*(r[0] for r in rows), strict=True)]
+    return features, *(torch.cat([r[k] for r in rows]) for k in (1, 2, 3))  # type: ignore[return-value]
+
+
+def _descend(estimator: LossEstimator, pooled: Sequence[Tensor], true: Tensor, recipe: FitRecipe) -> None:
+    rng = torch.Generator().manual_seed(recipe.seed)
+    optimizer = torch.optim.AdamW(estimator.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
+    for _ in range(recipe.epochs):
+        for chosen in torch.randperm(len(true), generator=rng).split(recipe.batch_size):
+            chosen = chosen.to(true.device)
+            optimizer.zero_grad(set_to_none=True)
+            cost = ranking_loss(estimator([f[chosen] for f in pooled]), true[chosen])
+            cost.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
