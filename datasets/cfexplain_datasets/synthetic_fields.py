@@ -1,0 +1,69 @@
+"""Random and smooth fields, the same at every resolution: what synthetic pictures are painted with."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+Field = NDArray[np.float32]
+
+FIELD_OF_VIEW = 14.0
+"""Side of the picture in mm."""
+
+
+@lru_cache(maxsize=64)
+def _spline_basis(side: int, cells: int) -> Field:
+    """Weights of cubic B-splines on a lattice of `cells`, at the centres of `side` pixels, shape (side, cells + 3)."""
+    at = (np.arange(side) + 0.5) / side * cells
+    distance = np.abs(at[:, None] - (np.arange(cells + 3)[None] - 1))
+    near = 2 / 3 - distance**2 + distance**3 / 2
+    far = np.clip(2 - distance, 0, None) ** 3 / 6
+    return np.asarray(np.where(distance < 1, near, far), dtype=np.float32)
+
+
+def smooth_noise(rng: np.random.Generator, side: int, cells: tuple[int, ...], channels: int = 1) -> Field:
+    """Random fields of mean 0 and standard deviation near 1, shape (channels, side, side).
+
+    Cubic splines through random lattices, one for each count of cells a side, each octave half as strong as the one
+    before; the same fields at every side.
+    """
+    total = np.zeros((channels, side, side), dtype=np.float32)
+    strengths = 0.5 ** np.arange(len(cells))
+    for strength, count in zip(strengths / np.linalg.norm(strengths), cells, strict=True):
+        lattice = rng.standard_normal((channels, count + 3, count + 3), dtype=np.float32)
+        basis = _spline_basis(side, count)
+        total += np.float32(strength * 2.1) * (basis @ lattice @ basis.T)
+    return total
+
+
+def grid(side: int) -> tuple[Field, Field]:
+    """Pixel centres in mm from the picture's centre: x to the right, y down, each (side, side)."""
+    line = (((np.arange(side) + 0.5) / side - 0.5) * FIELD_OF_VIEW).astype(np.float32)
+    x, y = np.meshgrid(line, line)
+    return x, y
+
+
+def smoothstep(value: Field, low: float | Field = 0.0, high: float | Field = 1.0) -> Field:
+    """0 up to `low`, 1 from `high` on, smooth between."""
+    t = np.clip((value - low) / (high - low), 0, 1)
+    return np.asarray(t * t * (3 - 2 * t), dtype=np.float32)
+
+
+def read_textures(textures: Field, u: Field, v: Field, reach: float) -> Field:
+    """Textures that span [-reach, reach] mm, read at the given coordinates."""
+    where = torch.from_numpy(np.stack([u, v], axis=-1) / np.float32(reach))[None]
+    read = F.grid_sample(
+        torch.from_numpy(textures)[None], where, mode="bilinear", padding_mode="reflection", align_corners=False
+    )
+    return np.asarray(read[0].numpy())
+
+
+def shrink(fields: Field, factor: int) -> Field:
+    """Mean over blocks of factor x factor pixels."""
+    channels, side, _ = fields.shape
+    blocks = fields.reshape(channels, side // factor, factor, side // factor, factor)
+    return np.asarray(blocks.mean(axis=(2, 4)), dtype=np.float32)

@@ -1,0 +1,165 @@
+"""All of a synthetic picture that is not the lesion: skin, light, hair, ruler, camera."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from cfexplain_datasets.synthetic_factors import numpy_rng
+from cfexplain_datasets.synthetic_fields import FIELD_OF_VIEW, Field, grid, smooth_noise, smoothstep
+
+SHORTCUTS = ("ruler", "hair", "vignette")
+"""Nuisances that can be planted as a shortcut."""
+
+
+@dataclass(frozen=True)
+class Nuisance:
+    """All that changes the picture without changing the lesion.
+
+    Attributes:
+        skin_tone: individual typology angle in degrees, -20 dark to 65 very light.
+        redness: of the skin, 0 pale to 1 flushed.
+        exposure: gain of all channels, about 0.9 to 1.15.
+        warmth: white balance from -1 (bluish) to 1 (reddish).
+        tint: white balance from -1 (greenish) to 1 (pink).
+        gradient: fall of the light across the picture, 0 to 0.3.
+        gradient_angle: direction of the light in radians.
+        hair: number of hairs, 0 to 14.
+        ruler: whether a millimetre ruler lies in the picture.
+        vignette: dark corners, 0 none to 1 a round black frame.
+        x: centre of the lesion right of the picture's centre, mm.
+        y: centre of the lesion below the picture's centre, mm.
+        rotation: of the lesion in radians.
+        noise: standard deviation of the sensor noise in [0, 1] intensity.
+        seed: of every texture, of hair and of the lesion's individual outline.
+    """
+
+    skin_tone: float = 48.0
+    redness: float = 0.4
+    exposure: float = 1.0
+    warmth: float = 0.0
+    tint: float = 0.0
+    gradient: float = 0.05
+    gradient_angle: float = 0.0
+    hair: int = 0
+    ruler: bool = False
+    vignette: float = 0.0
+    x: float = 0.0
+    y: float = 0.0
+    rotation: float = 0.0
+    noise: float = 0.006
+    seed: int = 0
+
+    def rng(self, part: int) -> np.random.Generator:
+        """The random source of one part of the picture: changing one part moves no other."""
+        return np.random.default_rng([self.seed, part])
+
+
+def sample_nuisance(rng: torch.Generator) -> Nuisance:
+    """Draw everything but the lesion."""
+    return draw_nuisance(numpy_rng(rng))
+
+
+def draw_nuisance(rng: np.random.Generator) -> Nuisance:
+    """As `sample_nuisance`, from a numpy generator."""
+    return Nuisance(
+        skin_tone=float(66 - 75 * rng.beta(1.1, 4)),
+        redness=float(rng.beta(1.1, 1.8)),
+        exposure=float(rng.uniform(0.92, 1.14)),
+        warmth=float(np.clip(rng.normal(0, 0.45), -1, 1)),
+        tint=float(np.clip(rng.normal(0.15, 0.4), -1, 1)),
+        gradient=float(rng.uniform(0, 0.2)),
+        gradient_angle=float(rng.uniform(0, 2 * np.pi)),
+        hair=int(rng.integers(2, 14)) if rng.uniform() < 0.35 else 0,
+        ruler=bool(rng.uniform() < 0.12),
+        vignette=float(rng.uniform(0.3, 1)) if rng.uniform() < 0.12 else 0.0,
+        x=float(np.clip(rng.normal(0, 0.6), -1.5, 1.5)),
+        y=float(np.clip(rng.normal(0, 0.6), -1.5, 1.5)),
+        rotation=float(rng.uniform(0, 2 * np.pi)),
+        noise=float(rng.uniform(0.003, 0.012)),
+        seed=int(rng.integers(2**31)),
+    )
+
+
+def skin(nuisance: Nuisance, side: int) -> Field:
+    """Bare skin under white light, shape (3, side, side)."""
+    rng = nuisance.rng(1)
+    colour = _skin_colour(nuisance)[:, None, None]
+    blotches, mottle, grain = (smooth_noise(rng, side, cells)[0] for cells in ((3, 6), (9, 18, 36), (64, 110)))
+    tan = smoothstep(smooth_noise(rng, side, (7, 14))[0], 1.7, 3.2) * rng.uniform(0, 0.8)
+    light = 1 + 0.014 * blotches + 0.02 * mottle + 0.018 * grain
+    red = 0.02 * blotches * (0.5 + nuisance.redness) + 0.018 * mottle + 0.008 * grain
+    melanin = np.array([0.12, 0.25, 0.38], dtype=np.float32)[:, None, None] * tan
+    flush = np.array([0.1, -1, -0.85], dtype=np.float32)[:, None, None] * red
+    return np.asarray(colour * light * np.exp(flush - melanin), dtype=np.float32)
+
+
+def _skin_colour(nuisance: Nuisance) -> Field:
+    """Colour of the skin in sRGB from CIELAB: L* = 50 + 17 tan(ITA), a* and b* with the redness."""
+    yellow = 8.0 - 4.0 * nuisance.redness
+    lightness = min(50 + 17.0 * np.tan(np.radians(nuisance.skin_tone)), 88) - 6 * nuisance.redness
+    f = (lightness + 16) / 116
+    xyz = np.array([f + (5 + 24 * nuisance.redness) / 500, f, f - yellow / 200]) ** 3 * (0.9505, 1, 1.089)
+    matrix = np.array([[3.2406, -1.5372, -0.4986], [-0.9689, 1.8758, 0.0415], [0.0557, -0.204, 1.057]])
+    linear = np.clip(matrix @ xyz, 1e-3, 1)
+    return (1.055 * linear ** (1 / 2.4) - 0.055).clip(0.05, 1).astype(np.float32)
+
+
+def add_hair(picture: Field, nuisance: Nuisance) -> None:
+    """Draw the hairs over the picture, in place."""
+    rng = nuisance.rng(2)
+    x, y = grid(picture.shape[-1])
+    main, dark = rng.uniform(0, np.pi), rng.uniform(0.5, 1)
+    colour = np.array([[[0.42]], [[0.3]], [[0.22]]], dtype=np.float32) * (1.25 - dark)
+    for _ in range(nuisance.hair):
+        angle, bend = main + rng.normal(0, 0.5), rng.normal(0, 0.035)
+        middle, half, width = rng.uniform(-6, 6, 2), rng.uniform(2.5, 9), rng.uniform(0.05, 0.11)
+        along = (x - middle[0]) * np.cos(angle) + (y - middle[1]) * np.sin(angle)
+        off = (y - middle[1]) * np.cos(angle) - (x - middle[0]) * np.sin(angle) - bend * along**2
+        distance = np.abs(off) / np.sqrt(1 + (2 * bend * along) ** 2)
+        taper = width * np.sqrt(np.clip(1 - (along / half) ** 2, 0, 1))
+        opacity = smoothstep(taper - distance, -0.04, 0.05) * (taper > 0) * rng.uniform(0.6, 0.95)
+        picture += opacity * (colour - picture)
+
+
+def add_ruler(picture: Field, nuisance: Nuisance) -> None:
+    """Draw a millimetre scale along one side, in place."""
+    if not nuisance.ruler:
+        return
+    rng = nuisance.rng(3)
+    x, y = grid(picture.shape[-1])
+    along, across = [(x, y), (x, -y), (y, x), (y, -x)][rng.integers(4)]
+    depth = across - rng.uniform(5.3, 6.0)
+    tick = np.abs((along + 50.5) % 1 - 0.5)
+    long = (np.round(along) % 5 == 0).astype(np.float32)
+    inside = smoothstep(rng.uniform(4.5, 8) - np.abs(along), 0.0, 0.1)
+    line = smoothstep(0.07 - np.abs(depth), -0.04, 0.05)
+    ticks = smoothstep(0.07 - tick, -0.04, 0.05) * (depth < 0) * smoothstep(depth + 0.5 + 0.5 * long, 0.0, 0.08)
+    picture += np.maximum(line, ticks) * inside * 0.85 * (np.float32(0.08) - picture)
+
+
+def camera(picture: Field, nuisance: Nuisance) -> Field:
+    """Light, white balance and dark corners on a picture under white light, shape (3, side, side)."""
+    x, y = grid(picture.shape[-1])
+    half = FIELD_OF_VIEW / 2
+    slope = (x * np.cos(nuisance.gradient_angle) + y * np.sin(nuisance.gradient_angle)) / half
+    radius = np.sqrt(x * x + y * y) / half
+    light = nuisance.exposure * (1 + 0.5 * nuisance.gradient * slope - 0.6 * nuisance.gradient * radius**2 / 2)
+    if nuisance.vignette > 0:
+        edge = 1.5 - 0.4 * nuisance.vignette
+        light = light * (
+            1 - 0.95 * smoothstep(np.asarray(radius), edge - 0.12 - 0.2 * (1 - nuisance.vignette), edge + 0.03)
+        )
+    balance = np.array(
+        [1 + 0.09 * nuisance.warmth, 1 - 0.06 * nuisance.tint, 1 - 0.1 * nuisance.warmth + 0.05 * nuisance.tint]
+    )
+    return np.asarray(picture * light * balance[:, None, None], dtype=np.float32)
+
+
+def sensor_noise(nuisance: Nuisance, size: int) -> Field:
+    """Noise of the final pixels, partly common to the channels, shape (3, size, size)."""
+    rng = nuisance.rng(4)
+    common, own = rng.standard_normal((1, size, size)), rng.standard_normal((3, size, size))
+    return np.asarray(nuisance.noise * (0.8 * common + 0.6 * own), dtype=np.float32)

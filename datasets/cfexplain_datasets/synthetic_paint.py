@@ -1,0 +1,253 @@
+"""The painter of synthetic lesions: outline, pigment, colours and structures from known factors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cfexplain.types import Image
+from cfexplain_datasets.synthetic_factors import Factors
+from cfexplain_datasets.synthetic_fields import Field, grid, read_textures, shrink, smooth_noise, smoothstep
+from cfexplain_datasets.synthetic_nuisance import Nuisance, add_hair, add_ruler, camera, sensor_noise, skin
+
+ANGLES = 4096
+"""Samples of the outline, a table over the angle."""
+
+REACH = 1.9
+"""Textures of the lesion cover this many radii to each side of its centre."""
+
+TRANSMISSION = {
+    "ground": (0.83, 0.59, 0.50),
+    "light_brown": (0.94, 0.77, 0.60),
+    "dark_brown": (0.50, 0.25, 0.23),
+    "red": (0.92, 0.50, 0.52),
+    "black": (0.19, 0.14, 0.15),
+}
+"""Share of the skin's light that each pigment lets through, by channel; ratios measured on HAM10000 lesions."""
+
+SCATTER = {"blue_grey": (0.31, 0.33, 0.41), "white": (0.90, 0.80, 0.80), "veil": (0.55, 0.57, 0.68)}
+"""Colours that lie over the pigment rather than filter the skin's light."""
+
+COVER = {
+    "light_brown": 0.5,
+    "dark_brown": 0.65,
+    "red": 0.3,
+    "black": 0.18,
+    "blue_grey": 0.2,
+    "white": 0.13,
+    "veil": 0.32,
+}
+"""Share of the lesion that a colour covers when its factor is 1."""
+
+CENTRAL = {
+    "light_brown": -1.0,
+    "dark_brown": 0.8,
+    "red": -0.3,
+    "black": 1.0,
+    "blue_grey": 0.7,
+    "white": 0.6,
+    "veil": 0.9,
+}
+"""Where a colour lies when colours are not spread: 1 at the centre, -1 at the rim."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Canvas:
+    """The lesion's own coordinates and random fields, at the resolution of painting, each (side, side).
+
+    Attributes:
+        u: along the lesion's long axis from its centre, mm.
+        v: across it, mm.
+        angle: index into tables over the angle.
+        distance: from the centre, mm.
+        noise: random fields that move with the lesion, shape (10, side, side).
+    """
+
+    u: Field
+    v: Field
+    angle: np.ndarray
+    distance: Field
+    noise: Field
+
+
+def paint(factors: Factors, nuisance: Nuisance, size: int = 64) -> tuple[Image, Float[Tensor, "1 s s"]]:
+    """Paint one lesion.
+
+    Args:
+        factors: the lesion.
+        nuisance: skin, light, hair, ruler, camera, place and random seeds.
+        size: pixels a side; the same lesion at every size.
+
+    Returns:
+        The image, RGB in [0, 1], shape (3, size, size), and the lesion's mask of zeros and ones, (1, size, size).
+    """
+    finer = max(2, -(-128 // size))
+    side = size * finer
+    picture = skin(nuisance, side)
+    cover = _paint_lesion(picture, factors, nuisance)
+    add_hair(picture, nuisance)
+    add_ruler(picture, nuisance)
+    picture = shrink(camera(picture, nuisance), finer) + sensor_noise(nuisance, size)
+    mask = shrink(cover[None], finer) > 0.5
+    return torch.from_numpy(picture.clip(0, 1)), torch.from_numpy(mask.astype(np.float32))
+
+
+def _paint_lesion(picture: Field, factors: Factors, nuisance: Nuisance) -> Field:
+    """Paint the lesion on the skin, in place; returns 1 inside its outline, 0 outside, (side, side)."""
+    canvas = _canvas(factors, nuisance, picture.shape[-1])
+    depth, softness = _depth(canvas, factors, nuisance)
+    speckled = depth + 0.3 * softness * canvas.noise[9]
+    inside = smoothstep(speckled, -softness, softness)
+    streaks = _streaks(canvas, depth, factors, nuisance)
+    colours = _colour_layers(canvas, inside, factors)
+    density = _density(canvas, inside, streaks, colours, factors, nuisance)
+    picture *= np.exp(-density)
+    brightness = float(picture[:, 0, 0].mean() / 0.75) if inside[0, 0] == 0 else 1.0
+    for name, opacity in _scatter_layers(inside, colours).items():
+        colour = np.array(SCATTER[name], dtype=np.float32)[:, None, None] * min(max(brightness, 0.6), 1.1)
+        picture += opacity * (colour - picture)
+    return np.asarray((depth > 0) | (streaks > 0.5), dtype=np.float32)
+
+
+def _canvas(factors: Factors, nuisance: Nuisance, side: int) -> _Canvas:
+    x, y = grid(side)
+    x, y = x - np.float32(nuisance.x), y - np.float32(nuisance.y)
+    cos, sin = np.float32(np.cos(nuisance.rotation)), np.float32(np.sin(nuisance.rotation))
+    u, v = x * cos + y * sin, y * cos - x * sin
+    turn = np.arctan2(v, u) / (2 * np.pi)
+    angle = np.floor((turn % 1) * ANGLES).astype(np.int64) % ANGLES
+    rng = nuisance.rng(5)
+    textures = np.concatenate([smooth_noise(rng, 128, (6, 13, 27, 55), 7), smooth_noise(rng, 128, (10, 21, 43, 70), 3)])
+    return _Canvas(u, v, angle, np.sqrt(u * u + v * v), read_textures(textures, u, v, REACH * factors.diameter / 2))
+
+
+def _depth(canvas: _Canvas, factors: Factors, nuisance: Nuisance) -> tuple[Field, Field]:
+    """Depth inside the outline (negative outside) and half the width of its edge, both in mm."""
+    rng = nuisance.rng(6)
+    radius = factors.diameter / 2
+    outline = radius * _outline(rng, factors)
+    ragged = radius * (0.05 + 0.045 * factors.border) * canvas.noise[7]
+    softness = _edge_width(rng, factors)[canvas.angle]
+    return np.asarray(outline[canvas.angle] - canvas.distance + ragged, dtype=np.float32), softness
+
+
+def _outline(rng: np.random.Generator, factors: Factors) -> Field:
+    """Distance of the outline from the centre over the angle; the circle of equal area has radius 1."""
+    theta = np.arange(ANGLES) / ANGLES * 2 * np.pi
+    wide = 1 - factors.elongation
+    ellipse = 1 / np.sqrt(wide * np.cos(theta) ** 2 + np.sin(theta) ** 2 / wide)
+    lobe_at = rng.choice([1, 3, 5, 7]) * np.pi / 4 + rng.uniform(-0.25, 0.25)
+    dent_at = lobe_at + rng.choice([-1, 1]) * rng.uniform(1.4, 2.0)
+    lobe, dent = (np.exp(k * (np.cos(theta - at) - 1)) for k, at in ((3.0, lobe_at), (5.0, dent_at)))
+    lopsided = 0.5 * lobe - 0.42 * dent + 0.1 * np.cos(3 * theta - lobe_at)
+    notches = sum(
+        rng.normal() * (k / 7) ** -0.5 * np.cos(k * theta + rng.uniform(0, 2 * np.pi)) for k in range(5, 17, 2)
+    )
+    shape = ellipse * (1 + factors.asymmetry * lopsided + (0.006 + 0.045 * factors.border) * notches)
+    shape = np.clip(shape, 0.25, None)
+    return np.asarray(shape / np.sqrt(np.mean(shape**2)), dtype=np.float32)
+
+
+def _edge_width(rng: np.random.Generator, factors: Factors) -> Field:
+    """Half the width of the edge over the angle in mm: of the rule's eight segments, 8 x border are abrupt."""
+    order, start = rng.permutation(8), rng.uniform(0, 8)
+    abrupt = np.clip(8 * factors.border - order, 0, 1)
+    at = (np.arange(ANGLES) / ANGLES * 8 + start) % 8
+    here, there = abrupt[at.astype(int)], abrupt[(at.astype(int) + 1) % 8]
+    share = here + (there - here) * np.clip((at % 1 - 0.7) / 0.3, 0, 1)
+    wide = rng.uniform(0.4, 1.0) * min(1.0, factors.diameter / 6)
+    return np.asarray(wide + (0.2 - wide) * share, dtype=np.float32)
+
+
+def _streaks(canvas: _Canvas, depth: Field, factors: Factors, nuisance: Nuisance) -> Field:
+    """Opacity of the radial streaks at the rim."""
+    rng = nuisance.rng(7)
+    count = 42
+    at = (np.arange(count) + rng.uniform(-0.4, 0.4, count)) / count * 2 * np.pi
+    order = (np.arange(count) * (1 - 2 * rng.integers(2)) + rng.integers(count)) % count + rng.uniform(-6, 6, count)
+    shown = np.clip((1.05 * factors.streaks * count - order) / 4, 0, 1)
+    theta = np.arange(ANGLES)[:, None] / ANGLES * 2 * np.pi
+    length = rng.uniform(0.15, 0.75, count) * min(1.0, factors.diameter / 6) * shown
+    lines = np.exp((np.cos(theta - at) - 1) * rng.uniform(800, 2500, count) * (factors.diameter / 7) ** 2) * shown
+    line = lines.max(axis=1).astype(np.float32)[canvas.angle]
+    reach = (lines * length).max(axis=1).astype(np.float32)[canvas.angle]
+    outer = smoothstep(depth + reach, 0.0, 0.5) * smoothstep(line, 0.05, 0.9)
+    inner = smoothstep(depth, 0.2, 1.8)
+    return np.asarray(0.75 * min(1.0, 0.3 + factors.streaks) * outer * (1 - inner), dtype=np.float32)
+
+
+def _colour_layers(canvas: _Canvas, inside: Field, factors: Factors) -> dict[str, Field]:
+    """Opacity of each colour: patches that cover a share of the lesion given by the factor."""
+    radius = factors.diameter / 2
+    shift = 0.55 * radius * factors.asymmetry
+    from_centre = np.sqrt((canvas.u - shift) ** 2 + (canvas.v + 0.6 * shift) ** 2) / radius
+    solid = inside[::3, ::3] > 0.5
+    layers = {}
+    for index, (name, cover) in enumerate(COVER.items()):
+        amount = getattr(factors, name)
+        ring = CENTRAL[name] * (1.1 - 2.2 * from_centre)
+        spread = 0.25 + 0.75 * factors.colour_spread
+        where = spread * canvas.noise[index] + (1 - spread) * ring
+        level = np.quantile(where[::3, ::3][solid], 1 - cover * amount) if amount > 0 and solid.any() else np.inf
+        layers[name] = smoothstep(where, level - 0.55, level + 0.55) * min(1.0, amount / 0.3)
+    return layers
+
+
+def _density(
+    canvas: _Canvas, inside: Field, streaks: Field, colours: dict[str, Field], factors: Factors, nuisance: Nuisance
+) -> Field:
+    """Optical density of all pigments by channel, shape (3, side, side)."""
+    pigment = {name: -np.log(np.array(share, dtype=np.float32))[:, None, None] for name, share in TRANSMISSION.items()}
+    density = np.broadcast_to(pigment["ground"], (3, *inside.shape)) * (0.5 + 0.9 * factors.pigmentation)
+    for name in ("light_brown", "dark_brown", "red", "black"):
+        density = density + colours[name] * 0.9 * (pigment[name] - density)
+    core = smoothstep(canvas.distance / (factors.diameter / 2), 1.3, 0.0) - 0.4
+    uneven = np.clip(1 + 0.22 * canvas.noise[8] + 0.22 * canvas.noise[9] + 0.35 * core, 0.25, 2)
+    mesh = _network(canvas, factors, nuisance)
+    density = density * uneven * (1 + mesh)
+    density = np.maximum(density * inside, streaks * 0.9 * pigment["dark_brown"])
+    dots = _dots(canvas, factors, nuisance) * inside
+    return np.asarray(np.clip(density, 0, None) + dots * pigment["dark_brown"], dtype=np.float32)
+
+
+def _network(canvas: _Canvas, factors: Factors, nuisance: Nuisance) -> Field:
+    """Pigment network: a warped honeycomb of dark lines around pale holes, mean near 0."""
+    rng = nuisance.rng(8)
+    pitch = rng.uniform(0.5, 0.66)
+    warp = 0.3 * canvas.noise[6] + 0.12 * canvas.noise[7], 0.3 * canvas.noise[5] + 0.12 * canvas.noise[8]
+    waves = sum(
+        np.cos(2 * np.pi / pitch * ((canvas.u + warp[0]) * np.cos(a) + (canvas.v + warp[1]) * np.sin(a)))
+        for a in (0.0, np.pi / 3, 2 * np.pi / 3)
+    )
+    lines = 1 - smoothstep(np.asarray(waves, dtype=np.float32), -1.5, 0.6)
+    patchy = smoothstep(canvas.noise[9] + 0.5 * canvas.noise[4], -1.3, 0.9)
+    return np.asarray((lines - 0.45) * 0.85 * patchy * factors.network, dtype=np.float32)
+
+
+def _dots(canvas: _Canvas, factors: Factors, nuisance: Nuisance) -> Field:
+    """Opacity of dots and globules; a larger factor shows more of the same ones."""
+    rng = nuisance.rng(9)
+    count, radius = 40, factors.diameter / 2
+    angle, out = rng.uniform(0, 2 * np.pi, count), np.sqrt(rng.uniform(0.02, 0.85, count)) * radius
+    sizes = rng.uniform(0.08, 0.26, count)
+    strength = rng.uniform(0.45, 1.0, count)
+    total = np.zeros_like(canvas.u)
+    for at in range(count):
+        shown = min(max(factors.dots * count - at, 0.0), 1.0)
+        if shown == 0:
+            break
+        du, dv = canvas.u - out[at] * np.cos(angle[at]), canvas.v - out[at] * np.sin(angle[at])
+        spot = smoothstep(sizes[at] - np.sqrt(du * du + dv * dv), -0.16, 0.12) * np.float32(shown * strength[at])
+        np.maximum(total, spot, out=total)
+    return total
+
+
+def _scatter_layers(inside: Field, colours: dict[str, Field]) -> dict[str, Field]:
+    """Opacity of what lies over the pigment: blue-grey, white, the veil."""
+    solid = smoothstep(inside, 0.4, 1.0)
+    strengths = {"blue_grey": 0.75, "white": 0.6, "veil": 0.48}
+    return {name: colours[name] * solid * np.float32(strength) for name, strength in strengths.items()}
