@@ -28,11 +28,11 @@ def _spline_basis(side: int, cells: int) -> Field:
 def smooth_noise(rng: np.random.Generator, side: int, cells: tuple[int, ...], channels: int = 1) -> Field:
     """Random fields of mean 0 and standard deviation near 1, shape (channels, side, side).
 
-    Cubic splines through random lattices, one for each count of cells a side, each octave half as strong as the one
+    Cubic splines through random lattices, one for each count of cells a side, each octave weaker than the one
     before; the same fields at every side.
     """
     total = np.zeros((channels, side, side), dtype=np.float32)
-    strengths = 0.5 ** np.arange(len(cells))
+    strengths = 0.62 ** np.arange(len(cells))
     for strength, count in zip(strengths / np.linalg.norm(strengths), cells, strict=True):
         lattice = rng.standard_normal((channels, count + 3, count + 3), dtype=np.float32)
         basis = _spline_basis(side, count)

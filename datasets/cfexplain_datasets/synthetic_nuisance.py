@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,10 +89,10 @@ def skin(nuisance: Nuisance, side: int) -> Field:
     rng = nuisance.rng(1)
     colour = _skin_colour(nuisance)[:, None, None]
     blotches, mottle, grain = (smooth_noise(rng, side, cells)[0] for cells in ((3, 6), (9, 18, 36), (64, 110)))
-    tan = smoothstep(smooth_noise(rng, side, (7, 14))[0], 1.7, 3.2) * rng.uniform(0, 0.8)
+    tan = smoothstep(smooth_noise(rng, side, (7, 14))[0], 1.5, 3.4) * rng.uniform(0, 0.8)
     light = 1 + 0.014 * blotches + 0.02 * mottle + 0.018 * grain
     red = 0.02 * blotches * (0.5 + nuisance.redness) + 0.018 * mottle + 0.008 * grain
-    melanin = np.array([0.12, 0.25, 0.38], dtype=np.float32)[:, None, None] * tan
+    melanin = np.array([0.1, 0.26, 0.32], dtype=np.float32)[:, None, None] * tan
     flush = np.array([0.1, -1, -0.85], dtype=np.float32)[:, None, None] * red
     return np.asarray(colour * light * np.exp(flush - melanin), dtype=np.float32)
 
@@ -114,13 +115,14 @@ def add_hair(picture: Field, nuisance: Nuisance) -> None:
     main, dark = rng.uniform(0, np.pi), rng.uniform(0.5, 1)
     colour = np.array([[[0.42]], [[0.3]], [[0.22]]], dtype=np.float32) * (1.25 - dark)
     for _ in range(nuisance.hair):
-        angle, bend = main + rng.normal(0, 0.5), rng.normal(0, 0.035)
-        middle, half, width = rng.uniform(-6, 6, 2), rng.uniform(2.5, 9), rng.uniform(0.05, 0.11)
-        along = (x - middle[0]) * np.cos(angle) + (y - middle[1]) * np.sin(angle)
-        off = (y - middle[1]) * np.cos(angle) - (x - middle[0]) * np.sin(angle) - bend * along**2
+        angle, bend = float(main + rng.normal(0, 0.5)), float(rng.normal(0, 0.035))
+        left, top = rng.uniform(-6, 6, 2).tolist()
+        half, width = float(rng.uniform(2.5, 9)), float(rng.uniform(0.035, 0.09))
+        along = (x - left) * math.cos(angle) + (y - top) * math.sin(angle)
+        off = (y - top) * math.cos(angle) - (x - left) * math.sin(angle) - bend * along**2
         distance = np.abs(off) / np.sqrt(1 + (2 * bend * along) ** 2)
         taper = width * np.sqrt(np.clip(1 - (along / half) ** 2, 0, 1))
-        opacity = smoothstep(taper - distance, -0.04, 0.05) * (taper > 0) * rng.uniform(0.6, 0.95)
+        opacity = smoothstep(taper - distance, -0.04, 0.05) * (taper > 0) * float(rng.uniform(0.6, 0.95))
         picture += opacity * (colour - picture)
 
 
@@ -144,7 +146,7 @@ def camera(picture: Field, nuisance: Nuisance) -> Field:
     """Light, white balance and dark corners on a picture under white light, shape (3, side, side)."""
     x, y = grid(picture.shape[-1])
     half = FIELD_OF_VIEW / 2
-    slope = (x * np.cos(nuisance.gradient_angle) + y * np.sin(nuisance.gradient_angle)) / half
+    slope = (x * math.cos(nuisance.gradient_angle) + y * math.sin(nuisance.gradient_angle)) / half
     radius = np.sqrt(x * x + y * y) / half
     light = nuisance.exposure * (1 + 0.5 * nuisance.gradient * slope - 0.6 * nuisance.gradient * radius**2 / 2)
     if nuisance.vignette > 0:

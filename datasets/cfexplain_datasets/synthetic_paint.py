@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ from cfexplain_datasets.synthetic_factors import Factors
 from cfexplain_datasets.synthetic_fields import Field, grid, read_textures, shrink, smooth_noise, smoothstep
 from cfexplain_datasets.synthetic_nuisance import Nuisance, add_hair, add_ruler, camera, sensor_noise, skin
 
-ANGLES = 4096
+ANGLES = 2048
 """Samples of the outline, a table over the angle."""
 
 REACH = 1.9
@@ -32,27 +33,16 @@ TRANSMISSION = {
 SCATTER = {"blue_grey": (0.31, 0.33, 0.41), "white": (0.90, 0.80, 0.80), "veil": (0.55, 0.57, 0.68)}
 """Colours that lie over the pigment rather than filter the skin's light."""
 
-COVER = {
-    "light_brown": 0.5,
-    "dark_brown": 0.65,
-    "red": 0.3,
-    "black": 0.18,
-    "blue_grey": 0.2,
-    "white": 0.13,
-    "veil": 0.32,
+PATCHES = {
+    "light_brown": (0.5, -1.0),
+    "dark_brown": (0.65, 0.8),
+    "red": (0.3, -0.3),
+    "black": (0.18, 1.0),
+    "blue_grey": (0.2, 0.7),
+    "white": (0.13, 0.6),
+    "veil": (0.3, 0.9),
 }
-"""Share of the lesion that a colour covers when its factor is 1."""
-
-CENTRAL = {
-    "light_brown": -1.0,
-    "dark_brown": 0.8,
-    "red": -0.3,
-    "black": 1.0,
-    "blue_grey": 0.7,
-    "white": 0.6,
-    "veil": 0.9,
-}
-"""Where a colour lies when colours are not spread: 1 at the centre, -1 at the rim."""
+"""Share of the lesion that a colour covers when its factor is 1, and where it then gathers: 1 centre, -1 rim."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,15 +90,15 @@ def _paint_lesion(picture: Field, factors: Factors, nuisance: Nuisance) -> Field
     """Paint the lesion on the skin, in place; returns 1 inside its outline, 0 outside, (side, side)."""
     canvas = _canvas(factors, nuisance, picture.shape[-1])
     depth, softness = _depth(canvas, factors, nuisance)
-    speckled = depth + 0.3 * softness * canvas.noise[9]
+    speckled = depth + 0.3 * softness * np.clip(canvas.noise[9], -2, 2)
     inside = smoothstep(speckled, -softness, softness)
     streaks = _streaks(canvas, depth, factors, nuisance)
     colours = _colour_layers(canvas, inside, factors)
     density = _density(canvas, inside, streaks, colours, factors, nuisance)
+    brightness = float(np.clip(picture.mean() / 0.75, 0.6, 1.1))
     picture *= np.exp(-density)
-    brightness = float(picture[:, 0, 0].mean() / 0.75) if inside[0, 0] == 0 else 1.0
     for name, opacity in _scatter_layers(inside, colours).items():
-        colour = np.array(SCATTER[name], dtype=np.float32)[:, None, None] * min(max(brightness, 0.6), 1.1)
+        colour = np.array(SCATTER[name], dtype=np.float32)[:, None, None] * brightness
         picture += opacity * (colour - picture)
     return np.asarray((depth > 0) | (streaks > 0.5), dtype=np.float32)
 
@@ -121,7 +111,8 @@ def _canvas(factors: Factors, nuisance: Nuisance, side: int) -> _Canvas:
     turn = np.arctan2(v, u) / (2 * np.pi)
     angle = np.floor((turn % 1) * ANGLES).astype(np.int64) % ANGLES
     rng = nuisance.rng(5)
-    textures = np.concatenate([smooth_noise(rng, 128, (6, 13, 27, 55), 7), smooth_noise(rng, 128, (10, 21, 43, 70), 3)])
+    octaves = {(6, 13, 27, 55): 7, (10, 21, 43, 86): 2, (32, 64): 1}
+    textures = np.concatenate([smooth_noise(rng, 160, cells, channels) for cells, channels in octaves.items()])
     return _Canvas(u, v, angle, np.sqrt(u * u + v * v), read_textures(textures, u, v, REACH * factors.diameter / 2))
 
 
@@ -168,16 +159,17 @@ def _streaks(canvas: _Canvas, depth: Field, factors: Factors, nuisance: Nuisance
     rng = nuisance.rng(7)
     count = 42
     at = (np.arange(count) + rng.uniform(-0.4, 0.4, count)) / count * 2 * np.pi
-    order = (np.arange(count) * (1 - 2 * rng.integers(2)) + rng.integers(count)) % count + rng.uniform(-6, 6, count)
-    shown = np.clip((1.05 * factors.streaks * count - order) / 4, 0, 1)
-    theta = np.arange(ANGLES)[:, None] / ANGLES * 2 * np.pi
+    order = (np.arange(count) + rng.integers(count)) % count + rng.uniform(-6, 6, count)
+    shown = np.clip((1.05 * factors.streaks * count - np.clip(order, 0, None)) / 4, 0, 1)
+    theta = (np.arange(ANGLES, dtype=np.float32) / ANGLES * 2 * np.pi)[:, None]
     length = rng.uniform(0.15, 0.75, count) * min(1.0, factors.diameter / 6) * shown
-    lines = np.exp((np.cos(theta - at) - 1) * rng.uniform(800, 2500, count) * (factors.diameter / 7) ** 2) * shown
-    line = lines.max(axis=1).astype(np.float32)[canvas.angle]
-    reach = (lines * length).max(axis=1).astype(np.float32)[canvas.angle]
-    outer = smoothstep(depth + reach, 0.0, 0.5) * smoothstep(line, 0.05, 0.9)
+    narrow = rng.uniform(800, 2500, count) * (factors.diameter / 7) ** 2
+    lines = np.exp((np.cos(theta - at.astype(np.float32)) - 1) * narrow.astype(np.float32)) * shown.astype(np.float32)
+    line = lines.max(axis=1)[canvas.angle]
+    reach = (lines * length.astype(np.float32)).max(axis=1)[canvas.angle]
+    outer = smoothstep(depth + reach, 0.0, 0.65) * smoothstep(line, 0.05, 0.9)
     inner = smoothstep(depth, 0.2, 1.8)
-    return np.asarray(0.75 * min(1.0, 0.3 + factors.streaks) * outer * (1 - inner), dtype=np.float32)
+    return np.asarray(0.7 * min(1.0, 0.3 + factors.streaks) * outer * (1 - inner), dtype=np.float32)
 
 
 def _colour_layers(canvas: _Canvas, inside: Field, factors: Factors) -> dict[str, Field]:
@@ -187,12 +179,12 @@ def _colour_layers(canvas: _Canvas, inside: Field, factors: Factors) -> dict[str
     from_centre = np.sqrt((canvas.u - shift) ** 2 + (canvas.v + 0.6 * shift) ** 2) / radius
     solid = inside[::3, ::3] > 0.5
     layers = {}
-    for index, (name, cover) in enumerate(COVER.items()):
+    for index, (name, (cover, central)) in enumerate(PATCHES.items()):
         amount = getattr(factors, name)
-        ring = CENTRAL[name] * (1.1 - 2.2 * from_centre)
+        ring = central * (1.1 - 2.2 * from_centre)
         spread = 0.25 + 0.75 * factors.colour_spread
         where = spread * canvas.noise[index] + (1 - spread) * ring
-        level = np.quantile(where[::3, ::3][solid], 1 - cover * amount) if amount > 0 and solid.any() else np.inf
+        level = float(np.quantile(where[::3, ::3][solid], 1 - cover * amount)) if solid.any() else 0.0
         layers[name] = smoothstep(where, level - 0.55, level + 0.55) * min(1.0, amount / 0.3)
     return layers
 
@@ -206,7 +198,7 @@ def _density(
     for name in ("light_brown", "dark_brown", "red", "black"):
         density = density + colours[name] * 0.9 * (pigment[name] - density)
     core = smoothstep(canvas.distance / (factors.diameter / 2), 1.3, 0.0) - 0.4
-    uneven = np.clip(1 + 0.22 * canvas.noise[8] + 0.22 * canvas.noise[9] + 0.35 * core, 0.25, 2)
+    uneven = np.clip(1 + 0.24 * canvas.noise[8] + 0.17 * canvas.noise[9] + 0.35 * core, 0.25, 2)
     mesh = _network(canvas, factors, nuisance)
     density = density * uneven * (1 + mesh)
     density = np.maximum(density * inside, streaks * 0.9 * pigment["dark_brown"])
@@ -215,17 +207,17 @@ def _density(
 
 
 def _network(canvas: _Canvas, factors: Factors, nuisance: Nuisance) -> Field:
-    """Pigment network: a warped honeycomb of dark lines around pale holes, mean near 0."""
+    """Pigment network: a warped honeycomb of dark lines around pale holes, relative to the pigment."""
     rng = nuisance.rng(8)
-    pitch = rng.uniform(0.5, 0.66)
-    warp = 0.3 * canvas.noise[6] + 0.12 * canvas.noise[7], 0.3 * canvas.noise[5] + 0.12 * canvas.noise[8]
+    pitch = float(rng.uniform(0.48, 0.62))
+    warp = 0.16 * canvas.noise[6] + 0.06 * canvas.noise[7], 0.16 * canvas.noise[5] + 0.06 * canvas.noise[8]
     waves = sum(
-        np.cos(2 * np.pi / pitch * ((canvas.u + warp[0]) * np.cos(a) + (canvas.v + warp[1]) * np.sin(a)))
-        for a in (0.0, np.pi / 3, 2 * np.pi / 3)
+        np.cos(2 * math.pi / pitch * ((canvas.u + warp[0]) * math.cos(a) + (canvas.v + warp[1]) * math.sin(a)))
+        for a in (0.0, math.pi / 3, 2 * math.pi / 3)
     )
-    lines = 1 - smoothstep(np.asarray(waves, dtype=np.float32), -1.5, 0.6)
+    lines = 1 - smoothstep(np.asarray(waves, dtype=np.float32) + 0.25 * canvas.noise[9], -1.5, 0.7)
     patchy = smoothstep(canvas.noise[9] + 0.5 * canvas.noise[4], -1.3, 0.9)
-    return np.asarray((lines - 0.45) * 0.85 * patchy * factors.network, dtype=np.float32)
+    return np.asarray((lines - 0.3) * 0.8 * patchy * factors.network, dtype=np.float32)
 
 
 def _dots(canvas: _Canvas, factors: Factors, nuisance: Nuisance) -> Field:
@@ -235,13 +227,14 @@ def _dots(canvas: _Canvas, factors: Factors, nuisance: Nuisance) -> Field:
     angle, out = rng.uniform(0, 2 * np.pi, count), np.sqrt(rng.uniform(0.02, 0.85, count)) * radius
     sizes = rng.uniform(0.08, 0.26, count)
     strength = rng.uniform(0.45, 1.0, count)
+    u, v = canvas.u + np.float32(0.07) * canvas.noise[8], canvas.v + np.float32(0.07) * canvas.noise[7]
     total = np.zeros_like(canvas.u)
     for at in range(count):
         shown = min(max(factors.dots * count - at, 0.0), 1.0)
         if shown == 0:
             break
-        du, dv = canvas.u - out[at] * np.cos(angle[at]), canvas.v - out[at] * np.sin(angle[at])
-        spot = smoothstep(sizes[at] - np.sqrt(du * du + dv * dv), -0.16, 0.12) * np.float32(shown * strength[at])
+        du, dv = u - float(out[at] * np.cos(angle[at])), v - float(out[at] * np.sin(angle[at]))
+        spot = smoothstep(float(sizes[at]) - np.sqrt(du * du + dv * dv), -0.16, 0.12) * np.float32(shown * strength[at])
         np.maximum(total, spot, out=total)
     return total
 
@@ -249,5 +242,5 @@ def _dots(canvas: _Canvas, factors: Factors, nuisance: Nuisance) -> Field:
 def _scatter_layers(inside: Field, colours: dict[str, Field]) -> dict[str, Field]:
     """Opacity of what lies over the pigment: blue-grey, white, the veil."""
     solid = smoothstep(inside, 0.4, 1.0)
-    strengths = {"blue_grey": 0.75, "white": 0.6, "veil": 0.48}
+    strengths = {"blue_grey": 0.75, "white": 0.72, "veil": 0.48}
     return {name: colours[name] * solid * np.float32(strength) for name, strength in strengths.items()}
