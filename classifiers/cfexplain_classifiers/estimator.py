@@ -113,4 +113,6 @@ class Scale:
 
     def quantile(self, name: str, share: float = 0.5) -> float:
         """Standardised estimate below which this share of the correct validation images of a class lies."""
+        if name not in self.quantiles or share not in QUANTILES:
+            raise ValueError(f"no quantile {share} is known for class {name}: the estimator was not calibrated, or use {QUANTILES}")
         return self.quantiles[name][QUANTILES.index(share)]

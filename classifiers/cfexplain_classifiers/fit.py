@@ -35,6 +35,10 @@ class EstimatedClassifier:
         module: nn.Module = self.classifier.module  # type: ignore[attr-defined]
         return module
 
+    def usual_loss(self, index: int, share: float = 0.5) -> float:
+        """Estimated loss below which this share of the correctly classified images of a class lies."""
+        return self.scale.quantile(self.classes[index], share)
+
     def __call__(self, images: Images, /) -> Prediction:
         """Predict, with the estimated loss."""
         prediction = self.classifier(images)

@@ -93,6 +93,10 @@ class LesionClassifier(nn.Module):
         """The network itself, for tools that hook modules, such as captum."""
         return self
 
+    def usual_loss(self, index: int, share: float = 0.5) -> float:
+        """Estimated loss below which this share of the correctly classified validation images of a class lies."""
+        return self.scale.quantile(self.classes[index], share)
+
     def taps(self, images: Images) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Uncalibrated logits, shape (n, k), and tapped maps."""
         final, stages = self.backbone.forward_intermediates((images - self.mean) / self.std)

@@ -1,0 +1,65 @@
+"""cfexplain: the smallest natural change to an image that would change a classifier's mind.
+
+The verbs: `explain`, `invert`, `wrap`, `load_images`. The values: `METHODS` and the methods by name.
+Names are imported when they are first used, so that `import cfexplain` is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cfexplain.explanation import Inversion as Inversion
+    from cfexplain.explanation import explain as explain
+    from cfexplain.explanation import invert as invert
+    from cfexplain.images import ImageError as ImageError
+    from cfexplain.images import load_images as load_images
+    from cfexplain.images import load_picture as load_picture
+    from cfexplain.methods import DIP as DIP
+    from cfexplain.methods import DIP_INVERSION as DIP_INVERSION
+    from cfexplain.methods import METHODS as METHODS
+    from cfexplain.methods import NATURAL as NATURAL
+    from cfexplain.methods import PIXELS as PIXELS
+    from cfexplain.methods import REGULARISED_DIP as REGULARISED_DIP
+    from cfexplain.methods import TV as TV
+    from cfexplain.methods import TV_INVERSION as TV_INVERSION
+    from cfexplain.metrics import METRICS as METRICS
+    from cfexplain.metrics import evaluate as evaluate
+    from cfexplain.objective import Objective as Objective
+    from cfexplain.objective import ramp as ramp
+    from cfexplain.objective import total as total
+    from cfexplain.result import Counterfactual as Counterfactual
+    from cfexplain.solve import Method as Method
+    from cfexplain.solve import Stage as Stage
+    from cfexplain.solve import descend as descend
+    from cfexplain.solve import minimise as minimise
+    from cfexplain.types import Classifier as Classifier
+    from cfexplain.types import Prediction as Prediction
+    from cfexplain.types import Status as Status
+    from cfexplain.wrapping import wrap as wrap
+
+_HOME = {
+    "explanation": ("Inversion", "explain", "invert"),
+    "images": ("ImageError", "load_images", "load_picture"),
+    "methods": ("DIP", "DIP_INVERSION", "METHODS", "NATURAL", "PIXELS", "REGULARISED_DIP", "TV", "TV_INVERSION"),
+    "metrics": ("METRICS", "evaluate"),
+    "objective": ("Objective", "ramp", "total"),
+    "result": ("Counterfactual",),
+    "solve": ("Method", "Stage", "descend", "minimise"),
+    "types": ("Classifier", "Prediction", "Status"),
+    "wrapping": ("wrap",),
+}
+_MODULE = {name: module for module, names in _HOME.items() for name in names}
+__all__ = sorted(_MODULE)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used."""
+    if name not in _MODULE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULE[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

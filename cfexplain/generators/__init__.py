@@ -1,0 +1,9 @@
+"""Generators: differentiable ways to paint one image, one idea a file."""
+
+from cfexplain.generators.dip import DeepImagePrior as DeepImagePrior
+from cfexplain.generators.generator import Generator as Generator
+from cfexplain.generators.noise import Noise as Noise
+from cfexplain.generators.pixels import Pixels as Pixels
+from cfexplain.generators.unet import UNet as UNet
+
+__all__ = ["DeepImagePrior", "Generator", "Noise", "Pixels", "UNet"]

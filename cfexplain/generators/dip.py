@@ -1,0 +1,157 @@
+"""The deep image prior: an untrained skip hourglass whose structure alone prefers natural images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from cfexplain.generators.noise import Noise, seeded
+from cfexplain.types import Images
+
+Upsampling = Literal["bilinear", "nearest"]
+Downsampling = Literal["stride", "average", "max"]
+Padding = Literal["reflect", "zeros", "replicate"]
+
+
+@dataclass(frozen=True)
+class DeepImagePrior:
+    """Skip hourglass f_theta(z) of Ulyanov et al.; the image is painted by its weights alone.
+
+    At scale i: a skip branch Conv1x1 - BN - LReLU, and a deeper branch Conv(stride 2) - BN - LReLU - Conv -
+    BN - LReLU - [next scale] - Upsample; both are concatenated - BN - Conv - BN - LReLU - [Conv1x1 - BN -
+    LReLU]. The tail is Conv1x1 - sigmoid. BN always uses the statistics of the one image.
+
+    Attributes:
+        widths: channels of each scale, shallow to deep, on the way down (and up).
+        skips: channels of each skip branch; 0 leaves it out.
+        kernel_down: kernel size of each scale on the way down, or one for all.
+        kernel_up: on the way up.
+        upsampling: how a deeper scale is brought to the size above, one for all or one a scale.
+        downsampling: how the size is halved.
+        padding: at the border.
+        pointwise: with the 1x1 convolution that ends each scale.
+        noise: the input z.
+
+    Shape:
+        build(query) paints from z of shape (1, noise channels, h, w) an image of the query's shape.
+
+    Source: Ulyanov, Vedaldi, Lempitsky, "Deep Image Prior", CVPR 2018, and its released networks. The defaults
+    are the published denoising network, 2,217,831 parameters. Deviation: BN keeps no running statistics (the
+    published code never uses them).
+
+    Example:
+        >>> network = DeepImagePrior().build(torch.zeros(1, 3, 64, 64), torch.Generator().manual_seed(0))
+        >>> sum(p.numel() for p in network.parameters())
+        2217831
+    """
+
+    widths: tuple[int, ...] = (128, 128, 128, 128, 128)
+    skips: tuple[int, ...] = (4, 4, 4, 4, 4)
+    kernel_down: int | tuple[int, ...] = 3
+    kernel_up: int | tuple[int, ...] = 3
+    upsampling: Upsampling | tuple[Upsampling, ...] = "bilinear"
+    downsampling: Downsampling = "stride"
+    padding: Padding = "reflect"
+    pointwise: bool = True
+    noise: Noise = Noise(channels=32, low=0.0, high=0.1)
+
+    def __post_init__(self) -> None:
+        if len(self.widths) != len(self.skips):
+            raise ValueError(f"give one skip width a scale: {len(self.widths)} widths, {len(self.skips)} skips")
+
+    def build(self, query: Images, rng: torch.Generator) -> nn.Module:
+        """A fresh network for one query, its weights drawn from `rng`."""
+        with seeded(rng):
+            network = Hourglass(self, query.shape[1])
+        return network.to(query.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+    def draw(self, query: Images, rng: torch.Generator) -> Float[Tensor, "1 c h w"]:
+        """The input that `build`'s network paints from."""
+        return self.noise.draw(query, rng)
+
+
+class Hourglass(nn.Module):
+    """The network of a `DeepImagePrior`; input and output may be of any size."""
+
+    def __init__(self, recipe: DeepImagePrior, channels: int) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.scales = Scale(recipe, 0, recipe.noise.channels)
+        self.tail = Convolution(recipe.widths[0], channels, 1, recipe.padding)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Paint; the last layer runs in float32, for eight bits of mantissa are too few for an image."""
+        painted = self.scales(z)
+        with torch.autocast(z.device.type, enabled=False):
+            return torch.sigmoid(self.tail(painted.float()))
+
+
+class Scale(nn.Module):
+    """One scale and, inside its deeper branch, all those below it."""
+
+    def __init__(self, recipe: DeepImagePrior, index: int, channels: int) -> None:
+        super().__init__()
+        width, skip = recipe.widths[index], recipe.skips[index]
+        down, up = _at(recipe.kernel_down, index), _at(recipe.kernel_up, index)
+        last = index == len(recipe.widths) - 1
+        self.upsampling: str = _at(recipe.upsampling, index)
+        self.skip = Block(channels, skip, 1, recipe.padding) if skip else None
+        self.down = Block(channels, width, down, recipe.padding, downsampling=recipe.downsampling)
+        self.within = Block(width, width, down, recipe.padding)
+        self.deeper = None if last else Scale(recipe, index + 1, width)
+        below = width if last else recipe.widths[index + 1]
+        self.norm = nn.BatchNorm2d(skip + below, track_running_stats=False)
+        self.up = Block(skip + below, width, up, recipe.padding)
+        self.pointwise = Block(width, width, 1, recipe.padding) if recipe.pointwise else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From the size above to the size above."""
+        below = self.within(self.down(x))
+        if self.deeper is not None:
+            below = self.deeper(below)
+        grown = _resize(below, x.shape[-2:], self.upsampling)
+        joined = grown if self.skip is None else torch.cat([self.skip(x), grown], dim=1)
+        out: Tensor = self.up(self.norm(joined))
+        return out if self.pointwise is None else self.pointwise(out)
+
+
+class Block(nn.Module):
+    """Convolution, normalisation, leaky rectifier."""
+
+    def __init__(
+        self, channels: int, width: int, kernel: int, padding: str, *, downsampling: Downsampling | None = None
+    ) -> None:
+        super().__init__()
+        self.convolution = Convolution(channels, width, kernel, padding, 2 if downsampling == "stride" else 1)
+        self.norm = nn.BatchNorm2d(width, track_running_stats=False)
+        self.pooling = {"average": F.avg_pool2d, "max": F.max_pool2d}.get(downsampling or "")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Filter, halve where asked, normalise, rectify."""
+        x = self.convolution(x)
+        if self.pooling is not None:
+            x = self.pooling(x, 2)
+        return F.leaky_relu(self.norm(x), 0.2)
+
+
+class Convolution(nn.Conv2d):
+    """A convolution that keeps the size (before its stride) by the named padding."""
+
+    def __init__(self, channels: int, width: int, kernel: int, padding: str, stride: int = 1) -> None:
+        super().__init__(channels, width, kernel, stride, kernel // 2, padding_mode=padding)
+
+
+def _at(value: object, index: int) -> object | int | str:
+    return value[index] if isinstance(value, tuple) else value
+
+
+def _resize(x: Tensor, size: torch.Size, mode: str) -> Tensor:
+    """Twice the size, cropped centrally to the size above where that is odd."""
+    grown = F.interpolate(x, scale_factor=2, mode=mode, align_corners=False if mode == "bilinear" else None)
+    top, left = (grown.shape[-2] - size[0]) // 2, (grown.shape[-1] - size[1]) // 2
+    return grown[..., top : top + size[0], left : left + size[1]]

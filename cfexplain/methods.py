@@ -1,0 +1,79 @@
+"""Every method as a value: the difference between two methods is the difference between two expressions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cfexplain.generators import DeepImagePrior, Pixels
+from cfexplain.objective import total
+from cfexplain.solve import Method, Stage
+from cfexplain.stop import CloseEnough, TargetReached
+from cfexplain.terms import EstimatedLoss, SameFeatures, SamePixels, SparseChange, TargetClass, TotalVariation
+
+HOURGLASS = DeepImagePrior(widths=(16, 32, 64, 96, 96), skips=(4, 4, 4, 4, 4))
+"""A narrow hourglass: a fifth of the published network's time a step at 128 pixels, and its images."""
+
+_ANCHOR = Stage(
+    objective=total((10.0, SamePixels()), (1.0, SameFeatures(), 3)),
+    steps=400,
+    learning_rate=1e-2,
+    stop=CloseEnough(psnr=32.0),
+)
+_STAY = total((0.3, SameFeatures()), (20.0, SamePixels(to="anchor")), (5.0, SparseChange()))
+_ESTIMATED = total((0.3, EstimatedLoss(quantile=0.5)))
+
+DIP = Method(
+    name="dip",
+    generator=HOURGLASS,
+    anchor=_ANCHOR,
+    edit=Stage(_STAY | total((1.0, TargetClass())), steps=200, learning_rate=1e-3, stop=TargetReached()),
+)
+"""Plain DIP inversion with a target: the foil of the founding paper."""
+
+REGULARISED_DIP = replace(
+    DIP, name="regularised-dip", edit=replace(DIP.edit, objective=DIP.edit.objective | _ESTIMATED)
+)
+"""The founding idea: features, target and estimated loss (Narayanaswamy et al. 2021); weights are ours."""
+
+TV = Method(
+    name="tv",
+    generator=Pixels(),
+    edit=Stage(
+        total((0.3, SameFeatures()), (1.0, TargetClass()), (20.0, SamePixels()), (10.0, TotalVariation())),
+        steps=200,
+        learning_rate=3e-2,
+        stop=TargetReached(),
+    ),
+    transfer=False,
+)
+"""Free pixels with total variation, the classical prior."""
+
+PIXELS = replace(
+    TV,
+    name="pixels",
+    edit=replace(TV.edit, objective=TV.edit.objective.without(TotalVariation, SameFeatures)),
+)
+"""Free pixels alone: the adversarial control."""
+
+NATURAL = replace(REGULARISED_DIP, name="natural")
+"""The default."""
+
+METHODS = {m.name: m for m in (NATURAL, REGULARISED_DIP, DIP, TV, PIXELS)}
+
+DIP_INVERSION = Method(
+    name="dip",
+    generator=HOURGLASS,
+    edit=Stage(total((1.0, SameFeatures())), steps=600, learning_rate=1e-2),
+    transfer=False,
+)
+"""Pre-images from latent encodings by the prior alone (Ulyanov et al. 2018, section 3)."""
+
+TV_INVERSION = Method(
+    name="tv",
+    generator=Pixels(start="noise"),
+    edit=Stage(total((1.0, SameFeatures()), (3.0, TotalVariation())), steps=600, learning_rate=5e-2),
+    transfer=False,
+)
+"""Pre-images by total variation (Mahendran and Vedaldi 2015, ported to Adam and mean energies)."""
+
+INVERSIONS = {m.name: m for m in (DIP_INVERSION, TV_INVERSION)}

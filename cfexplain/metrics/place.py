@@ -1,0 +1,30 @@
+"""Where is the change, and how coarse is it?"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cfexplain.metrics.distance import change
+from cfexplain.metrics.metric import Edit, metric
+
+
+@metric(better="higher", unit="share of energy")
+def inside_lesion(edit: Edit) -> Float[Tensor, " n"] | None:
+    """Share of the squared change that lies on the lesion's mask; missing without a mask."""
+    if edit.mask is None:
+        return None
+    energy = change(edit).square().sum(1, keepdim=True)
+    return (energy * edit.mask).flatten(1).sum(1) / energy.flatten(1).sum(1).clamp_min(1e-12)
+
+
+@metric(better="lower", unit="share of energy")
+def high_frequency_share(edit: Edit) -> Float[Tensor, " n"]:
+    """Share of the squared change at frequencies beyond a quarter of the sampling rate's half, |f| > N/4."""
+    power = torch.fft.fft2(change(edit).float()).abs().square().sum(1)
+    height, width = power.shape[-2:]
+    rows = torch.fft.fftfreq(height, device=power.device)[:, None] * 2
+    columns = torch.fft.fftfreq(width, device=power.device)[None] * 2
+    fine = (rows.square() + columns.square()).sqrt() > 0.5
+    return (power * fine).flatten(1).sum(1) / power.flatten(1).sum(1).clamp_min(1e-12)

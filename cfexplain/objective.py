@@ -1,0 +1,108 @@
+"""What is minimised: a weighted sum of terms, as a value that can be read, compared and extended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from jaxtyping import Float
+from torch import Tensor
+
+from cfexplain.types import Candidate
+
+
+class Term(Protocol):
+    """One wish about a candidate: smaller is better, finite, one value an image.
+
+    A term that reads `candidate.prediction` says so with `uses_classifier = True`; the loop then runs the
+    classifier once a step for all of them.
+    """
+
+    def __call__(self, candidate: Candidate, /) -> Float[Tensor, " n"]:
+        """The value of each image."""
+        ...
+
+
+@dataclass(frozen=True)
+class Ramp:
+    """A weight that changes linearly over the first `share` of a stage's steps.
+
+    Example:
+        >>> Ramp(0.0, 1.0, share=0.5)(0.25), Ramp(0.0, 1.0, share=0.5)(0.9)
+        (0.5, 1.0)
+    """
+
+    start: float
+    end: float
+    share: float = 1.0
+
+    def __call__(self, progress: float) -> float:
+        """The weight when this share of the steps is done."""
+        done = min(1.0, progress / self.share) if self.share > 0 else 1.0
+        return self.start + (self.end - self.start) * done
+
+
+Weight = float | Ramp
+
+
+@dataclass(frozen=True)
+class Part:
+    """A weighted term, evaluated in every `every`-th step (its weight is not raised for that)."""
+
+    weight: Weight
+    term: Term
+    every: int = 1
+
+    def __post_init__(self) -> None:
+        weights = (self.weight.start, self.weight.end) if isinstance(self.weight, Ramp) else (self.weight,)
+        if min(weights) < 0:
+            raise ValueError(f"the weight of {self.term!r} is negative: terms are minimised, so weights are 0 or more")
+        if self.every < 1:
+            raise ValueError(f"every must be 1 or more, got {self.every}")
+
+    def due(self, step: int) -> bool:
+        """Whether the term takes part in this step."""
+        return step % self.every == 0
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A sum of weighted terms; `objective | total((0.1, X()))` adds one, `without(X)` leaves one out."""
+
+    parts: tuple[Part, ...] = ()
+
+    def __or__(self, other: Objective) -> Objective:
+        return Objective(self.parts + other.parts)
+
+    def without(self, *kinds: type) -> Objective:
+        """The same sum less the terms of these kinds."""
+        return Objective(tuple(p for p in self.parts if not isinstance(p.term, kinds)))
+
+    def uses_classifier(self, step: int) -> bool:
+        """Whether a term of this step reads the prediction."""
+        return any(getattr(p.term, "uses_classifier", False) for p in self.parts if p.due(step))
+
+    def __call__(self, candidate: Candidate, step: int = 0) -> Float[Tensor, " n"]:
+        """sum_k weight_k * term_k(candidate) over the terms that are due, shape (n,)."""
+        value = candidate.image.new_zeros(len(candidate.image))
+        for part in self.parts:
+            if part.due(step):
+                weight = part.weight(candidate.progress) if isinstance(part.weight, Ramp) else part.weight
+                value = value + weight * part.term(candidate)
+        return value
+
+
+def total(*parts: tuple[Weight, Term] | tuple[Weight, Term, int]) -> Objective:
+    """The sum of (weight, term) or (weight, term, every) pairs.
+
+    Example:
+        >>> from cfexplain.terms import SamePixels, TotalVariation
+        >>> len(total((1.0, SamePixels()), (0.1, TotalVariation())).parts)
+        2
+    """
+    return Objective(tuple(Part(*part) for part in parts))
+
+
+def ramp(start: float, end: float, share: float = 1.0) -> Ramp:
+    """A weight that goes from `start` to `end` over this share of the steps."""
+    return Ramp(start, end, share)

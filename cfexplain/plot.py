@@ -1,0 +1,138 @@
+"""Pictures of an explanation: the panel and the signed change map, with stated scales."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from cfexplain.images import to_uint8, write_whole
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from cfexplain.result import Counterfactual
+
+SCALES = (0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
+BEFORE, AFTER, INK, MUTED = "#8a8f98", "#b2182b", "#22262b", "#5c636d"
+MOST_BARS = 7
+
+
+def change_values(change: Float[Tensor, "3 h w"]) -> np.ndarray:
+    """A signed change as one number a pixel: the mean over channels (above 0 is lighter), shape (h, w)."""
+    values: np.ndarray = change.detach().cpu().float().mean(0).numpy()
+    return values
+
+
+def change_scale(values: np.ndarray) -> float:
+    """The smallest of `SCALES` that covers 99.5 % of the pixels, so that scales can be compared between pictures."""
+    reach = float(np.quantile(np.abs(values), 0.995))
+    return next((s for s in SCALES if s >= reach), 1.0)
+
+
+def panel(result: Counterfactual) -> Figure:
+    """Query, anchor, counterfactual, signed change and probabilities before and after; a row an image."""
+    figure = _figure(13.2, 3.05 * len(result) + 0.25)
+    grid = figure.add_gridspec(len(result), 5, width_ratios=(1, 1, 1, 1.18, 1.15), left=0.01, right=0.985, wspace=0.08)
+    for row, one in enumerate(result):
+        axes = [figure.add_subplot(grid[row, column]) for column in range(5)]
+        source, target = one.classes[int(one.source)], one.classes[int(one.target)]
+        _picture(axes[0], one.query[0], f"query: {source} {_probability(one, 'before', one.source):.2f}")
+        _picture(axes[1], one.anchor[0], "anchor: the prior's painting of it")
+        kind = "counterfactual" if one.found[0] else one.status[0].value.replace("_", " ")
+        _picture(axes[2], one.image[0], f"{kind}: {target} {_probability(one, 'after', one.target):.2f}")
+        _change(figure, axes[3], one.difference[0])
+        _bars(axes[4], one)
+    return figure
+
+
+def change_figure(result: Counterfactual) -> Figure:
+    """The signed change alone, with its colour bar and scale."""
+    figure = _figure(4.6, 4.0)
+    _change(figure, figure.add_axes((0.02, 0.03, 0.86, 0.86)), result.difference[0])
+    return figure
+
+
+def inversion_figure(query: Tensor, rows: Sequence[tuple[str, Sequence[tuple[str, Tensor]]]]) -> Figure:
+    """Pre-images by layer: the query, then a row a method and a column a layer; titles are (label, image)."""
+    columns = 1 + max(len(images) for _, images in rows)
+    figure = _figure(2.3 * columns, 2.6 * len(rows))
+    grid = figure.add_gridspec(len(rows), columns, left=0.01, right=0.99, wspace=0.06)
+    for row, (name, images) in enumerate(rows):
+        _picture(figure.add_subplot(grid[row, 0]), query, f"query ({name})")
+        for column, (label, image) in enumerate(images, start=1):
+            _picture(figure.add_subplot(grid[row, column]), image, label)
+    return figure
+
+
+def save(figure: Figure, path: str | Path) -> None:
+    """Write a figure as PNG, whole or not at all."""
+    write_whole(path, png(figure))
+
+
+def png(figure: Figure, dpi: int = 110) -> bytes:
+    """A figure as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi)
+    return buffer.getvalue()
+
+
+def _figure(width: float, height: float) -> Figure:
+    """A figure of its own, without pyplot and its global state."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _picture(axes: Axes, image: Tensor, title: str) -> None:
+    axes.imshow(to_uint8(image), interpolation="lanczos")
+    _plain(axes, title)
+
+
+def _change(figure: Figure, axes: Axes, change: Tensor) -> None:
+    values = change_values(change)
+    scale = change_scale(values)
+    drawn = axes.imshow(values, cmap="PuOr_r", vmin=-scale, vmax=scale, interpolation="nearest")
+    _plain(axes, f"change, darker to lighter (±{scale:g})")
+    bar = figure.colorbar(drawn, ax=axes, fraction=0.046, pad=0.03, ticks=(-scale, 0, scale))
+    bar.ax.tick_params(labelsize=8, length=2, color=MUTED, labelcolor=MUTED)
+    bar.outline.set_visible(False)  # type: ignore[operator]
+
+
+def _bars(axes: Axes, one: Counterfactual) -> None:
+    """Probabilities of the most probable classes, before and after."""
+    before, after = one.before.probabilities[0].tolist(), one.after.probabilities[0].tolist()
+    shown = sorted(range(len(before)), key=lambda k: -max(before[k], after[k]))[:MOST_BARS]
+    for place, k in enumerate(shown):
+        axes.barh(place - 0.19, before[k], 0.34, color=BEFORE, label="query" if place == 0 else None)
+        axes.barh(place + 0.19, after[k], 0.34, color=AFTER, label="counterfactual" if place == 0 else None)
+    axes.set_yticks(range(len(shown)), [one.classes[k] for k in shown], fontsize=9, color=INK)
+    axes.set_xlim(0, 1)
+    axes.invert_yaxis()
+    axes.set_xticks((0, 0.5, 1), ("0", "0.5", "1"), fontsize=8, color=MUTED)
+    axes.set_title("probability", fontsize=9.5, color=INK)
+    axes.legend(fontsize=7.5, frameon=False, loc="lower right")
+    axes.tick_params(length=0)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+
+
+def _plain(axes: Axes, title: str) -> None:
+    axes.set_title(title, fontsize=9.5, color=INK)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def _probability(one: Counterfactual, when: str, index: Any) -> float:
+    return float(getattr(one, when).probabilities[0, int(index)])

@@ -1,0 +1,193 @@
+"""The one loop behind every method: paint, ask, move the painter."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from cfexplain.generators.generator import Generator
+from cfexplain.objective import Objective
+from cfexplain.stop import Step, StopRule, target_probability
+from cfexplain.types import Candidate, Images, Prediction, Problem
+
+Ending = Literal["stopped", "exhausted", "out_of_time", "diverged"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One descent: what is minimised, how far, how fast, and when it may stop early.
+
+    Attributes:
+        objective: weighted terms.
+        steps: at most.
+        learning_rate: of Adam on the generator's parameters.
+        stop: ends the stage early; None uses all steps.
+        jitter: standard deviation of the noise added to the generator's input at each step.
+        precision: in which the generator computes; the classifier always keeps its own.
+    """
+
+    objective: Objective
+    steps: int
+    learning_rate: float
+    stop: StopRule | None = None
+    jitter: float = 0.0
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to find counterfactuals, as a value: vary it with `dataclasses.replace`.
+
+    Attributes:
+        name: for people and files.
+        generator: what paints.
+        edit: the descent that changes the classifier's mind.
+        anchor: the descent that paints the query first; None where the generator starts at the query.
+        transfer: show query + (painted - anchor), which keeps what the generator did not paint (hairs,
+            texture), where the classifier still sees the target there; otherwise the painting itself.
+    """
+
+    name: str
+    generator: Generator
+    edit: Stage
+    anchor: Stage | None = None
+    transfer: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """Where a descent ended.
+
+    Attributes:
+        image: the best painting seen (the last, without a measure of better), cut from the graph.
+        prediction: of that image, where it was asked for.
+        steps: taken.
+        ending: why it ended.
+        history: one row a step: objective, and probability of the target and estimated loss where known.
+    """
+
+    image: Images
+    prediction: Prediction | None
+    steps: int
+    ending: Ending
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def descend(
+    module: nn.Module,
+    z: Tensor,
+    problem: Problem,
+    stage: Stage,
+    *,
+    rng: torch.Generator | None = None,
+    anchor: Images | None = None,
+) -> Iterator[Step]:
+    """Run a stage step by step; progress bars, logs and stop rules are a `for` away.
+
+    Each step is handed out before the parameters move, so when the caller breaks off, the module still paints
+    the image of the last step seen. Only the module's parameters are moved; the classifier is left as it was.
+
+    Args:
+        module: paints from z.
+        z: the generator's input.
+        problem: what is asked.
+        stage: what is minimised and how.
+        rng: of the jitter; needed only with jitter.
+        anchor: the painting that the edit departs from; the region's outside is kept at it exactly.
+
+    Yields:
+        A `Step` for each of the stage's steps.
+    """
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(parameters, lr=stage.learning_rate)
+    for index in range(stage.steps):
+        jittered = z if stage.jitter == 0 else z + stage.jitter * torch.randn(z.shape, generator=rng).to(z)
+        image = _within_region(_paint(module, jittered, stage), problem, anchor)
+        asked = problem.classifier is not None and stage.objective.uses_classifier(index)
+        prediction = problem.classifier(image) if asked and problem.classifier is not None else None
+        candidate = Candidate(image, problem, prediction, anchor, index / max(1, stage.steps - 1))
+        value = stage.objective(candidate, index)
+        yield Step(index, image.detach(), None if prediction is None else prediction.detach(), value.detach())
+        gradients = torch.autograd.grad(value.sum(), parameters, allow_unused=True)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+        optimizer.step()
+
+
+def minimise(
+    module: nn.Module,
+    z: Tensor,
+    problem: Problem,
+    stage: Stage,
+    *,
+    rng: torch.Generator | None = None,
+    anchor: Images | None = None,
+    better: Callable[[Step], float] | None = None,
+    deadline: float = math.inf,
+    watch: Callable[[Step], object] | None = None,
+) -> Solution:
+    """Run a stage to its end, its stop rule, the deadline, or the first value that is not finite.
+
+    Args:
+        module: paints from z.
+        z: the generator's input.
+        problem: what is asked.
+        stage: what is minimised and how.
+        rng: of the jitter.
+        anchor: the painting that the edit departs from.
+        better: larger is better; the latest of the best steps is kept. None keeps the last step.
+        deadline: on the clock of `time.perf_counter()`.
+        watch: called with each step, for progress bars.
+
+    Returns:
+        The kept step and how the stage ended.
+    """
+    kept: Step | None = None
+    best, ending, history = -math.inf, "exhausted", []
+    stopped = stage.stop.start(problem) if stage.stop is not None else None
+    for step in descend(module, z, problem, stage, rng=rng, anchor=anchor):
+        if not bool(step.value.isfinite().all()):
+            ending = "diverged"
+            break
+        score = 0.0 if better is None else better(step)
+        if kept is None or score >= best:
+            kept, best = step, score
+        history.append(_row(step, problem))
+        if watch is not None:
+            watch(step)
+        if stopped is not None and stopped(step):
+            ending = "stopped"
+            break
+        if time.perf_counter() >= deadline:
+            ending = "out_of_time"
+            break
+    if kept is None:
+        return Solution(problem.query, problem.source, len(history), "diverged", history)
+    return Solution(kept.image, kept.prediction, len(history), ending, history)  # type: ignore[arg-type]
+
+
+def _paint(module: nn.Module, z: Tensor, stage: Stage) -> Images:
+    with torch.autocast(z.device.type, torch.bfloat16, enabled=stage.precision == "bfloat16"):
+        image: Images = module(z)
+    return image.float()
+
+
+def _within_region(image: Images, problem: Problem, anchor: Images | None) -> Images:
+    if anchor is None or problem.region is None:
+        return image
+    return anchor + problem.region * (image - anchor)
+
+
+def _row(step: Step, problem: Problem) -> dict[str, float]:
+    row = {"objective": float(step.value.sum())}
+    if step.prediction is not None and problem.target is not None:
+        row["target_probability"] = target_probability(step, problem)
+        if step.prediction.loss is not None:
+            row["estimated_loss"] = float(step.prediction.loss.max())
+    return row

@@ -1,0 +1,108 @@
+"""When to stop: rules that watch the steps of a search."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from jaxtyping import Float
+from torch import Tensor
+
+from cfexplain.types import Images, Prediction, Problem
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One step of a search, as it stands before the parameters move on.
+
+    Attributes:
+        index: counted from 0.
+        image: the painting, shape (n, 3, h, w), cut from the graph.
+        prediction: of that image, where a term of this step asked for it.
+        value: of the objective, shape (n,).
+    """
+
+    index: int
+    image: Images
+    prediction: Prediction | None
+    value: Float[Tensor, " n"]
+
+
+Watch = Callable[[Step], bool]
+
+
+class StopRule(Protocol):
+    """A recipe for a watch: `start(problem)` gives a function that says of each step whether to stop there."""
+
+    def start(self, problem: Problem) -> Watch:
+        """Begin to watch one search."""
+        ...
+
+
+@dataclass(frozen=True)
+class TargetReached:
+    """Stop when the target class has had this probability for `patience` steps in a row.
+
+    Attributes:
+        confidence: probability of the target class.
+        patience: steps.
+
+    Source: ours.
+    """
+
+    confidence: float = 0.9
+    patience: int = 5
+
+    def start(self, problem: Problem) -> Watch:
+        """Count the steps in a row that satisfy the rule."""
+        count = 0
+
+        def watch(step: Step) -> bool:
+            nonlocal count
+            count = count + 1 if target_probability(step, problem) >= self.confidence else 0
+            return count >= self.patience
+
+        return watch
+
+
+@dataclass(frozen=True)
+class CloseEnough:
+    """Stop when the painting is within `psnr` decibels of the query, 10 log10(1 / mean squared difference).
+
+    Source: ours.
+    """
+
+    psnr: float = 32.0
+    patience: int = 3
+
+    def start(self, problem: Problem) -> Watch:
+        """Compare each painting with the query."""
+        count = 0
+
+        def watch(step: Step) -> bool:
+            nonlocal count
+            count = count + 1 if psnr(step.image, problem.query) >= self.psnr else 0
+            return count >= self.patience
+
+        return watch
+
+
+def psnr(image: Images, reference: Images) -> float:
+    """Peak signal-to-noise ratio in decibels for intensities in [0, 1]; infinite for equal images.
+
+    Example:
+        >>> import torch
+        >>> round(psnr(torch.full((1, 3, 2, 2), 0.6), torch.full((1, 3, 2, 2), 0.5)), 3)
+        20.0
+    """
+    error = float((image - reference).square().mean())
+    return math.inf if error == 0 else -10 * math.log10(error)
+
+
+def target_probability(step: Step, problem: Problem) -> float:
+    """Smallest probability of the target class in the batch; 0 where there is no prediction."""
+    if step.prediction is None or problem.target is None:
+        return 0.0
+    return float(step.prediction.probabilities.gather(1, problem.target[:, None]).min())

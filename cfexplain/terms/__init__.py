@@ -1,0 +1,11 @@
+"""Terms: one wish about a candidate image each, one idea a file."""
+
+from cfexplain.terms.change import SparseChange as SparseChange
+from cfexplain.terms.estimate import EstimatedLoss as EstimatedLoss
+from cfexplain.terms.features import SameFeatures as SameFeatures
+from cfexplain.terms.pixels import KnownPixels as KnownPixels
+from cfexplain.terms.pixels import SamePixels as SamePixels
+from cfexplain.terms.target import TargetClass as TargetClass
+from cfexplain.terms.variation import TotalVariation as TotalVariation
+
+__all__ = ["EstimatedLoss", "KnownPixels", "SameFeatures", "SamePixels", "SparseChange", "TargetClass", "TotalVariation"]

@@ -1,0 +1,48 @@
+"""Stay where the classifier can be trusted: keep the estimated loss low."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from cfexplain.terms.features import require_prediction
+from cfexplain.types import Candidate
+
+
+@dataclass(frozen=True)
+class EstimatedLoss:
+    """The loss estimator's opinion of x', standardised: l(x'), or max(0, l(x') - q) with a quantile q.
+
+    Attributes:
+        quantile: q is the estimate below which this share of the correctly classified validation images of
+            the target class lies (one of 0.05, 0.25, 0.5, 0.75, 0.95); None minimises the plain estimate.
+
+    Raises:
+        ValueError: the classifier has no loss estimator, or no yardstick for the hinge.
+
+    Source: the term L_mc of Narayanaswamy et al. 2021 (plain). The hinge is ours: ranking losses fix only
+    order, so the plain estimate has no natural zero and can be driven below every real image.
+    """
+
+    quantile: float | None = None
+    uses_classifier: ClassVar[bool] = True
+
+    def __call__(self, candidate: Candidate) -> Float[Tensor, " n"]:
+        """Estimated loss of each image, in standard deviations of the validation images."""
+        require_prediction(candidate, self)
+        loss = candidate.prediction.loss  # type: ignore[union-attr]
+        if loss is None:
+            raise ValueError("the classifier has no loss estimator: fit one (fit_estimator), or use the method DIP")
+        loss = loss.float()
+        return loss if self.quantile is None else F.relu(loss - loss.new_tensor(self._floors(candidate)))
+
+    def _floors(self, candidate: Candidate) -> list[float]:
+        classifier, target = candidate.problem.classifier, candidate.problem.target
+        usual = getattr(classifier, "usual_loss", None)
+        if usual is None or target is None:
+            raise ValueError("EstimatedLoss(quantile=...) needs a target and a classifier with usual_loss(class, share)")
+        return [usual(int(t), self.quantile) for t in target]

@@ -1,0 +1,55 @@
+"""Stay close in pixels, everywhere or where they are known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from jaxtyping import Float
+from torch import Tensor
+
+from cfexplain.types import Candidate, Images
+
+Reference = Literal["query", "anchor"]
+
+
+def reference_image(candidate: Candidate, reference: Reference) -> Images:
+    """The image that a candidate is held to; the query until an anchor has been painted."""
+    if reference == "anchor" and candidate.anchor is not None:
+        return candidate.anchor
+    return candidate.problem.query
+
+
+@dataclass(frozen=True)
+class SamePixels:
+    """Mean squared difference to the query or the anchor, over channels and pixels (intensity^2).
+
+    Attributes:
+        to: which image to stay close to.
+
+    Source: Ulyanov et al. 2018, equation 2; to the anchor: ours.
+    """
+
+    to: Reference = "query"
+
+    def __call__(self, candidate: Candidate) -> Float[Tensor, " n"]:
+        """Mean squared difference of each image."""
+        return (candidate.image - reference_image(candidate, self.to)).square().flatten(1).mean(1)
+
+
+@dataclass(frozen=True)
+class KnownPixels:
+    """Squared difference to the query where the problem's region is 0, that is where pixels are known.
+
+    Averaged over the known pixels and channels (intensity^2); everywhere where the problem has no region.
+
+    Source: the inpainting term ||(x - x0) * m||^2 of Ulyanov et al. 2018, equation 5, divided by the count.
+    """
+
+    def __call__(self, candidate: Candidate) -> Float[Tensor, " n"]:
+        """Mean squared difference over the known pixels of each image."""
+        squared = (candidate.image - candidate.problem.query).square()
+        if candidate.problem.region is None:
+            return squared.flatten(1).mean(1)
+        known = (1 - candidate.problem.region).expand_as(squared)
+        return (squared * known).flatten(1).sum(1) / known.flatten(1).sum(1).clamp_min(1)

@@ -1,0 +1,19 @@
+"""Which versions made a result."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+NAMES = ("cfexplain", "torch", "torchvision", "timm", "captum", "numpy", "pandas", "albumentations")
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of this package and what it builds on; 'absent' where one is missing."""
+    found = {"python": platform.python_version()}
+    for name in NAMES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "absent"
+    return found

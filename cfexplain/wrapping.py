@@ -1,0 +1,109 @@
+"""Any torchvision, timm or own module as a classifier: taps by forward hooks that live only during the call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from cfexplain.types import Images, Prediction
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, eq=False)
+class WrappedClassifier:
+    """A `Classifier` around somebody else's module, which stays untouched.
+
+    Attributes:
+        module: maps normalised images to logits.
+        classes: names in the order of the logits.
+        image_size: pixels a side.
+        tap_names: names of the submodules whose outputs are the features, shallow to deep.
+        mean: subtracted from images in [0, 1], by channel.
+        std: divided by, by channel.
+    """
+
+    module: nn.Module
+    classes: Sequence[str]
+    image_size: int
+    tap_names: tuple[str, ...]
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+
+    def __call__(self, images: Images, /) -> Prediction:
+        """Predict images in [0, 1]; hooks are gone when it returns, also after an error."""
+        caught: dict[str, Tensor] = {}
+        with ExitStack() as hooks:
+            for name in self.tap_names:
+                handle = self.module.get_submodule(name).register_forward_hook(_catcher(caught, name))
+                hooks.callback(handle.remove)
+            logits = self.module((images - self._channels(self.mean, images)) / self._channels(self.std, images))
+        missed = [name for name in self.tap_names if name not in caught]
+        if missed:
+            raise ValueError(f"the layers {missed} took no part in the prediction: tap layers that run in forward()")
+        return Prediction(_logits(logits), tuple(caught[name] for name in self.tap_names))
+
+    @staticmethod
+    def _channels(values: tuple[float, ...], images: Images) -> Tensor:
+        return torch.tensor(values, dtype=images.dtype, device=images.device).view(1, -1, 1, 1)
+
+
+def wrap(
+    model: nn.Module,
+    *,
+    taps: Sequence[str] = (),
+    classes: Sequence[str],
+    image_size: int = 224,
+    mean: Sequence[float] = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
+) -> WrappedClassifier:
+    """Make a classifier of a module you have: it takes images in [0, 1], normalises them, and shows its taps.
+
+    Args:
+        model: in evaluation mode, from normalised images (n, 3, h, w) to logits (n, k).
+        taps: names of submodules (as in `model.named_modules()`), shallow to deep; methods with `SameFeatures`
+            need at least one.
+        classes: names in the order of the logits.
+        image_size: pixels a side that the model was trained at.
+        mean: its training normalisation, by channel; ImageNet's by default.
+        std: likewise.
+
+    Raises:
+        ValueError: the model is in training mode, or has no submodule of a tap's name.
+
+    Example:
+        >>> model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)).eval()
+        >>> classifier = wrap(model, taps=["0"], classes=["a", "b"], image_size=32)
+        >>> classifier(torch.rand(1, 3, 32, 32)).features[0].shape
+        torch.Size([1, 4, 30, 30])
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+    if any(m.training for m in model.modules()):
+        raise ValueError("the model is in training mode: call .eval() on it before wrapping it")
+    names = {name for name, _ in model.named_modules()}
+    unknown = [tap for tap in taps if tap not in names]
+    if unknown:
+        raise ValueError(f"the model has no layers {unknown}; it has, for example, {sorted(names - {''})[:8]}")
+    return WrappedClassifier(model, tuple(classes), image_size, tuple(taps), tuple(mean), tuple(std))
+
+
+def _catcher(caught: dict[str, Tensor], name: str) -> object:
+    def catch(module: nn.Module, inputs: object, output: Tensor) -> None:
+        caught[name] = output
+
+    return catch
+
+
+def _logits(output: object) -> Tensor:
+    """The logits of a module's answer: a tensor, or an object or dict that carries them (Hugging Face)."""
+    if isinstance(output, Tensor):
+        return output
+    found = output.get("logits") if isinstance(output, dict) else getattr(output, "logits", None)
+    if isinstance(found, Tensor):
+        return found
+    raise TypeError(f"the model answers with {type(output).__name__}, not with a tensor of logits")

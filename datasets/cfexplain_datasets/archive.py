@@ -1,0 +1,73 @@
+"""What the archive's layouts have in common: finding tables and picture folders, one-hot labels, headers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from cfexplain.images import SUFFIXES
+from cfexplain_datasets.report import DataError
+
+HEADERS = {
+    "gender": "sex",
+    "age_approx": "age",
+    "age_approximate": "age",
+    "anatom_site_general": "localization",
+    "anatom_site_general_challenge": "localization",
+}
+"""The archive's changing headers and the one name that each has here."""
+
+
+def first_file(folder: Path, patterns: Sequence[str], what: str, fetch: str) -> Path:
+    """The first file in the folder, or one level below it, that matches a pattern.
+
+    Raises:
+        DataError: there is none; the message gives the command that fetches the data.
+    """
+    for pattern in patterns:
+        found = sorted(p for p in (*folder.glob(pattern), *folder.glob(f"*/{pattern}")) if p.is_file())
+        if found:
+            return found[0]
+    wanted = " or ".join(patterns)
+    raise DataError(f"{folder} holds no {what} table ({wanted}); fetch it with the isic command-line tool: {fetch}")
+
+
+def all_files(folder: Path, pattern: str) -> list[Path]:
+    """All files of a pattern in the folder or one level below it."""
+    return sorted(p for p in (*folder.glob(pattern), *folder.glob(f"*/{pattern}")) if p.is_file())
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """A table with the archive's headers made one; empty columns dropped.
+
+    Raises:
+        DataError: the file is no table.
+    """
+    try:
+        table = pd.read_csv(path, dtype={"image_id": str, "image": str, "image_name": str, "lesion_id": str})
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read as a table ({error}): fetch it again") from None
+    table = table.loc[:, [c for c in table if not str(c).startswith("Unnamed")]]
+    return table.rename(columns={k: v for k, v in HEADERS.items() if k in table and v not in table})
+
+
+def one_hot(table: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
+    """Replace one-hot class columns (any case) by a column `label`; rows without a 1 stay unlabelled."""
+    columns = {c.lower(): c for c in table.columns}
+    present = [columns[c.lower()] for c in classes if c.lower() in columns]
+    if not present:
+        raise DataError(f"the table has neither a dx column nor one-hot columns of {', '.join(classes)}")
+    scores = table[present].astype(float)
+    names = scores.idxmax(axis=1).str.lower().where(scores.max(axis=1) > 0)
+    spelled = {c.lower(): c for c in classes}
+    return table.drop(columns=present).assign(label=names.map(spelled))
+
+
+def picture_folders(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Folders that hold pictures and folders that hold masks, the folder itself included."""
+    below = [folder, *sorted(p for p in (*folder.glob("*"), *folder.glob("*/*")) if p.is_dir())]
+    holding = [p for p in below if any(f.suffix.lower() in SUFFIXES for f in p.iterdir())]
+    masks = [p for p in holding if any(w in p.name.lower() for w in ("mask", "segmentation", "part1_groundtruth"))]
+    return [p for p in holding if p not in masks], masks

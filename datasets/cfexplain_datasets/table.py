@@ -1,0 +1,160 @@
+"""The data set that every reader makes: a table of images and the pictures behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pandas as pd
+from torch.utils.data import Dataset
+
+from cfexplain.images import ImageError, load_mask, load_picture
+from cfexplain_datasets.lesion import Lesion
+from cfexplain_datasets.report import DataError, Report
+
+OWN_COLUMNS = ("label", "lesion_id", "split", "path", "mask_path")
+
+
+@dataclass(frozen=True, eq=False)
+class LesionTable(Dataset[Lesion]):
+    """Lesion images on disk: row i of `table` describes sample i.
+
+    Attributes:
+        classes: names in the order of the labels.
+        table: indexed by image id, with the columns label (class name or None), lesion_id, split (train, val,
+            test or None), path and mask_path (None without a mask), and all other columns of the source.
+        report: what the intake found and did.
+        name: of the data set.
+    """
+
+    classes: tuple[str, ...]
+    table: pd.DataFrame
+    report: Report = field(default_factory=Report)
+    name: str = ""
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __getitem__(self, index: int) -> Lesion:
+        """Read one sample.
+
+        Raises:
+            ImageError: the picture is damaged; `readable()` leaves such samples out beforehand.
+        """
+        row = self.table.iloc[index]
+        known = isinstance(row["label"], str)
+        return Lesion(
+            id=str(self.table.index[index]),
+            image=load_picture(row["path"]),
+            label=self.classes.index(row["label"]) if known else None,
+            mask=load_mask(row["mask_path"]) if isinstance(row["mask_path"], str) else None,
+            lesion_id=str(row["lesion_id"]),
+            metadata={k: v for k, v in row.items() if k not in OWN_COLUMNS},
+        )
+
+    def __iter__(self) -> Iterator[Lesion]:
+        return (self[i] for i in range(len(self)))
+
+    @property
+    def labels(self) -> list[int]:
+        """Label of every sample, -1 where it is not known."""
+        index = {name: i for i, name in enumerate(self.classes)}
+        return [index.get(name, -1) for name in self.table["label"]]
+
+    def subset(self, split: str) -> LesionTable:
+        """The samples of one split."""
+        return replace(self, table=self.table[self.table["split"] == split])
+
+    def select(self, ids: Iterable[str]) -> LesionTable:
+        """The samples of these ids, in this order."""
+        return replace(self, table=self.table.loc[list(ids)])
+
+    def readable(self, progress: Callable[[int], object] | None = None) -> LesionTable:
+        """The samples whose picture and mask can be read to the end; the others are reported and left out.
+
+        Reads every file once, so that a training never meets a damaged one at image 9,000.
+        """
+        damaged = []
+        for i in range(len(self)):
+            try:
+                self[i]
+            except ImageError:
+                damaged.append(str(self.table.index[i]))
+            if progress is not None:
+                progress(i)
+        report = Report(list(self.report.findings))
+        report.add("damaged or unreadable images", damaged, "left out")
+        return replace(self, table=self.table.drop(index=damaged), report=report)
+
+
+def intake(
+    rows: pd.DataFrame,
+    folders: Sequence[Path],
+    classes: Sequence[str],
+    *,
+    name: str,
+    mask_folders: Sequence[Path] = (),
+) -> LesionTable:
+    """Make a data set of a table of ids and labels and the folders that hold the pictures.
+
+    Left out and reported: rows whose label is not a class (an empty label is an unlabelled sample), repeated
+    ids, and foreign rows whose picture is not in the folders.
+
+    Args:
+        rows: with the columns id and label, and optionally lesion_id, split, path (relative to a folder);
+            everything else is metadata.
+        folders: where the pictures lie, searched in order.
+        classes: names in the order of the labels.
+        name: of the data set.
+        mask_folders: where masks lie, named as the picture or with `_segmentation` or `_Segmentation` added.
+
+    Raises:
+        DataError: not one picture was found.
+    """
+    report = Report()
+    rows = rows.assign(id=rows["id"].astype(str), label=[_label(v) for v in rows["label"]])
+    rows = _drop(rows, rows["label"].notna() & ~rows["label"].isin(list(classes)), report, "rows of unknown classes")
+    rows = _drop(rows, rows["id"].duplicated(), report, "rows with an id seen before", "the first is kept")
+    pictures = _files(folders)
+    given = rows["path"] if "path" in rows else rows["id"]
+    rows = rows.assign(path=[pictures.get(Path(str(p)).stem if p != i else str(i)) for p, i in zip(given, rows["id"], strict=True)])
+    rows = _drop(rows, rows["path"].isna(), report, "rows without a picture in the folders")
+    if rows.empty:
+        shown = ", ".join(str(f) for f in folders)
+        raise DataError(f"none of the pictures that the table names is in {shown}: put table and pictures together")
+    rows = rows.assign(mask_path=_masks(rows["id"], mask_folders))
+    for column in ("lesion_id", "split"):
+        if column not in rows:
+            rows[column] = rows["id"] if column == "lesion_id" else None
+    rows["lesion_id"] = rows["lesion_id"].where(rows["lesion_id"].notna(), rows["id"]).astype(str)
+    first = ["label", "lesion_id", "split", "path", "mask_path"]
+    table = rows.set_index("id")
+    return LesionTable(tuple(classes), table[[*first, *(c for c in table if c not in first)]], report, name)
+
+
+def _label(value: object) -> str | None:
+    return None if pd.isna(value) or str(value).strip() == "" else str(value).strip()  # type: ignore[call-overload]
+
+
+def _drop(rows: pd.DataFrame, bad: pd.Series[bool], report: Report, what: str, done: str = "left out") -> pd.DataFrame:
+    report.add(what, rows.loc[bad, "id"], done)
+    return rows[~bad]
+
+
+def _files(folders: Sequence[Path]) -> dict[str, str]:
+    """Pictures by stem; the first folder wins."""
+    from cfexplain.images import SUFFIXES
+
+    found: dict[str, str] = {}
+    for folder in folders:
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
+                found.setdefault(path.stem, str(path))
+    return found
+
+
+def _masks(ids: pd.Series[str], folders: Sequence[Path]) -> list[str | None]:
+    found = _files(folders)
+    names = ("{}_segmentation", "{}_Segmentation", "{}")
+    return [next((found[n.format(i)] for n in names if n.format(i) in found), None) for i in ids]
