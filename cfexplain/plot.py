@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,10 +38,12 @@ def change_scale(values: np.ndarray) -> float:
 
 def panel(result: Counterfactual) -> Figure:
     """Query, anchor, counterfactual, signed change and probabilities before and after; a row an image."""
-    figure = _figure(13.2, 3.05 * len(result) + 0.25)
-    grid = figure.add_gridspec(len(result), 5, width_ratios=(1, 1, 1, 1.18, 1.15), left=0.01, right=0.985, wspace=0.08)
+    height = 3.0 * len(result)
+    figure = _figure(14.6, height)
+    margins = {"left": 0.008, "right": 0.99, "top": 1 - 0.32 / height, "bottom": 0.22 / height}
+    grid = figure.add_gridspec(len(result), 6, width_ratios=(1, 1, 1, 1.16, 0.16, 1), wspace=0.06, hspace=0.16, **margins)
     for row, one in enumerate(result):
-        axes = [figure.add_subplot(grid[row, column]) for column in range(5)]
+        axes = [figure.add_subplot(grid[row, column]) for column in (0, 1, 2, 3, 5)]
         source, target = one.classes[int(one.source)], one.classes[int(one.target)]
         _picture(axes[0], one.query[0], f"query: {source} {_probability(one, 'before', one.source):.2f}")
         _picture(axes[1], one.anchor[0], "anchor: the prior's painting of it")
@@ -68,6 +70,21 @@ def inversion_figure(query: Tensor, rows: Sequence[tuple[str, Sequence[tuple[str
         _picture(figure.add_subplot(grid[row, 0]), query, f"query ({name})")
         for column, (label, image) in enumerate(images, start=1):
             _picture(figure.add_subplot(grid[row, column]), image, label)
+    return figure
+
+
+def reliability_figure(bins: Mapping[str, Sequence[float]]) -> Figure:
+    """Mean true loss and error rate in bins of the estimated loss; both rise for a good estimator."""
+    figure = _figure(5.2, 3.6)
+    axes = figure.add_axes((0.13, 0.15, 0.72, 0.73))
+    other = axes.twinx()
+    axes.plot(bins["estimated"], bins["true_loss"], "o-", color=AFTER)
+    other.plot(bins["estimated"], bins["error_rate"], "s--", color=BEFORE)
+    axes.set_xlabel("estimated loss (standard deviations)")
+    axes.set_ylabel("true loss (nats)", color=AFTER)
+    other.set_ylabel("error rate", color=MUTED)
+    other.set_ylim(0, 1)
+    axes.set_title("ten bins of equal count", fontsize=9.5, color=INK)
     return figure
 
 
@@ -120,7 +137,7 @@ def _bars(axes: Axes, one: Counterfactual) -> None:
     axes.invert_yaxis()
     axes.set_xticks((0, 0.5, 1), ("0", "0.5", "1"), fontsize=8, color=MUTED)
     axes.set_title("probability", fontsize=9.5, color=INK)
-    axes.legend(fontsize=7.5, frameon=False, loc="lower right")
+    axes.legend(fontsize=7.5, frameon=False, loc="center right")
     axes.tick_params(length=0)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)

@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from cfexplain.images import save_png, write_whole
+from cfexplain.images import Square, save_png, write_whole
 from cfexplain.metrics import evaluate
-from cfexplain.types import Images, Prediction, Status
+from cfexplain.types import Image, Images, Prediction, Status
 from cfexplain.version import versions
 
 if TYPE_CHECKING:
@@ -103,8 +103,13 @@ class Counterfactual:
         names = images or [f"image-{i}" for i in range(len(self))]
         return [self._record(i, name, measured[i]) for i, name in enumerate(names)]
 
-    def save(self, out: str | Path, *, image: str = "image-0") -> Path:
+    def save(self, out: str | Path, *, image: str = "image-0", picture: Image | None = None) -> Path:
         """Write one explanation to a folder: pictures, panel, exact tensors, result.json (last, as a seal).
+
+        Args:
+            out: the folder.
+            image: name of the image in the record.
+            picture: the picture at its own resolution; the change is then also shown there, as fullsize.png.
 
         Raises:
             ValueError: the result holds several images; save `result[i]` each to its own folder.
@@ -116,6 +121,9 @@ class Counterfactual:
 
         for name, picture in (("query", self.query), ("anchor", self.anchor), ("counterfactual", self.image)):
             save_png(out / f"{name}.png", picture[0])
+        if picture is not None:
+            shown = self.image[0].cpu() - self.query[0].cpu()
+            save_png(out / "fullsize.png", Square.of(*picture.shape[-2:]).paste_change(picture, shown))
         plot.save(plot.change_figure(self), out / "change.png")
         plot.save(plot.panel(self), out / "panel.png")
         write_whole(out / "tensors.safetensors", self._packed())

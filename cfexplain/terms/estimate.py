@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from cfexplain.terms.features import require_prediction
+from cfexplain.terms.features import precise, require_prediction
 from cfexplain.types import Candidate
 
 
@@ -37,7 +37,7 @@ class EstimatedLoss:
         loss = candidate.prediction.loss  # type: ignore[union-attr]
         if loss is None:
             raise ValueError("the classifier has no loss estimator: fit one (fit_estimator), or use the method DIP")
-        loss = loss.float()
+        loss = precise(loss)
         return loss if self.quantile is None else F.relu(loss - loss.new_tensor(self._floors(candidate)))
 
     def _floors(self, candidate: Candidate) -> list[float]:

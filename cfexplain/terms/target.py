@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from cfexplain.terms.features import require_prediction
+from cfexplain.terms.features import precise, require_prediction
 from cfexplain.types import Candidate
 
 
@@ -39,5 +39,6 @@ class TargetClass:
         require_prediction(candidate, self)
         if candidate.problem.target is None:
             raise ValueError("TargetClass needs a target class, but the problem has none")
-        cost = F.cross_entropy(candidate.prediction.logits.float(), candidate.problem.target, reduction="none")  # type: ignore[union-attr]
+        logits = precise(candidate.prediction.logits)  # type: ignore[union-attr]
+        cost = F.cross_entropy(logits, candidate.problem.target, reduction="none")
         return cost if self.confidence is None else F.relu(cost + math.log(self.confidence))

@@ -73,6 +73,7 @@ class LesionClassifier(nn.Module):
             drop_rate=architecture.dropout,
             **architecture.options,
         )
+        _start_undecided(self.backbone)
         self.register_buffer("mean", torch.tensor(architecture.mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(architecture.std).view(1, 3, 1, 1))
         self.register_buffer("temperature", torch.ones(()))
@@ -107,6 +108,14 @@ class LesionClassifier(nn.Module):
         logits, features = self.taps(images)
         loss = (self.estimator(features) - self.scale.mean) / self.scale.std
         return Prediction(logits / self.temperature, features, loss)
+
+
+def _start_undecided(backbone: nn.Module) -> None:
+    """Zero the last layer: some of timm's start with logits in the tens, which wrecks pretrained features."""
+    last = backbone.get_classifier()  # type: ignore[operator]
+    if isinstance(last, nn.Linear):
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
 
 
 def _tap_channels(network: LesionClassifier) -> list[int]:

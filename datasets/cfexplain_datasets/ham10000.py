@@ -31,7 +31,7 @@ def read(folder: str | Path) -> LesionTable:
     rows = rows.drop(columns=[c for c in ("file", "mask_file", "Unnamed: 0") if c in rows])
     rows["label"] = rows["label"].where(rows["label"].isna(), rows["label"].astype(str).str.lower())
     pictures, masks = picture_folders(folder)
-    return intake(_with_age(rows), pictures, CLASSES, name="ham10000", mask_folders=masks)
+    return intake(_with_age(rows), pictures, CLASSES, name="ham10000", mask_folders=masks, fetch=FETCH)
 
 
 def _with_age(rows: pd.DataFrame) -> pd.DataFrame:

@@ -95,6 +95,7 @@ def intake(
     *,
     name: str,
     mask_folders: Sequence[Path] = (),
+    fetch: str = "",
 ) -> LesionTable:
     """Make a data set of a table of ids and labels and the folders that hold the pictures.
 
@@ -108,6 +109,7 @@ def intake(
         classes: names in the order of the labels.
         name: of the data set.
         mask_folders: where masks lie, named as the picture or with `_segmentation` or `_Segmentation` added.
+        fetch: command that fetches the pictures, for the message where there are none.
 
     Raises:
         DataError: not one picture was found.
@@ -121,8 +123,8 @@ def intake(
     rows = rows.assign(path=[pictures.get(Path(str(p)).stem if p != i else str(i)) for p, i in zip(given, rows["id"], strict=True)])
     rows = _drop(rows, rows["path"].isna(), report, "rows without a picture in the folders")
     if rows.empty:
-        shown = ", ".join(str(f) for f in folders)
-        raise DataError(f"none of the pictures that the table names is in {shown}: put table and pictures together")
+        advice = f"fetch them with the isic command-line tool: {fetch}" if fetch else "put table and pictures together"
+        raise DataError(f"none of the {report.count('rows without a picture in the folders')} pictures that the table names is here; {advice}")
     rows = rows.assign(mask_path=_masks(rows["id"], mask_folders))
     for column in ("lesion_id", "split"):
         if column not in rows:

@@ -1,0 +1,33 @@
+# Thin names for the commands in README.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: demo test test-all check clean
+
+$(BIN)/cfexplain:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet .
+
+$(BIN)/pytest:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]' -c constraints.txt
+
+demo: $(BIN)/cfexplain  ## install and explain a synthetic lesion
+	$(BIN)/cfexplain demo --out out/demo
+
+test: $(BIN)/pytest  ## install what tests need and pass them, in under 5 minutes on 2 cores
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: $(BIN)/pytest  ## the slow ones too
+	$(BIN)/python -m pytest
+
+check: $(BIN)/pytest  ## style, types, imports, and what the wheel holds
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m build --wheel --outdir build/wheel . > /dev/null
+	$(BIN)/python tests/wheel_contents.py build/wheel
+
+clean:
+	rm -rf $(VENV) build dist out runs

@@ -1,0 +1,55 @@
+"""Any table with a column of pictures and a column of labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+from cfexplain_datasets.archive import read_csv
+from cfexplain_datasets.report import DataError
+from cfexplain_datasets.table import LesionTable, intake
+
+IMAGE_COLUMNS = ("image", "path", "file", "filename", "image_id", "isic_id", "image_name", "id")
+LABEL_COLUMNS = ("label", "dx", "diagnosis", "class", "target", "benign_malignant")
+
+
+def read(
+    table: str | Path, *, image: str | None = None, label: str | None = None, classes: Sequence[str] | None = None
+) -> LesionTable:
+    """Read a CSV file, or a folder with exactly one, whose pictures lie beside it or in a folder below.
+
+    Args:
+        table: the file or its folder.
+        image: column of file names, paths relative to the table, or ids; by default the first of
+            `IMAGE_COLUMNS` that exists.
+        label: column of class names; by default the first of `LABEL_COLUMNS`.
+        classes: names in the order of the labels; sorted names of the table by default.
+
+    Raises:
+        DataError: the file or the columns are not there.
+    """
+    path = _one_table(Path(table))
+    rows = read_csv(path)
+    image = image or next((c for c in IMAGE_COLUMNS if c in rows), None)
+    label = label or next((c for c in LABEL_COLUMNS if c in rows and c != image), None)
+    if image is None or label is None or not {image, label} <= set(rows):
+        raise DataError(f"{path} needs a column of pictures and one of labels; it has {', '.join(map(str, rows))}")
+    names = rows[label].dropna().astype(str)
+    rows = rows.assign(path=rows[image].astype(str), id=[Path(str(p)).stem for p in rows[image]], label=rows[label])
+    rows = rows.drop(columns=[c for c in (image, label) if c not in ("path", "id", "label")])
+    folders = [path.parent, *sorted(p for p in path.parent.rglob("*") if p.is_dir())]
+    masks = [f for f in folders if "mask" in f.name.lower() or "segmentation" in f.name.lower()]
+    pictures = [f for f in folders if f not in masks]
+    return intake(rows, pictures, classes or tuple(sorted(set(names))), name=path.stem, mask_folders=masks)
+
+
+def _one_table(path: Path) -> Path:
+    if path.is_file():
+        return path
+    found = sorted(path.glob("*.csv")) if path.is_dir() else []
+    if len(found) != 1:
+        raise DataError(f"{path} is neither a CSV file nor a folder with exactly one (it has {len(found)})")
+    return found[0]
+
+

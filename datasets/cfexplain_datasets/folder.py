@@ -1,0 +1,41 @@
+"""A plain tree with one folder a class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from cfexplain.images import SUFFIXES
+from cfexplain_datasets.report import DataError, Report
+from cfexplain_datasets.table import LesionTable
+
+SPLITS = ("train", "val", "test")
+
+
+def read(folder: str | Path) -> LesionTable:
+    """Read `DIR/<class>/*.jpg`, or `DIR/{train,val,test}/<class>/*.jpg` with splits.
+
+    The id is the path below the folder without its suffix; each picture counts as a lesion of its own.
+
+    Raises:
+        DataError: there are no class folders with pictures.
+    """
+    folder = Path(folder)
+    roots: list[tuple[str | None, Path]] = [(s, folder / s) for s in SPLITS if (folder / s).is_dir()] or [(None, folder)]
+    rows = [
+        {"id": str(path.relative_to(folder).with_suffix("")), "label": kind.name, "split": split, "path": str(path)}
+        for split, root in roots
+        for kind in (sorted(p for p in root.iterdir() if p.is_dir()) if root.is_dir() else ())
+        for path in sorted(kind.iterdir())
+        if path.suffix.lower() in SUFFIXES
+    ]
+    if not rows or len({r["label"] for r in rows}) < 2:
+        raise DataError(f"{folder} holds no two class folders with pictures: make DIR/<class>/<picture>")
+    table = pd.DataFrame(rows)
+    report = Report()
+    report.add("pictures whose name another picture has", table.loc[table["id"].duplicated(), "id"], "left out")
+    table = table[~table["id"].duplicated()].assign(mask_path=None)
+    table["lesion_id"] = table["id"]
+    columns = ["label", "lesion_id", "split", "path", "mask_path"]
+    return LesionTable(tuple(sorted(set(table["label"]))), table.set_index("id")[columns], report, "folder")

@@ -1,0 +1,65 @@
+"""ISIC 2017 challenge, part 3: 2,750 images; melanoma, nevus, seborrheic keratosis; CC0."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from cfexplain_datasets.archive import all_files, first_file, picture_folders, read_csv
+from cfexplain_datasets.report import DataError
+from cfexplain_datasets.table import LesionTable, intake
+
+CLASSES = ("melanoma", "nevus", "seborrheic_keratosis")
+FETCH = "isic image download --search 'attribution:*' --collections 28 ISIC2017/"
+_SPLITS = (("train", "Training"), ("val", "Validation"), ("test", "Test"))
+
+
+def read(folder: str | Path) -> LesionTable:
+    """Read ISIC 2017: `labels.csv`, or the challenge's `ISIC-2017_*_Part3_GroundTruth.csv` beside its pictures.
+
+    A ground truth whose ids are row numbers is repaired where the folder holds exactly as many pictures of
+    that split, in the order of their names, and refused otherwise. Age and sex come from the `*_metadata.csv`.
+
+    Raises:
+        DataError: no table or no picture is there.
+    """
+    folder = Path(folder)
+    official = all_files(folder, "ISIC-2017_*Part3_GroundTruth*.csv")
+    if official:
+        rows = pd.concat([_official(path, folder) for path in official], ignore_index=True)
+        facts = [read_csv(p) for p in all_files(folder, "ISIC-2017_*_metadata.csv")]
+        if facts:
+            rows = rows.merge(pd.concat(facts), on="image_id", how="left")
+    else:
+        rows = read_csv(first_file(folder, ("labels.csv",), "ISIC 2017", FETCH))
+        if not {"melanoma", "seborrheic_keratosis"} <= set(rows):
+            raise DataError(f"{folder / 'labels.csv'} has no columns melanoma and seborrheic_keratosis: not ISIC 2017")
+    rows = rows.assign(id=rows["image_id"], label=_diagnosis(rows))
+    rows = rows.drop(columns=[c for c in ("image_id", "dx", "file", "melanoma", "seborrheic_keratosis") if c in rows])
+    if "age" in rows:
+        rows["age"] = pd.to_numeric(rows["age"], errors="coerce")
+    pictures, masks = picture_folders(folder)
+    return intake(rows, pictures, CLASSES, name="isic2017", mask_folders=masks, fetch=FETCH)
+
+
+def _official(path: Path, folder: Path) -> pd.DataFrame:
+    """One ground-truth table with its split; row numbers are replaced by ids where that is safe."""
+    split = next((s for s, word in _SPLITS if word in path.name), "train")
+    rows = read_csv(path).dropna(subset=["melanoma"]).assign(split=split)
+    if rows["image_id"].astype(str).str.startswith("ISIC").all():
+        return rows
+    word = dict(_SPLITS)[split]
+    here = sorted(p.stem for f in picture_folders(folder)[0] if word in f.name for p in f.glob("ISIC_*") if "superpixels" not in p.name)
+    if len(here) != len(rows):
+        raise DataError(
+            f"{path.name} names its images by row number, and {len(here)} pictures of that split are here for "
+            f"{len(rows)} rows: fetch the table with ids again ({FETCH})"
+        )
+    return rows.assign(image_id=here)
+
+
+def _diagnosis(rows: pd.DataFrame) -> pd.Series[str]:
+    melanoma, keratosis = rows["melanoma"].astype(float) > 0, rows["seborrheic_keratosis"].astype(float) > 0
+    names = pd.Series("nevus", index=rows.index, dtype=object)
+    return names.mask(keratosis, "seborrheic_keratosis").mask(melanoma, "melanoma")

@@ -1,0 +1,214 @@
+"""What `explain` promises: the flip, the reason, the same bits, and hands off the user's model."""
+
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+
+from cfexplain import DIP, METHODS, TV, Counterfactual, Status, evaluate, explain, invert
+from cfexplain.explanation import generator_for
+from cfexplain.generators import DeepImagePrior
+from cfexplain.images import round8
+from cfexplain.methods import TV_INVERSION
+from cfexplain.objective import total
+from cfexplain.solve import Stage, descend, minimise
+from cfexplain.stop import CloseEnough, TargetReached
+from cfexplain.terms import SameFeatures, SamePixels, TargetClass
+from cfexplain.types import Problem
+from toys import Toy, pale_images
+
+SMALL = DeepImagePrior(widths=(8, 12, 16), skips=(4, 4, 4))
+
+
+def quick(method):
+    """The method with a small generator and a learning rate for the toy's 32 pixels."""
+    if method.anchor is None:
+        return method
+    edit = replace(method.edit, learning_rate=3e-3, steps=150)
+    return replace(method, generator=SMALL, anchor=replace(method.anchor, steps=120, stop=CloseEnough(28.0)), edit=edit)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_reaches_the_target(name):
+    images = pale_images(2)
+    toy = Toy()
+    result = explain(toy, images, "red", method=quick(METHODS[name]))
+    assert result.status == (Status.FOUND, Status.FOUND)
+    assert bool((toy(result.image).logits.argmax(1) == 1).all()), "the shown eight-bit image is the target"
+    assert torch.equal(round8(result.image), result.image)
+    torch.testing.assert_close(result.difference, result.painted - result.anchor)
+    assert all(0 <= float(x.min()) and float(x.max()) <= 1 for x in (result.anchor, result.painted, result.image))
+
+
+def test_batch_equals_single_and_same_seed_same_bits():
+    images, method = pale_images(3), quick(DIP)
+    together = explain(Toy(), images, "red", method=method, seed=4)
+    alone = explain(Toy(), images[1:2], "red", method=method, seed=4)
+    assert torch.equal(together[1].image, alone.image)
+    assert torch.equal(together[1].painted, alone.painted)
+    other = explain(Toy(), images[1:2], "red", method=method, seed=5)
+    assert not torch.equal(other.painted, alone.painted)
+
+
+def test_the_classifier_and_the_global_generator_are_left_as_they_were():
+    toy = Toy()
+    before = {k: v.clone() for k, v in toy.state_dict().items()}
+    needs = [p.requires_grad for p in toy.parameters()]
+    random = torch.random.get_rng_state()
+    explain(toy, pale_images(1), "red", method=quick(DIP))
+    assert all(torch.equal(v, before[k]) for k, v in toy.state_dict().items())
+    assert all(p.grad is None for p in toy.parameters())
+    assert [p.requires_grad for p in toy.parameters()] == needs
+    assert not toy.training
+    assert not any(m._forward_hooks for m in toy.modules())
+    assert torch.equal(random, torch.random.get_rng_state())
+
+
+def test_nothing_moves_outside_the_region():
+    images = pale_images(1)
+    region = torch.zeros(1, 1, 32, 32)
+    region[..., 8:24, 8:24] = 1
+    result = explain(Toy(), images, "red", method=quick(DIP), region=region)
+    outside = (region == 0).expand_as(images)
+    assert float(result.difference[outside].abs().max()) == 0
+    assert torch.equal(result.image[outside], round8(images)[outside])
+    assert result.found[0]
+
+
+def test_a_target_that_is_already_predicted_is_a_status():
+    result = explain(Toy(), pale_images(1), "pale", method=quick(DIP))
+    assert result.status == (Status.ALREADY_TARGET,)
+    assert result.steps == (0,)
+    assert "another target" in result.status[0].advice
+
+
+def test_the_budget_returns_the_best_so_far():
+    slow = replace(quick(DIP), anchor=replace(quick(DIP).anchor, steps=100_000, stop=None))
+    started = time.perf_counter()
+    result = explain(Toy(), pale_images(1), "red", method=slow, budget=0.5)
+    assert time.perf_counter() - started < 5
+    assert result.status[0] in (Status.OUT_OF_BUDGET, Status.FOUND)
+    assert result.seconds[0] >= 0.5
+
+
+def test_a_search_that_cannot_succeed_says_so():
+    stuck = replace(quick(DIP), edit=Stage(total((1.0, SamePixels(to="anchor"))), 3, 1e-6, TargetReached()))
+    result = explain(Toy(), pale_images(1), "red", method=stuck)
+    assert result.status == (Status.NOT_FOUND,)
+    wild = replace(TV, edit=replace(TV.edit, objective=total((1.0, _Undefined()))))
+    assert explain(Toy(), pale_images(1), "red", method=wild).status == (Status.DIVERGED,)
+
+
+class _Undefined:
+    def __call__(self, candidate):
+        return candidate.image.flatten(1).sum(1) * float("nan")
+
+
+def test_auto_is_the_second_most_likely_class():
+    assert explain(Toy(), pale_images(1), method=quick(DIP)).target.tolist() == [1]
+
+
+def test_bad_use_is_refused_in_a_sentence():
+    toy, images = Toy(), pale_images(1)
+    with pytest.raises(ValueError, match="it knows pale, red"):
+        explain(toy, images, "blue")
+    with pytest.raises(ValueError, match="do not normalise"):
+        explain(toy, images * 255)
+    with pytest.raises(ValueError, match="one for each"):
+        explain(toy, images, ["red", "red"])
+    with pytest.raises(ValueError, match="region"):
+        explain(toy, images, region=torch.ones(1, 1, 8, 8))
+    with pytest.raises(ValueError, match="training mode"):
+        explain(Toy().train(), images)
+    broken = Toy()
+    with torch.no_grad():
+        broken.first.weight.fill_(float("nan"))
+        broken.forward = lambda x: Toy.forward(broken, x * float("nan"))
+    with pytest.raises(ValueError, match="damaged"):
+        explain(broken, images)
+
+
+def test_results_are_saved_and_loaded(tmp_path):
+    result = explain(Toy(), pale_images(2), "red", method=quick(DIP))
+    with pytest.raises(ValueError, match="one image at a time"):
+        result.save(tmp_path)
+    result[1].save(tmp_path / "a", image="a.png", picture=torch.rand(3, 50, 70))
+    names = {p.name for p in (tmp_path / "a").iterdir()}
+    assert names == {
+        "query.png", "anchor.png", "counterfactual.png", "change.png", "panel.png", "fullsize.png",
+        "tensors.safetensors", "result.json",
+    }
+    again = Counterfactual.load(tmp_path / "a")
+    for field in ("query", "anchor", "painted", "image", "target"):
+        assert torch.equal(getattr(again, field), getattr(result[1], field))
+    assert again.status == result[1].status
+    assert again.settings["generator"]["widths"] == [8, 12, 16]
+    assert torch.equal(again.after.logits, result[1].after.logits)
+
+
+def test_a_record_holds_what_scripts_read():
+    record = explain(Toy(), pale_images(1), "red", method=quick(DIP)).records(["x.png"])[0]
+    assert set(record) >= {
+        "image", "classes", "source", "target", "status", "probabilities", "estimated_loss", "metrics", "method",
+        "seed", "steps", "seconds", "device", "versions",
+    }
+    assert set(record["probabilities"]) == {"query", "anchor", "counterfactual"}
+    assert abs(sum(record["probabilities"]["query"].values()) - 1) < 1e-5
+    assert record["metrics"]["flipped"] == 1
+    assert record["metrics"]["inside_lesion"] is None
+
+
+def test_results_show_themselves():
+    result = explain(Toy(), pale_images(2), "red", method=quick(DIP))
+    assert result._repr_png_().startswith(b"\x89PNG")
+    assert len(result.plot().axes) >= 10
+    assert "found" in repr(result)
+
+
+def test_metrics_by_hand():
+    result = explain(Toy(), pale_images(1), "red", method=TV)
+    anchor = torch.full((1, 3, 8, 8), 0.5)
+    painted = anchor.clone()
+    painted[..., :4, :] += 0.1
+    mask = torch.zeros(1, 1, 8, 8)
+    mask[..., :4, :] = 1
+    edited = replace(result, query=anchor, anchor=anchor, painted=painted, image=painted, mask=mask)
+    row = evaluate(edited).iloc[0]
+    assert row["mean_change"] == pytest.approx(0.05)
+    assert row["changed_share"] == pytest.approx(0.5)
+    assert row["largest_change"] == pytest.approx(0.1)
+    assert row["inside_lesion"] == pytest.approx(1)
+    assert row["anchor_psnr"] == pytest.approx(99)
+    checker = anchor + 0.1 * ((torch.arange(8)[:, None] + torch.arange(8)) % 2)
+    assert evaluate(replace(edited, painted=checker)).iloc[0]["high_frequency_share"] == pytest.approx(0.5)
+
+
+def test_the_loop_is_an_iterator_that_stops_where_its_caller_stops():
+    query = pale_images(1)
+    rng = generator_for(query, 0)
+    module, z = SMALL.build(query, rng), SMALL.draw(query, rng)
+    for step in descend(module, z, Problem(query), Stage(total((1.0, SamePixels())), 50, 1e-2)):
+        if step.index == 7:
+            break
+    assert torch.equal(module(z).detach(), step.image), "the module still paints the last step seen"
+
+
+def test_minimise_keeps_the_best_and_says_how_it_ended():
+    query, toy = pale_images(1), Toy()
+    problem = Problem(query, toy, toy(query).detach(), torch.tensor([1]))
+    stage = Stage(total((1.0, TargetClass())), 60, 5e-2, TargetReached(0.9, patience=2))
+    module = TV.generator.build(query, torch.Generator())
+    solution = minimise(module, torch.zeros(0), problem, stage, anchor=query, better=lambda s: -s.index)
+    assert solution.ending == "stopped"
+    assert torch.allclose(solution.image, query, atol=1e-2), "the first step was the best by the given measure"
+    assert len(solution.history) == solution.steps
+
+
+def test_inversion_from_a_shallow_layer_beats_a_deep_one():
+    images, toy = pale_images(1), Toy()
+    method = replace(TV_INVERSION, generator=SMALL, edit=Stage(total((1.0, SameFeatures())), 200, 1e-2))
+    shallow, deep = (invert(toy, images, layers=[k], method=method) for k in (0, 1))
+    assert float(shallow.feature_error[0, 0]) < 0.05
+    assert shallow.psnr[0] > deep.psnr[0]
+    assert shallow.layers == (0,)

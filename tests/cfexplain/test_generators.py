@@ -1,0 +1,146 @@
+"""Every generator keeps the same promises; new files in the package are found by themselves."""
+
+import pkgutil
+from dataclasses import dataclass, is_dataclass, replace
+from importlib import import_module
+
+import pytest
+import torch
+from torch import nn
+
+import cfexplain.generators as package
+from cfexplain.generators import DeepImagePrior, Noise, UNet
+
+NOUNS = {"Noise", "Generator"}
+
+
+def discovered():
+    for module in pkgutil.iter_modules(package.__path__):
+        for name, value in vars(import_module(f"{package.__name__}.{module.name}")).items():
+            own = getattr(value, "__module__", "") == f"{package.__name__}.{module.name}"
+            if own and isinstance(value, type) and is_dataclass(value) and hasattr(value, "build") and name not in NOUNS:
+                yield value
+
+
+GENERATORS = [found() for found in discovered()]
+SMALL = [replace(g, widths=(8, 8, 8), skips=(4, 4, 4)) if isinstance(g, DeepImagePrior) else g for g in GENERATORS]
+QUERY = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(5))
+
+
+def promise(generator, query=QUERY):
+    """The contract: shape, range, gradients everywhere, seeds matter, same seed same picture."""
+
+    def painting(seed):
+        rng = torch.Generator().manual_seed(seed)
+        module = generator.build(query, rng)
+        return module, module(generator.draw(query, rng))
+
+    state = torch.random.get_rng_state()
+    module, image = painting(0)
+    assert torch.equal(state, torch.random.get_rng_state()), "the global generator was touched"
+    assert image.shape == query.shape
+    assert float(image.detach().min()) >= 0
+    assert float(image.detach().max()) <= 1
+    gradients = torch.autograd.grad((image * torch.rand(image.shape)).sum(), list(module.parameters()), allow_unused=True)
+    assert all(g is not None and bool(g.isfinite().all()) for g in gradients)
+    assert torch.equal(image, painting(0)[1])
+    return image, painting(1)[1]
+
+
+@pytest.mark.parametrize("generator", SMALL, ids=lambda g: type(g).__name__)
+def test_contract(generator):
+    first, second = promise(generator)
+    if getattr(generator, "start", "noise") != "query":
+        assert not torch.equal(first, second), "two seeds paint the same"
+
+
+def test_all_are_found():
+    assert {type(g).__name__ for g in GENERATORS} >= {"DeepImagePrior", "UNet", "Pixels"}
+
+
+@dataclass(frozen=True)
+class Broken:
+    """Ignores its seed's generator and leaves a parameter out."""
+
+    def build(self, query, rng):
+        module = nn.Conv2d(3, 3, 1)
+        module.unused = nn.Parameter(torch.zeros(1))
+        return module
+
+    def draw(self, query, rng):
+        return query
+
+
+def test_a_broken_generator_fails():
+    with pytest.raises(AssertionError):
+        promise(Broken())
+
+
+K5 = (128,) * 5
+PUBLISHED = {
+    "denoising": (DeepImagePrior(), 3, 2_217_831),
+    "JPEG": (
+        DeepImagePrior(widths=(8, 16, 32, 64, 128), skips=(0, 0, 0, 4, 4), noise=Noise(3)), 3, 572_827),
+    "text inpainting": (DeepImagePrior(skips=(128,) * 5, upsampling="nearest"), 3, 3_002_627),
+    "vase": (
+        DeepImagePrior(skips=(0,) * 5, upsampling="nearest", noise=Noise(2, kind="coordinates")), 3, 2_157_955),
+    "library": (
+        DeepImagePrior(widths=(16, 32, 64, 128, 128, 128), skips=(0,) * 6, kernel_down=5, pointwise=False, noise=Noise(1)),
+        3, 2_996_467),
+    "grey inpainting": (DeepImagePrior(), 1, 2_217_573),
+    "98 % missing": (
+        DeepImagePrior(widths=(16, 32, 64, 128, 128), skips=(0,) * 5, downsampling="average"), 3, 1_027_379),
+    "flash": (DeepImagePrior(noise=Noise(3)), 3, 2_184_307),
+    "feature inversion": (
+        DeepImagePrior(
+            widths=(16, 32, 64, 128, 128, 128), skips=(4,) * 6, kernel_down=(7, 7, 5, 5, 3, 3), kernel_up=(7, 7, 5, 5, 3, 3),
+            downsampling="average"), 3, 2_606_763),
+    "activation maximisation": (
+        DeepImagePrior(
+            widths=(16, 32, 64, 128, 128, 128), skips=(0, 4, 4, 4, 4, 4), kernel_down=(5, 3, 5, 5, 3, 5),
+            kernel_up=(5, 3, 5, 3, 5, 3), downsampling="average"), 3, 2_948_567),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_parameter_counts_are_the_published_ones(name):
+    generator, channels, count = PUBLISHED[name]
+    module = generator.build(torch.zeros(1, channels, 64, 64), torch.Generator())
+    assert sum(p.numel() for p in module.parameters()) == count
+
+
+@pytest.mark.parametrize("size", [(64, 64), (50, 37), (33, 65)])
+@pytest.mark.parametrize("generator", [DeepImagePrior(widths=(4, 4, 4, 4), skips=(2,) * 4), UNet(widths=(4, 4, 4))])
+def test_odd_sizes_are_painted(generator, size):
+    query = torch.zeros(1, 3, *size)
+    rng = torch.Generator().manual_seed(0)
+    assert generator.build(query, rng)(generator.draw(query, rng)).shape == query.shape
+
+
+def test_a_painting_does_not_depend_on_its_neighbours():
+    module = DeepImagePrior(widths=(8, 8), skips=(4, 4)).build(QUERY, torch.Generator().manual_seed(0))
+    z = torch.rand(1, 32, 32, 32)
+    assert not any(isinstance(m, nn.BatchNorm2d) and m.track_running_stats for m in module.modules())
+    assert torch.equal(module(z), module(z)), "painting twice changes nothing"
+
+
+def test_the_prior_prefers_natural_images():
+    """The founding observation: noise takes longer to paint than a smooth picture (Ulyanov et al. 2018, figure 2)."""
+
+    def error_after(target, steps=120):
+        rng = torch.Generator().manual_seed(0)
+        generator = DeepImagePrior(widths=(16, 16, 16), skips=(4, 4, 4))
+        module, z = generator.build(target, rng), generator.draw(target, rng)
+        optimizer = torch.optim.Adam(module.parameters(), 1e-2)
+        for _ in range(steps):
+            optimizer.zero_grad()
+            loss = (module(z) - target).square().mean()
+            loss.backward()
+            optimizer.step()
+        return float(loss.detach() / target.var())
+
+    rng = torch.Generator().manual_seed(3)
+    coarse = torch.rand(1, 3, 4, 4, generator=rng)
+    smooth = torch.nn.functional.interpolate(coarse, (32, 32), mode="bicubic", align_corners=True).clamp(0, 1)
+    noise = torch.rand(1, 3, 32, 32, generator=rng)
+    assert error_after(smooth) < 0.2 * error_after(noise)
