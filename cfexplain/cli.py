@@ -23,7 +23,8 @@ app.add_typer(data_app, name="data")
 BAD_USE = 2
 Images = Annotated[list[Path], typer.Argument(help="Pictures: JPEG, PNG, TIFF, BMP or WebP.", metavar="IMAGE...")]
 ClassifierName = Annotated[
-    str, typer.Option("--classifier", help="ham10000, isic2017, synthetic, a run, FILE.safetensors, or module:function.")
+    str,
+    typer.Option("--classifier", help="ham10000, isic2017, synthetic, a run, FILE.safetensors, or module:function."),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
 Seed = Annotated[int, typer.Option(help="Same seed, same result.")]
@@ -72,7 +73,9 @@ def invert(
     images: Images,
     classifier: ClassifierName,
     out: Annotated[Path, typer.Option(help="Folder for pictures and numbers.")],
-    layers: Annotated[str, typer.Option(help="Taps, 0 the shallowest, each inverted alone: 0,2,4; all by default.")] = "",
+    layers: Annotated[
+        str, typer.Option(help="Taps, 0 the shallowest, each inverted alone: 0,2,4; all by default.")
+    ] = "",
     method: Annotated[str, typer.Option(help="dip or tv.")] = "dip",
     seed: Seed = 0,
     device: Device = "auto",
@@ -91,7 +94,9 @@ def invert(
 
 @app.command()
 def train(
-    dataset: Annotated[str, typer.Option(help="ham10000, isic2016..isic2020, folder, csvfile, auto, or module:function.")],
+    dataset: Annotated[
+        str, typer.Option(help="ham10000, isic2016..isic2020, folder, csvfile, auto, or module:function.")
+    ],
     data: Annotated[Path, typer.Option(help="Where the data set lies.")],
     out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted one goes on.")],
     backbone: Annotated[str, typer.Option(help="Any timm model.")] = "mobilenetv2_100",
@@ -120,7 +125,9 @@ def train(
             "workers": workers,
             "seed": seed,
         }
-        path = command.train(dataset, data, out, recipe, weights, pretrained, device, lambda line: typer.echo(line, err=True))
+        path = command.train(
+            dataset, data, out, recipe, weights, pretrained, device, lambda line: typer.echo(line, err=True)
+        )
         typer.echo(f"the classifier is {path}")
 
 

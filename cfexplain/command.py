@@ -44,9 +44,8 @@ class Job:
         make_folder(self.out)
         classifier = load_classifier(self.classifier, self.device)
         check_classifier(classifier)
-        target: int | str = self.target
-        if target != "auto":
-            target = class_index(classifier, int(target) if target.isdigit() else target)
+        named = self.target
+        target = named if named == "auto" else class_index(classifier, int(named) if named.isdigit() else named)
         return Prepared(self, classifier, method, target)
 
 
@@ -149,7 +148,9 @@ def load_classifier(name: str, device: str = "auto") -> Classifier:
     if ":" in name and not Path(name).exists():
         found: Classifier = load_object(name)()
         if not callable(found) or not hasattr(found, "classes") or not hasattr(found, "image_size"):
-            raise ValueError(f"{name} gave {type(found).__name__}, not a classifier: return cfexplain.wrap(model, ...) from it")
+            raise ValueError(
+                f"{name} gave {type(found).__name__}, not a classifier: return cfexplain.wrap(model, ...) from it"
+            )
         return found
     classifier = import_module("cfexplain_classifiers").load(name)
     moved: Classifier = classifier.to(device_of(device))
@@ -200,7 +201,9 @@ def make_folder(folder: Path) -> None:
         files.write_whole(folder / ".writable", b"")
         (folder / ".writable").unlink()
     except OSError as error:
-        raise ValueError(f"the output folder {folder} cannot be written to ({error.strerror}): name another with --out") from None
+        raise ValueError(
+            f"the output folder {folder} cannot be written to ({error.strerror}): name another with --out"
+        ) from None
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -215,11 +218,13 @@ def sentence(record: Mapping[str, Any], folder: Path | None = None) -> str:
     p, target, source = record["probabilities"], record["target"], record["source"]
     where = "" if folder is None else f"; pictures in {folder}"
     if record["status"] != "found":
-        return f"{record['image']}: {source} -> {target} {record['status'].replace('_', ' ')}. {record['advice']}{where}"
+        return (
+            f"{record['image']}: {source} -> {target} {record['status'].replace('_', ' ')}. {record['advice']}{where}"
+        )
     m = record["metrics"]
     return (
-        f"{record['image']}: {source} becomes {target} (p {p['query'][target]:.2f} -> {p['counterfactual'][target]:.2f}) "
-        f"when {m['changed_share']:.0%} of the pixels change visibly, by {m['mean_change']:.3f} on average and "
+        f"{record['image']}: {source} becomes {target} "
+        f"(p {p['query'][target]:.2f} -> {p['counterfactual'][target]:.2f}) when {m['changed_share']:.0%} of the pixels change visibly, by {m['mean_change']:.3f} on average and "
         f"{m['largest_change']:.2f} at most; {record['steps']} steps, {record['seconds']:.1f} s{where}"
     )
 

@@ -72,7 +72,7 @@ def explain(
     """
     check_images(images)
     check_classifier(classifier)
-    before = _predict(classifier, images)
+    before = [_predict(classifier, query) for query in images.split(1)]
     targets = _targets(classifier, before, target)
     for name, area in (("region", region), ("mask", mask)):
         if area is not None and (area.shape[-2:] != images.shape[-2:] or len(area) != len(images) or area.ndim != 4):
@@ -80,7 +80,7 @@ def explain(
     results = []
     for i, query in enumerate(images.split(1)):
         here = slice(i, i + 1)
-        problem = Problem(query, classifier, _part(before, i), targets[here], None if region is None else region[here])
+        problem = Problem(query, classifier, before[i], targets[here], None if region is None else region[here])
         search = _Search(problem, method, seed, budget, None if watch is None else _bind(watch, i))
         found = search.run()
         results.append(replace(found, mask=None if mask is None else mask[here]))
@@ -239,8 +239,8 @@ def invert(
     """
     check_images(images)
     check_classifier(classifier)
-    source = _predict(classifier, images)
-    chosen = tuple(range(len(source.features))) if layers is None else tuple(layers)
+    sources = [_predict(classifier, query) for query in images.split(1)]
+    chosen = tuple(range(len(sources[0].features))) if layers is None else tuple(layers)
     stage = replace(method.edit, objective=_at_layers(method.edit.objective, chosen))
     painted, seconds = [], []
     for i, query in enumerate(images.split(1)):
@@ -248,22 +248,25 @@ def invert(
         rng = generator_for(query, seed)
         module = method.generator.build(query, rng)
         z = method.generator.draw(query, rng)
-        problem = Problem(query, classifier, _part(source, i))
+        problem = Problem(query, classifier, sources[i])
         bound = None if watch is None else _bind(watch, i)
         name = "layers " + " ".join(str(layer) for layer in chosen)
         shown = None if bound is None else lambda step, bound=bound, name=name: bound(name, step)
         painted.append(minimise(module, z, problem, stage, rng=rng, watch=shown).image)
         seconds.append(time.perf_counter() - started)
-    image = torch.cat(painted)
-    reached = _predict(classifier, image)
-    errors = [relative_error(a, b) for a, b in zip(reached.features, source.features, strict=True)]
+    reached = [_predict(classifier, image) for image in painted]
+    errors = [
+        torch.cat([relative_error(a, b) for a, b in zip(after.features, before.features, strict=True)])
+        for after, before in zip(reached, sources, strict=True)
+    ]
+    predicted = [[int(p.logits.argmax(1)) for p in pair] for pair in zip(sources, reached, strict=True)]
     return Inversion(
         images,
-        image,
+        torch.cat(painted),
         chosen,
-        torch.stack(errors, dim=1),
-        tuple(psnr(a, b) for a, b in zip(image.split(1), images.split(1), strict=True)),
-        torch.stack([source.logits.argmax(1), reached.logits.argmax(1)], dim=1),
+        torch.stack(errors),
+        tuple(psnr(a, b) for a, b in zip(painted, images.split(1), strict=True)),
+        torch.tensor(predicted),
         method.name,
         tuple(seconds),
     )
@@ -283,14 +286,13 @@ def generator_for(query: Images, seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
-def _targets(classifier: Classifier, before: Prediction, target: Target) -> Int[Tensor, " n"]:
-    count = len(before.logits)
-    wanted = [target] * count if isinstance(target, int | str) else list(target)
-    if len(wanted) != count:
-        raise ValueError(f"give one target for all images or one for each: got {len(wanted)} for {count} images")
-    second = before.logits.topk(2, dim=1).indices[:, 1].tolist()
+def _targets(classifier: Classifier, before: Sequence[Prediction], target: Target) -> Int[Tensor, " n"]:
+    wanted = [target] * len(before) if isinstance(target, int | str) else list(target)
+    if len(wanted) != len(before):
+        raise ValueError(f"give one target for all images or one for each: got {len(wanted)} for {len(before)} images")
+    second = [int(p.logits.topk(2, dim=1).indices[0, 1]) for p in before]
     indices = [second[i] if t == "auto" else class_index(classifier, t) for i, t in enumerate(wanted)]
-    return torch.tensor(indices, device=before.logits.device)
+    return torch.tensor(indices, device=before[0].logits.device)
 
 
 def class_index(classifier: Classifier, target: int | str) -> int:
@@ -313,11 +315,6 @@ def _predict(classifier: Classifier, images: Images) -> Prediction:
     if not bool(prediction.logits.isfinite().all()):
         raise ValueError("the classifier answers with infinite or undefined logits: its weights are damaged")
     return prediction.detach()
-
-
-def _part(prediction: Prediction, i: int) -> Prediction:
-    loss = None if prediction.loss is None else prediction.loss[i : i + 1]
-    return Prediction(prediction.logits[i : i + 1], tuple(f[i : i + 1] for f in prediction.features), loss)
 
 
 def _at_layers(objective: Objective, layers: tuple[int, ...]) -> Objective:

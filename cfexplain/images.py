@@ -92,7 +92,9 @@ def load_picture(path: str | Path) -> Image:
         pixels = _rgb(_read(opened, path))
     if min(pixels.size) < SMALLEST_SIDE:
         width, height = pixels.size
-        raise ImageError(f"{path} is {width}x{height} pixels: at least {SMALLEST_SIDE} a side are needed to see a lesion")
+        raise ImageError(
+            f"{path} is {width}x{height} pixels: at least {SMALLEST_SIDE} a side are needed to see a lesion"
+        )
     pixels.thumbnail((LARGEST_SIDE, LARGEST_SIDE), PIL.Resampling.LANCZOS)
     return torch.from_numpy(np.array(pixels)).permute(2, 0, 1).float().div_(255)
 
@@ -196,11 +198,14 @@ def _open(path: str | Path) -> PIL.Image:
             warnings.simplefilter("ignore", PIL.DecompressionBombWarning)
             return PIL.open(path)
     except UnidentifiedImageError:
-        raise ImageError(f"{path} is not a picture that can be read: give a JPEG, PNG, TIFF, BMP or WebP file") from None
+        raise ImageError(
+            f"{path} is not a picture that can be read: give a JPEG, PNG, TIFF, BMP or WebP file"
+        ) from None
     except PIL.DecompressionBombError:
         raise ImageError(f"{path} has too many pixels to read safely: save a smaller copy and use that") from None
     except OSError as error:
-        raise ImageError(f"{path} cannot be opened: {error.strerror or error}") from None
+        reason = f"cannot be opened: {error.strerror}" if error.strerror else f"is damaged or cut short ({error})"
+        raise ImageError(f"{path} {reason}") from None
 
 
 def _read(opened: PIL.Image, path: str | Path) -> PIL.Image:

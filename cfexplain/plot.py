@@ -41,7 +41,9 @@ def panel(result: Counterfactual) -> Figure:
     height = 3.0 * len(result)
     figure = _figure(14.6, height)
     margins = {"left": 0.008, "right": 0.99, "top": 1 - 0.32 / height, "bottom": 0.22 / height}
-    grid = figure.add_gridspec(len(result), 6, width_ratios=(1, 1, 1, 1.16, 0.16, 1), wspace=0.06, hspace=0.16, **margins)
+    grid = figure.add_gridspec(
+        len(result), 6, width_ratios=(1, 1, 1, 1.16, 0.16, 1), wspace=0.06, hspace=0.16, **margins
+    )
     for row, one in enumerate(result):
         axes = [figure.add_subplot(grid[row, column]) for column in (0, 1, 2, 3, 5)]
         source, target = one.classes[int(one.source)], one.classes[int(one.target)]
@@ -122,7 +124,7 @@ def _change(figure: Figure, axes: Axes, change: Tensor) -> None:
     _plain(axes, f"change, darker to lighter (±{scale:g})")
     bar = figure.colorbar(drawn, ax=axes, fraction=0.046, pad=0.03, ticks=(-scale, 0, scale))
     bar.ax.tick_params(labelsize=8, length=2, color=MUTED, labelcolor=MUTED)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
 
 
 def _bars(axes: Axes, one: Counterfactual) -> None:

@@ -99,7 +99,8 @@ class Counterfactual:
 
     def records(self, images: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """One plain record an image: names, probabilities, metrics, settings; what result.json holds."""
-        measured = evaluate(self).astype(object).where(lambda frame: frame.notna(), None).to_dict("records")
+        frame = evaluate(self).astype(object)
+        measured: list[Any] = frame.where(frame.notna(), None).to_dict("records")
         names = images or [f"image-{i}" for i in range(len(self))]
         return [self._record(i, name, measured[i]) for i, name in enumerate(names)]
 
@@ -119,8 +120,8 @@ class Counterfactual:
         out.mkdir(parents=True, exist_ok=True)
         from cfexplain import plot
 
-        for name, picture in (("query", self.query), ("anchor", self.anchor), ("counterfactual", self.image)):
-            save_png(out / f"{name}.png", picture[0])
+        for name, images in (("query", self.query), ("anchor", self.anchor), ("counterfactual", self.image)):
+            save_png(out / f"{name}.png", images[0])
         if picture is not None:
             shown = self.image[0].cpu() - self.query[0].cpu()
             save_png(out / "fullsize.png", Square.of(*picture.shape[-2:]).paste_change(picture, shown))
@@ -206,7 +207,9 @@ class Counterfactual:
                 k: dict(zip(self.classes, _rounded(p.probabilities[i].tolist()), strict=True))
                 for k, p in predictions.items()
             },
-            "estimated_loss": {k: None if p.loss is None else round(float(p.loss[i]), 6) for k, p in predictions.items()},
+            "estimated_loss": {
+                k: None if p.loss is None else round(float(p.loss[i]), 6) for k, p in predictions.items()
+            },
             "metrics": dict(zip(measured, _rounded(measured.values()), strict=True)),
             "method": dict(self.settings) or {"name": self.method},
             "seed": self.seed,

@@ -82,7 +82,7 @@ _ADVICE = {
     Status.NOT_FOUND: "The prediction did not change: allow more steps, or lower the weights that hold the image back.",
     Status.ALREADY_TARGET: "The query is already predicted as the target class: choose another target.",
     Status.DIVERGED: "The optimisation met infinite or undefined values: lower the learning rate, or use float32.",
-    Status.OUT_OF_BUDGET: "The time was up before the prediction changed: the best image so far is kept; raise the budget.",
+    Status.OUT_OF_BUDGET: "The time was up before the prediction changed: the best so far is kept; raise the budget.",
 }
 
 

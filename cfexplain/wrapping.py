@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -92,8 +93,8 @@ def wrap(
     return WrappedClassifier(model, tuple(classes), image_size, tuple(taps), tuple(mean), tuple(std))
 
 
-def _catcher(caught: dict[str, Tensor], name: str) -> object:
-    def catch(module: nn.Module, inputs: object, output: Tensor) -> None:
+def _catcher(caught: dict[str, Tensor], name: str) -> Callable[[nn.Module, Any, Any], None]:
+    def catch(module: nn.Module, inputs: Any, output: Any) -> None:
         caught[name] = output
 
     return catch

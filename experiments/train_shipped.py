@@ -108,7 +108,9 @@ def sets(name: str) -> tuple[Any, Any, Any]:
 
     if name == "isic2017":
         whole = open_dataset("isic2017", DATA / "isic" / "isic2017_256")
-        twins = set(whole.table["near_duplicate_of"].dropna()) | set(whole.table.index[whole.table["near_duplicate_of"].notna()])
+        twins = set(whole.table["near_duplicate_of"].dropna()) | set(
+            whole.table.index[whole.table["near_duplicate_of"].notna()]
+        )
         train_set = whole.subset("train")
         train_set = train_set.select([i for i in train_set.table.index if i not in twins])
         return InMemory(train_set), InMemory(whole.subset("val")), InMemory(whole.subset("test"))
@@ -159,7 +161,9 @@ def card_text(name: str, shipment: Shipment, judgement: Judgement) -> str:
     ]
     rows += [(k.replace("_", " "), v) for k, v in c.items() if k.startswith(("recall", "sensitivity"))]
     for kind, scores in judgement.out_of_distribution.items():
-        rows.append((f"out-of-distribution AUROC, {kind}: estimator, max-softmax", (scores["estimator"], scores["max_softmax"])))
+        rows.append(
+            (f"out-of-distribution AUROC, {kind}: estimator, max-softmax", (scores["estimator"], scores["max_softmax"]))
+        )
     shown = [f"| {k} | {', '.join(f'{x:.3f}' for x in (v if isinstance(v, tuple) else (v,)))} |" for k, v in rows]
     return "\n".join(
         [
@@ -169,7 +173,7 @@ def card_text(name: str, shipment: Shipment, judgement: Judgement) -> str:
             "",
             f"- Data: {shipment.data}.",
             f"- Licence: {shipment.licence}.",
-            f"- Network: timm `{shipment.recipe.backbone}` at {shipment.recipe.image_size} pixels with a loss estimator.",
+            f"- Network: timm `{shipment.recipe.backbone}`, {shipment.recipe.image_size} pixels, with a loss estimator.",
             "- Limits: research use; not a medical device; the images are mostly of light skin, from few clinics.",
             f"- Made by `experiments/train_shipped.py {name}`; measured on its test split, {judgement.n} images:",
             "",

@@ -21,7 +21,10 @@ def main(folder: str) -> None:
         sys.exit(f"py.typed is missing in {untyped}")
     if weights > MOST_MEGABYTES:
         sys.exit(f"the wheel holds {weights:.1f} MB of weights, more than {MOST_MEGABYTES}")
-    print(f"{wheel.name}: {', '.join(sorted(tops))}; {weights:.1f} MB of weights, {wheel.stat().st_size / 1e6:.1f} MB in all")
+    print(
+        f"{wheel.name}: {', '.join(sorted(tops))}; "
+        f"{weights:.1f} MB of weights, {wheel.stat().st_size / 1e6:.1f} MB in all"
+    )
 
 
 if __name__ == "__main__":

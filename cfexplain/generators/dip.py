@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -124,29 +124,30 @@ class Block(nn.Module):
     """Convolution, normalisation, leaky rectifier."""
 
     def __init__(
-        self, channels: int, width: int, kernel: int, padding: str, *, downsampling: Downsampling | None = None
+        self, channels: int, width: int, kernel: int, padding: Padding, *, downsampling: Downsampling | None = None
     ) -> None:
         super().__init__()
         self.convolution = Convolution(channels, width, kernel, padding, 2 if downsampling == "stride" else 1)
         self.norm = nn.BatchNorm2d(width, track_running_stats=False)
-        self.pooling = {"average": F.avg_pool2d, "max": F.max_pool2d}.get(downsampling or "")
+        self.pooling = downsampling if downsampling in ("average", "max") else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Filter, halve where asked, normalise, rectify."""
         x = self.convolution(x)
         if self.pooling is not None:
-            x = self.pooling(x, 2)
+            x = F.avg_pool2d(x, 2) if self.pooling == "average" else F.max_pool2d(x, 2)
         return F.leaky_relu(self.norm(x), 0.2)
 
 
 class Convolution(nn.Conv2d):
     """A convolution that keeps the size (before its stride) by the named padding."""
 
-    def __init__(self, channels: int, width: int, kernel: int, padding: str, stride: int = 1) -> None:
+    def __init__(self, channels: int, width: int, kernel: int, padding: Padding, stride: int = 1) -> None:
         super().__init__(channels, width, kernel, stride, kernel // 2, padding_mode=padding)
 
 
-def _at(value: object, index: int) -> object | int | str:
+def _at(value: Any, index: int) -> Any:
+    """The value of a scale, from one for all or one a scale."""
     return value[index] if isinstance(value, tuple) else value
 
 

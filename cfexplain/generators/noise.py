@@ -33,7 +33,7 @@ class Noise:
     kind: Literal["uniform", "coordinates"] = "uniform"
 
     def draw(self, query: Images, rng: torch.Generator) -> Float[Tensor, "1 c h w"]:
-        """z for one query, on its device."""
+        """Z for one query, on its device."""
         height, width = query.shape[-2:]
         if self.kind == "coordinates":
             y, x = torch.linspace(0, 1, height), torch.linspace(0, 1, width)

@@ -27,4 +27,5 @@ def high_frequency_share(edit: Edit) -> Float[Tensor, " n"]:
     rows = torch.fft.fftfreq(height, device=power.device)[:, None] * 2
     columns = torch.fft.fftfreq(width, device=power.device)[None] * 2
     fine = (rows.square() + columns.square()).sqrt() > 0.5
-    return (power * fine).flatten(1).sum(1) / power.flatten(1).sum(1).clamp_min(1e-12)
+    share: Tensor = (power * fine).flatten(1).sum(1) / power.flatten(1).sum(1).clamp_min(1e-12)
+    return share

@@ -8,4 +8,12 @@ from cfexplain.terms.pixels import SamePixels as SamePixels
 from cfexplain.terms.target import TargetClass as TargetClass
 from cfexplain.terms.variation import TotalVariation as TotalVariation
 
-__all__ = ["EstimatedLoss", "KnownPixels", "SameFeatures", "SamePixels", "SparseChange", "TargetClass", "TotalVariation"]
+__all__ = [
+    "EstimatedLoss",
+    "KnownPixels",
+    "SameFeatures",
+    "SamePixels",
+    "SparseChange",
+    "TargetClass",
+    "TotalVariation",
+]

@@ -44,5 +44,7 @@ class EstimatedLoss:
         classifier, target = candidate.problem.classifier, candidate.problem.target
         usual = getattr(classifier, "usual_loss", None)
         if usual is None or target is None:
-            raise ValueError("EstimatedLoss(quantile=...) needs a target and a classifier with usual_loss(class, share)")
+            raise ValueError(
+                "EstimatedLoss(quantile=...) needs a target and a classifier with usual_loss(class, share)"
+            )
         return [usual(int(t), self.quantile) for t in target]

@@ -89,7 +89,12 @@ class BalancedOrder(Sampler[int]):
 def training_batches(squares: Squares, order: BalancedOrder, batch_size: int, workers: int) -> DataLoader[Pair]:
     """Batches of one epoch; incomplete ones are dropped, for the ranking needs pairs."""
     return DataLoader(
-        squares, batch_size, sampler=order, num_workers=workers, drop_last=True, multiprocessing_context=_context(workers)
+        squares,
+        batch_size,
+        sampler=order,
+        num_workers=workers,
+        drop_last=True,
+        multiprocessing_context=_context(workers),
     )
 
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from cfexplain.types import Prediction
 from cfexplain_classifiers.batches import known
 from cfexplain_classifiers.estimator import Scale
 from cfexplain_classifiers.network import LesionClassifier
@@ -24,9 +25,9 @@ def predict_all(
     for images, truth in batches:
         images, truth = known(images, truth)
         if len(images):
-            prediction = network(images.to(device))
+            prediction: Prediction = network(images.to(device))
             logits.append(prediction.logits.float().cpu())
-            losses.append(prediction.loss.float().cpu())
+            losses.append(torch.as_tensor(prediction.loss).float().cpu())
             labels.append(truth)
     return torch.cat(logits), torch.cat(losses), torch.cat(labels)
 
@@ -55,9 +56,9 @@ def best_temperature(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) ->
     def closure() -> Tensor:
         optimizer.zero_grad()
         cost = F.cross_entropy(logits.double() / log_temperature.exp(), labels)
-        cost.backward()  # type: ignore[no-untyped-call]
+        cost.backward()
         return cost
 
     with torch.enable_grad():
-        optimizer.step(closure)  # type: ignore[no-untyped-call]
+        optimizer.step(closure)
     return float(log_temperature.detach().exp().clamp(0.05, 20))

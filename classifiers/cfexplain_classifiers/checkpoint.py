@@ -82,7 +82,9 @@ def locate(name: str | Path) -> Path:
     path = path / "classifier.safetensors" if path.is_dir() else path
     if not path.is_file():
         known = ", ".join(SHIPPED)
-        raise CheckpointError(f"there is no classifier {name}: give one of {known}, a training run, or a .safetensors file")
+        raise CheckpointError(
+            f"there is no classifier {name}: give one of {known}, a training run, or a .safetensors file"
+        )
     return path
 
 
@@ -91,7 +93,9 @@ def describe(path: Path) -> dict[str, Any]:
     try:
         described: dict[str, Any] = json.loads(path.with_suffix(".json").read_text())
     except FileNotFoundError:
-        raise CheckpointError(f"{path.with_suffix('.json')} is missing: copy it from where {path.name} came from") from None
+        raise CheckpointError(
+            f"{path.with_suffix('.json')} is missing: copy it from where {path.name} came from"
+        ) from None
     except ValueError as error:
         raise CheckpointError(f"{path.with_suffix('.json')} is not valid JSON ({error}): copy it again") from None
     if described.get("format") != FORMAT:
@@ -101,12 +105,16 @@ def describe(path: Path) -> dict[str, Any]:
 
 def _build(described: dict[str, Any], path: Path) -> LesionClassifier:
     try:
-        fields = dict(described["architecture"])
-        architecture = Architecture(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+        fields: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in described["architecture"].items()
+        }
+        architecture = Architecture(**fields)
         network = LesionClassifier(architecture)
         network.scale = Scale(**described["scale"])
     except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{path.with_suffix('.json')} lacks what is needed to build the network ({error})") from None
+        raise CheckpointError(
+            f"{path.with_suffix('.json')} lacks what is needed to build the network ({error})"
+        ) from None
     return network
 
 
@@ -121,13 +129,19 @@ def _fill(network: LesionClassifier, path: Path) -> None:
     own = network.state_dict()
     absent = sorted(set(own) - set(stored))
     if absent:
-        raise CheckpointError(f"{path} lacks {len(absent)} tensors, such as {absent[0]}: it was made for another network")
+        raise CheckpointError(
+            f"{path} lacks {len(absent)} tensors, such as {absent[0]}: it was made for another network"
+        )
     wrong = [k for k, v in own.items() if stored[k].shape != v.shape]
     if wrong:
-        raise CheckpointError(f"{path}: {wrong[0]} has shape {tuple(stored[wrong[0]].shape)}, not {tuple(own[wrong[0]].shape)}")
+        raise CheckpointError(
+            f"{path}: {wrong[0]} has shape {tuple(stored[wrong[0]].shape)}, not {tuple(own[wrong[0]].shape)}"
+        )
     broken = [k for k, v in stored.items() if v.is_floating_point() and not bool(v.isfinite().all())]
     if broken:
-        raise CheckpointError(f"{path} holds infinite or undefined weights, such as {broken[0]}: the training went wrong")
+        raise CheckpointError(
+            f"{path} holds infinite or undefined weights, such as {broken[0]}: the training went wrong"
+        )
     network.load_state_dict({k: stored[k].to(v.dtype) for k, v in own.items()})
 
 

@@ -40,7 +40,7 @@ class LossEstimator(nn.Module):
 
     def forward(self, features: Sequence[Tensor]) -> Float[Tensor, " n"]:
         """Estimate the loss of each image of the batch."""
-        seen = [F.relu(tap(pool(f).to(tap.weight.dtype))) for tap, f in zip(self.taps, features, strict=True)]
+        seen = [F.relu(tap(pool(f).to(self.head.weight.dtype))) for tap, f in zip(self.taps, features, strict=True)]
         estimated: Tensor = self.head(torch.cat(seen, dim=1)).squeeze(1)
         return estimated
 
@@ -97,9 +97,7 @@ class Scale:
     quantiles: dict[str, list[float]] = field(default_factory=dict)
 
     @classmethod
-    def measure(
-        cls, raw: Float[Tensor, " n"], labels: Tensor, predicted: Tensor, classes: Sequence[str]
-    ) -> Scale:
+    def measure(cls, raw: Float[Tensor, " n"], labels: Tensor, predicted: Tensor, classes: Sequence[str]) -> Scale:
         """Standardisation and per-class quantiles from the raw estimates of a validation set."""
         mean, std = float(raw.mean()), float(raw.std().clamp_min(1e-6))
         standardised = (raw - mean) / std
@@ -114,5 +112,7 @@ class Scale:
     def quantile(self, name: str, share: float = 0.5) -> float:
         """Standardised estimate below which this share of the correct validation images of a class lies."""
         if name not in self.quantiles or share not in QUANTILES:
-            raise ValueError(f"no quantile {share} is known for class {name}: the estimator was not calibrated, or use {QUANTILES}")
+            raise ValueError(
+                f"no quantile {share} is known for class {name}: the estimator was not calibrated, or use {QUANTILES}"
+            )
         return self.quantiles[name][QUANTILES.index(share)]

@@ -78,7 +78,9 @@ def fit_estimator(
     recipe = recipe or FitRecipe()
     pooled, true, labels, predicted = _observe(classifier, batches)
     if not pooled:
-        raise ValueError("the classifier has no taps: wrap(model, taps=[...]) names the layers that the estimator reads")
+        raise ValueError(
+            "the classifier has no taps: wrap(model, taps=[...]) names the layers that the estimator reads"
+        )
     if len(true) < 32:
         raise ValueError(f"{len(true)} labelled images are too few to fit a loss estimator, give at least 32")
     with torch.random.fork_rng():
@@ -87,7 +89,9 @@ def fit_estimator(
     _descend(estimator, pooled, true, recipe)
     estimator.eval().requires_grad_(False)
     raw = estimator(pooled)
-    return EstimatedClassifier(classifier, estimator, Scale.measure(raw.cpu(), labels.cpu(), predicted.cpu(), classifier.classes))
+    return EstimatedClassifier(
+        classifier, estimator, Scale.measure(raw.cpu(), labels.cpu(), predicted.cpu(), classifier.classes)
+    )
 
 
 @torch.no_grad()
@@ -106,7 +110,7 @@ def _observe(
     if not rows:
         raise ValueError("no labelled image was given to fit the loss estimator on")
     features = [torch.cat(tap) for tap in zip(*(r[0] for r in rows), strict=True)]
-    return features, *(torch.cat([r[k] for r in rows]) for k in (1, 2, 3))  # type: ignore[return-value]
+    return features, torch.cat([r[1] for r in rows]), torch.cat([r[2] for r in rows]), torch.cat([r[3] for r in rows])
 
 
 def _descend(estimator: LossEstimator, pooled: Sequence[Tensor], true: Tensor, recipe: FitRecipe) -> None:
@@ -117,5 +121,5 @@ def _descend(estimator: LossEstimator, pooled: Sequence[Tensor], true: Tensor, r
             chosen = chosen.to(true.device)
             optimizer.zero_grad(set_to_none=True)
             cost = ranking_loss(estimator([f[chosen] for f in pooled]), true[chosen])
-            cost.backward()  # type: ignore[no-untyped-call]
+            cost.backward()
             optimizer.step()

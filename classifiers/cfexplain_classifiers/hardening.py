@@ -52,7 +52,8 @@ def _shuffled_patches(image: Tensor, rng: torch.Generator) -> Tensor:
 def _mixed_channels(image: Tensor, rng: torch.Generator) -> Tensor:
     mixing = torch.randn(3, 3, generator=rng).softmax(dim=1)
     swapped = image[torch.tensor([[2, 1, 0], [1, 2, 0], [2, 0, 1], [1, 0, 2]])[torch.randint(4, (), generator=rng)]]
-    return (mixing @ swapped.flatten(1)).view_as(image)
+    mixed: Tensor = mixing @ swapped.flatten(1)
+    return mixed.view_as(image)
 
 
 def _coloured_noise(image: Tensor, rng: torch.Generator) -> Tensor:
@@ -61,7 +62,7 @@ def _coloured_noise(image: Tensor, rng: torch.Generator) -> Tensor:
     power = 0.3 + 1.2 * torch.rand((), generator=rng)
     spectrum = torch.fft.rfft2(torch.randn(3, side, side, generator=rng)) / frequency.clamp_min(1 / side**2) ** power
     spectrum[:, 0, 0] = 0
-    field = torch.fft.irfft2(spectrum, s=(side, side))
+    field: Tensor = torch.fft.irfft2(spectrum, s=(side, side))
     return torch.rand(3, 1, 1, generator=rng) + 0.25 * field / field.std()
 
 

@@ -64,6 +64,9 @@ class LesionClassifier(nn.Module):
         import timm
 
         super().__init__()
+        self.mean: Tensor
+        self.std: Tensor
+        self.temperature: Tensor
         self.architecture = architecture
         self.scale = Scale()
         self.backbone = timm.create_model(

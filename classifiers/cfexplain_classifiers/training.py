@@ -132,7 +132,9 @@ def train(
         ValueError: `out` holds a run with another recipe, or the classes of the two sets differ.
     """
     if list(train_samples.classes) != list(val_samples.classes):
-        raise ValueError(f"training classes {train_samples.classes} differ from validation classes {val_samples.classes}")
+        raise ValueError(
+            f"training classes {train_samples.classes} differ from validation classes {val_samples.classes}"
+        )
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     _claim(out, recipe)
@@ -155,7 +157,9 @@ def _claim(out: Path, recipe: Recipe) -> None:
     """Write the recipe, or refuse a folder that holds a run with another one."""
     path, wanted = out / "recipe.json", json.dumps(asdict(recipe), indent=2)
     if path.exists() and path.read_text() != wanted:
-        raise ValueError(f"{out} holds a run with other settings (see {path}): choose another folder, or the same settings")
+        raise ValueError(
+            f"{out} holds a run with other settings (see {path}): choose another folder, or the same settings"
+        )
     write_whole(path, wanted.encode())
 
 
@@ -164,9 +168,7 @@ def _start(
 ) -> Run:
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
-        architecture = Architecture(
-            recipe.backbone, tuple(samples.classes), recipe.image_size, dropout=recipe.dropout
-        )
+        architecture = Architecture(recipe.backbone, tuple(samples.classes), recipe.image_size, dropout=recipe.dropout)
         network = LesionClassifier(architecture, pretrained=pretrained)
     if weights is not None:
         load_backbone(network.backbone, weights)
@@ -234,7 +236,7 @@ def _step(run: Run, recipe: Recipe, images: Tensor, labels: Tensor, extra: Tenso
     ranking = ranking_loss(estimated, target, margin=recipe.margin, pairs=recipe.pairs)
     total = true.mean() + recipe.ranking_weight * ranking
     run.optimizer.zero_grad(set_to_none=True)
-    total.backward()  # type: ignore[no-untyped-call]
+    total.backward()
     for group in run.optimizer.param_groups:
         group["lr"] = recipe.learning_rate * one_cycle(run.step / run.steps)
     run.optimizer.step()
@@ -258,7 +260,10 @@ def _validate(network: LesionClassifier, samples: Samples, recipe: Recipe) -> di
     network.eval()
     logits, _, labels = predict_all(network, evaluation_batches(samples, recipe.image_size, workers=recipe.workers))
     cost = float(F.cross_entropy(logits, labels))
-    return {"val_cross_entropy": cost, "val_balanced_accuracy": float(balanced_accuracy_score(labels, logits.argmax(1)))}
+    return {
+        "val_cross_entropy": cost,
+        "val_balanced_accuracy": float(balanced_accuracy_score(labels, logits.argmax(1))),
+    }
 
 
 def _keep(run: Run, recipe: Recipe, out: Path, row: dict[str, Any]) -> None:
@@ -309,9 +314,7 @@ def _resume(run: Run, out: Path, device: torch.device) -> None:
     run.optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
-def _finish(
-    out: Path, val_samples: Samples, recipe: Recipe, card: checkpoint.Card, device: torch.device
-) -> Path:
+def _finish(out: Path, val_samples: Samples, recipe: Recipe, card: checkpoint.Card, device: torch.device) -> Path:
     """Calibrate the best network on the validation samples and write it as the run's classifier."""
     network = checkpoint.load(out / "best.safetensors").to(device)
     calibrate(network, evaluation_batches(val_samples, recipe.image_size, workers=recipe.workers))

@@ -28,7 +28,9 @@ def load_backbone(backbone: nn.Module, path: str | Path) -> int:
     wrong = [(a, b) for (a, x), (b, y) in body if x.shape != y.shape]
     if len(own) != len(given) or wrong:
         detail = f"{wrong[0][0]} does not fit {wrong[0][1]}" if wrong else f"{len(given)} tensors for {len(own)}"
-        raise ValueError(f"{path} does not hold the weights of this backbone ({detail}); name the backbone it was made for")
+        raise ValueError(
+            f"{path} does not hold the weights of this backbone ({detail}); name the backbone it was made for"
+        )
     with torch.no_grad():
         for (_, target), (_, value) in body:
             target.copy_(value)

@@ -50,7 +50,7 @@ class LesionTable(Dataset[Lesion]):
             label=self.classes.index(row["label"]) if known else None,
             mask=load_mask(row["mask_path"]) if isinstance(row["mask_path"], str) else None,
             lesion_id=str(row["lesion_id"]),
-            metadata={k: v for k, v in row.items() if k not in OWN_COLUMNS},
+            metadata={str(k): v for k, v in row.items() if k not in OWN_COLUMNS},
         )
 
     def __iter__(self) -> Iterator[Lesion]:

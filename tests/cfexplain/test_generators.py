@@ -18,7 +18,13 @@ def discovered():
     for module in pkgutil.iter_modules(package.__path__):
         for name, value in vars(import_module(f"{package.__name__}.{module.name}")).items():
             own = getattr(value, "__module__", "") == f"{package.__name__}.{module.name}"
-            if own and isinstance(value, type) and is_dataclass(value) and hasattr(value, "build") and name not in NOUNS:
+            if (
+                own
+                and isinstance(value, type)
+                and is_dataclass(value)
+                and hasattr(value, "build")
+                and name not in NOUNS
+            ):
                 yield value
 
 
@@ -41,7 +47,9 @@ def promise(generator, query=QUERY):
     assert image.shape == query.shape
     assert float(image.detach().min()) >= 0
     assert float(image.detach().max()) <= 1
-    gradients = torch.autograd.grad((image * torch.rand(image.shape)).sum(), list(module.parameters()), allow_unused=True)
+    gradients = torch.autograd.grad(
+        (image * torch.rand(image.shape)).sum(), list(module.parameters()), allow_unused=True
+    )
     assert all(g is not None and bool(g.isfinite().all()) for g in gradients)
     assert torch.equal(image, painting(0)[1])
     return image, painting(1)[1]
@@ -79,26 +87,45 @@ def test_a_broken_generator_fails():
 K5 = (128,) * 5
 PUBLISHED = {
     "denoising": (DeepImagePrior(), 3, 2_217_831),
-    "JPEG": (
-        DeepImagePrior(widths=(8, 16, 32, 64, 128), skips=(0, 0, 0, 4, 4), noise=Noise(3)), 3, 572_827),
+    "JPEG": (DeepImagePrior(widths=(8, 16, 32, 64, 128), skips=(0, 0, 0, 4, 4), noise=Noise(3)), 3, 572_827),
     "text inpainting": (DeepImagePrior(skips=(128,) * 5, upsampling="nearest"), 3, 3_002_627),
-    "vase": (
-        DeepImagePrior(skips=(0,) * 5, upsampling="nearest", noise=Noise(2, kind="coordinates")), 3, 2_157_955),
+    "vase": (DeepImagePrior(skips=(0,) * 5, upsampling="nearest", noise=Noise(2, kind="coordinates")), 3, 2_157_955),
     "library": (
-        DeepImagePrior(widths=(16, 32, 64, 128, 128, 128), skips=(0,) * 6, kernel_down=5, pointwise=False, noise=Noise(1)),
-        3, 2_996_467),
+        DeepImagePrior(
+            widths=(16, 32, 64, 128, 128, 128), skips=(0,) * 6, kernel_down=5, pointwise=False, noise=Noise(1)
+        ),
+        3,
+        2_996_467,
+    ),
     "grey inpainting": (DeepImagePrior(), 1, 2_217_573),
     "98 % missing": (
-        DeepImagePrior(widths=(16, 32, 64, 128, 128), skips=(0,) * 5, downsampling="average"), 3, 1_027_379),
+        DeepImagePrior(widths=(16, 32, 64, 128, 128), skips=(0,) * 5, downsampling="average"),
+        3,
+        1_027_379,
+    ),
     "flash": (DeepImagePrior(noise=Noise(3)), 3, 2_184_307),
     "feature inversion": (
         DeepImagePrior(
-            widths=(16, 32, 64, 128, 128, 128), skips=(4,) * 6, kernel_down=(7, 7, 5, 5, 3, 3), kernel_up=(7, 7, 5, 5, 3, 3),
-            downsampling="average"), 3, 2_606_763),
+            widths=(16, 32, 64, 128, 128, 128),
+            skips=(4,) * 6,
+            kernel_down=(7, 7, 5, 5, 3, 3),
+            kernel_up=(7, 7, 5, 5, 3, 3),
+            downsampling="average",
+        ),
+        3,
+        2_606_763,
+    ),
     "activation maximisation": (
         DeepImagePrior(
-            widths=(16, 32, 64, 128, 128, 128), skips=(0, 4, 4, 4, 4, 4), kernel_down=(5, 3, 5, 5, 3, 5),
-            kernel_up=(5, 3, 5, 3, 5, 3), downsampling="average"), 3, 2_948_567),
+            widths=(16, 32, 64, 128, 128, 128),
+            skips=(0, 4, 4, 4, 4, 4),
+            kernel_down=(5, 3, 5, 5, 3, 5),
+            kernel_up=(5, 3, 5, 3, 5, 3),
+            downsampling="average",
+        ),
+        3,
+        2_948_567,
+    ),
 }
 
 

@@ -9,7 +9,15 @@ import torch
 
 import cfexplain.terms as package
 from cfexplain.objective import Part, ramp, total
-from cfexplain.terms import EstimatedLoss, KnownPixels, SameFeatures, SamePixels, SparseChange, TargetClass, TotalVariation
+from cfexplain.terms import (
+    EstimatedLoss,
+    KnownPixels,
+    SameFeatures,
+    SamePixels,
+    SparseChange,
+    TargetClass,
+    TotalVariation,
+)
 from cfexplain.types import Candidate, Problem
 from toys import Toy, pale_images
 
@@ -22,7 +30,13 @@ def discovered():
                 yield value()
 
 
-TERMS = [*discovered(), TargetClass(confidence=0.9), EstimatedLoss(quantile=0.5), SameFeatures(layers=(1,)), TotalVariation(power=1)]
+TERMS = [
+    *discovered(),
+    TargetClass(confidence=0.9),
+    EstimatedLoss(quantile=0.5),
+    SameFeatures(layers=(1,)),
+    TotalVariation(power=1),
+]
 TOY = Toy().double()
 
 
@@ -39,7 +53,11 @@ def promise(term):
     value = term(candidate(image))
     assert value.shape == (3,)
     assert bool(value.isfinite().all())
-    flipped = term(Candidate(image.flip(0), _reversed(candidate(image).problem), TOY(image.flip(0)), candidate(image).anchor.flip(0)))
+    flipped = term(
+        Candidate(
+            image.flip(0), _reversed(candidate(image).problem), TOY(image.flip(0)), candidate(image).anchor.flip(0)
+        )
+    )
     torch.testing.assert_close(flipped, value.flip(0))
     moving = image.clone().requires_grad_()
     before = term(candidate(moving)).sum()
@@ -49,7 +67,7 @@ def promise(term):
             return
         step = 1e-3 * gradient / gradient.abs().max()
         moving = (moving - step).detach().requires_grad_()
-    assert float(term(candidate(moving)).sum()) < float(before)
+    assert float(term(candidate(moving)).sum().detach()) < float(before.detach())
 
 
 def _reversed(problem):
@@ -80,7 +98,9 @@ class Larger:
     """Wrong on purpose: larger is better."""
 
     def __call__(self, seen):
-        return -(seen.image - seen.problem.query).square().flatten(1).mean(1).detach() + 0 * seen.image.flatten(1).sum(1)
+        return -(seen.image - seen.problem.query).square().flatten(1).mean(1).detach() + 0 * seen.image.flatten(1).sum(
+            1
+        )
 
 
 def test_a_broken_term_is_not_lowered_by_descent():
