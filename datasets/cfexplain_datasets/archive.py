@@ -60,7 +60,7 @@ def one_hot(table: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     if not present:
         raise DataError(f"the table has neither a dx column nor one-hot columns of {', '.join(classes)}")
     scores = table[present].astype(float)
-    names = scores.idxmax(axis=1).str.lower().where(scores.max(axis=1) > 0)
+    names = scores.idxmax(axis=1).astype(str).str.lower().where(scores.max(axis=1) > 0)
     spelled = {c.lower(): c for c in classes}
     return table.drop(columns=present).assign(label=names.map(spelled))
 

@@ -44,7 +44,9 @@ class Augmentation:
         """The augmented square, shape (size, size, 3), uint8."""
         return self.apply(picture, seed)[0]
 
-    def apply(self, picture: np.ndarray, seed: int, mask: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray | None]:
+    def apply(
+        self, picture: np.ndarray, seed: int, mask: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         """The augmented square and its mask, moved by the same warp."""
         import cv2
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from torch.utils.data import Dataset
@@ -115,17 +116,19 @@ def intake(
         DataError: not one picture was found.
     """
     report = Report()
-    rows = rows.assign(id=rows["id"].astype(str), label=[_label(v) for v in rows["label"]])
+    rows = rows.assign(id=rows["id"].astype(str), label=_column([_label(v) for v in rows["label"]], rows))
     rows = _drop(rows, rows["label"].notna() & ~rows["label"].isin(list(classes)), report, "rows of unknown classes")
     rows = _drop(rows, rows["id"].duplicated(), report, "rows with an id seen before", "the first is kept")
     pictures = _files(folders)
-    given = rows["path"] if "path" in rows else rows["id"]
-    rows = rows.assign(path=[pictures.get(Path(str(p)).stem if p != i else str(i)) for p, i in zip(given, rows["id"], strict=True)])
+    given = zip(rows["path"] if "path" in rows else rows["id"], rows["id"], strict=True)
+    stems = [name if path == name else Path(str(path)).stem for path, name in given]
+    rows = rows.assign(path=_column([pictures.get(stem) for stem in stems], rows))
     rows = _drop(rows, rows["path"].isna(), report, "rows without a picture in the folders")
     if rows.empty:
         advice = f"fetch them with the isic command-line tool: {fetch}" if fetch else "put table and pictures together"
-        raise DataError(f"none of the {report.count('rows without a picture in the folders')} pictures that the table names is here; {advice}")
-    rows = rows.assign(mask_path=_masks(rows["id"], mask_folders))
+        missing = report.count("rows without a picture in the folders")
+        raise DataError(f"none of the {missing} pictures that the table names is here; {advice}")
+    rows = rows.assign(mask_path=_column(_masks(rows["id"], mask_folders), rows))
     for column in ("lesion_id", "split"):
         if column not in rows:
             rows[column] = rows["id"] if column == "lesion_id" else None
@@ -137,6 +140,11 @@ def intake(
 
 def _label(value: object) -> str | None:
     return None if pd.isna(value) or str(value).strip() == "" else str(value).strip()  # type: ignore[call-overload]
+
+
+def _column(values: list[str | None], rows: pd.DataFrame) -> pd.Series[Any]:
+    """A column in which a missing value stays None."""
+    return pd.Series(values, index=rows.index, dtype=object)
 
 
 def _drop(rows: pd.DataFrame, bad: pd.Series[bool], report: Report, what: str, done: str = "left out") -> pd.DataFrame:
