@@ -223,9 +223,10 @@ def sentence(record: Mapping[str, Any], folder: Path | None = None) -> str:
         )
     m = record["metrics"]
     return (
-        f"{record['image']}: {source} becomes {target} "
-        f"(p {p['query'][target]:.2f} -> {p['counterfactual'][target]:.2f}) when {m['changed_share']:.0%} of the pixels change visibly, by {m['mean_change']:.3f} on average and "
-        f"{m['largest_change']:.2f} at most; {record['steps']} steps, {record['seconds']:.1f} s{where}"
+        f"{record['image']}: {source} becomes {target} (p {p['query'][target]:.2f} -> "
+        f"{p['counterfactual'][target]:.2f}) when {m['changed_share']:.0%} of the pixels change visibly, by "
+        f"{m['mean_change']:.3f} on average and {m['largest_change']:.2f} at most; "
+        f"{record['steps']} steps, {record['seconds']:.1f} s{where}"
     )
 
 

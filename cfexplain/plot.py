@@ -42,7 +42,7 @@ def panel(result: Counterfactual) -> Figure:
     figure = _figure(14.6, height)
     margins = {"left": 0.008, "right": 0.99, "top": 1 - 0.32 / height, "bottom": 0.22 / height}
     grid = figure.add_gridspec(
-        len(result), 6, width_ratios=(1, 1, 1, 1.16, 0.16, 1), wspace=0.06, hspace=0.16, **margins
+        len(result), 6, width_ratios=(1, 1, 1, 1.16, 0.26, 0.95), wspace=0.06, hspace=0.16, **margins
     )
     for row, one in enumerate(result):
         axes = [figure.add_subplot(grid[row, column]) for column in (0, 1, 2, 3, 5)]

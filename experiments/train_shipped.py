@@ -173,7 +173,7 @@ def card_text(name: str, shipment: Shipment, judgement: Judgement) -> str:
             "",
             f"- Data: {shipment.data}.",
             f"- Licence: {shipment.licence}.",
-            f"- Network: timm `{shipment.recipe.backbone}`, {shipment.recipe.image_size} pixels, with a loss estimator.",
+            f"- Network: timm `{shipment.recipe.backbone}`, {shipment.recipe.image_size} pixels, a loss estimator.",
             "- Limits: research use; not a medical device; the images are mostly of light skin, from few clinics.",
             f"- Made by `experiments/train_shipped.py {name}`; measured on its test split, {judgement.n} images:",
             "",

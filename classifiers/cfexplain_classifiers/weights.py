@@ -1,4 +1,4 @@
-"""ImageNet weights from a local file, matched to a timm backbone by order and shape."""
+"""ImageNet weights from a local file, matched to a timm backbone by name, or by order and shape."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ _COUNTERS = "num_batches_tracked"
 def load_backbone(backbone: nn.Module, path: str | Path) -> int:
     """Copy the weights of a safetensors file into a backbone, and return how many tensors were copied.
 
-    Tensors are matched by order and must agree in shape, since libraries name the same layers differently;
-    the last layer (weight and bias) is skipped where its number of classes differs.
+    Tensors are matched by name where the file has the backbone's names, else by order, since libraries name
+    the same layers differently; shapes must agree. The last layer, weight and bias, is left as it is.
 
     Raises:
         ValueError: the file does not hold this architecture.
     """
     from safetensors.torch import load_file
 
-    given = [(name, value) for name, value in _ordered(load_file(path), path) if _COUNTERS not in name]
     own = [(name, value) for name, value in backbone.state_dict().items() if _COUNTERS not in name]
+    stored = {name: value for name, value in load_file(path).items() if _COUNTERS not in name}
+    given = [(n, stored[n]) for n, _ in own] if stored.keys() == dict(own).keys() else _ordered(stored)
     pairs = list(zip(own, given, strict=False))
     body = pairs[:-2]
     wrong = [(a, b) for (a, x), (b, y) in body if x.shape != y.shape]
@@ -37,7 +38,7 @@ def load_backbone(backbone: nn.Module, path: str | Path) -> int:
     return len(body)
 
 
-def _ordered(state: dict[str, Tensor], path: str | Path) -> list[tuple[str, Tensor]]:
+def _ordered(state: dict[str, Tensor]) -> list[tuple[str, Tensor]]:
     """Tensors in the order of the network: numbered parts compare as numbers, statistics after weights."""
     kinds = {"weight": 0, "bias": 1, "running_mean": 2, "running_var": 3}
 
@@ -46,7 +47,6 @@ def _ordered(state: dict[str, Tensor], path: str | Path) -> list[tuple[str, Tens
         numbered = [(0, int(p), "") if p.isdigit() else (1, 0, p) for p in parts]
         return [*numbered, (2, kinds.get(last, 9), last)]
 
-    _ = path
     heads = [n for n in state if n.startswith(("classifier", "fc", "head"))]
     body = sorted((n for n in state if n not in heads), key=key)
     return [(n, state[n]) for n in [*body, *sorted(heads, key=key)]]

@@ -1,0 +1,71 @@
+"""Models that people already have become classifiers, and stay what they were."""
+
+import pytest
+import torch
+from torch import nn
+
+import cfexplain
+from cfexplain.images import resize
+
+
+@pytest.fixture(scope="module")
+def resnet():
+    from torchvision.models import resnet18
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return resnet18(weights=None, num_classes=3).eval()
+
+
+def test_a_torchvision_model_is_wrapped_and_untouched(resnet):
+    before = {k: v.clone() for k, v in resnet.state_dict().items()}
+    classifier = cfexplain.wrap(resnet, taps=["layer1", "layer4"], classes=["a", "b", "c"], image_size=64)
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    prediction = classifier(images)
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    torch.testing.assert_close(prediction.logits, resnet((images - mean[:, None, None]) / std[:, None, None]))
+    assert [tuple(f.shape) for f in prediction.features] == [(2, 64, 16, 16), (2, 512, 2, 2)]
+    assert all(torch.equal(v, before[k]) for k, v in resnet.state_dict().items())
+    assert not any(m._forward_hooks for m in resnet.modules())
+    assert isinstance(classifier, cfexplain.Classifier)
+
+
+def test_a_wrapped_model_is_explained(resnet):
+    classifier = cfexplain.wrap(resnet, taps=["layer1", "layer2"], classes=["a", "b", "c"], image_size=64)
+    image = resize(torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(1)), 64)
+    result = cfexplain.explain(classifier, image, method=cfexplain.PIXELS)
+    assert result.found == (True,)
+    assert all(p.grad is None for p in resnet.parameters())
+    with pytest.raises(ValueError, match="no loss estimator"):
+        cfexplain.explain(classifier, image, method=cfexplain.REGULARISED_DIP, budget=30)
+
+
+def test_a_timm_model_is_wrapped():
+    import timm
+
+    model = timm.create_model("mobilenetv3_small_050", num_classes=4).eval()
+    classifier = cfexplain.wrap(model, taps=["blocks.1", "blocks.4"], classes=list("abcd"), image_size=64)
+    assert len(classifier(torch.rand(1, 3, 64, 64)).features) == 2
+
+
+def test_hooks_are_gone_after_an_error(resnet):
+    classifier = cfexplain.wrap(resnet, taps=["layer1"], classes=["a", "b", "c"], image_size=64)
+    with pytest.raises(RuntimeError):
+        classifier(torch.rand(1, 5, 64, 64))
+    assert not any(m._forward_hooks for m in resnet.modules())
+
+
+def test_what_cannot_be_wrapped_is_refused(resnet):
+    with pytest.raises(ValueError, match="training mode"):
+        cfexplain.wrap(nn.Conv2d(3, 2, 1), classes=["a", "b"])
+    with pytest.raises(ValueError, match="no layers"):
+        cfexplain.wrap(resnet, taps=["layer9"], classes=["a", "b", "c"])
+    with pytest.raises(TypeError, match="Module"):
+        cfexplain.wrap(lambda x: x, classes=["a"])
+    with pytest.raises(ValueError, match="no part"):
+        unused = nn.Sequential(nn.Flatten(), nn.Linear(12, 2)).eval()
+        unused.add_module("spare", nn.Identity())
+        spare = nn.Module()
+        spare.body, spare.spare = unused[:2], nn.Identity()
+        spare.forward = lambda x: spare.body(x)
+        cfexplain.wrap(spare.eval(), taps=["spare"], classes=["a", "b"])(torch.rand(1, 3, 2, 2))

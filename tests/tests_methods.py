@@ -1,0 +1,24 @@
+"""Values that tests name on the command line as module:name."""
+
+from dataclasses import replace
+
+import torch
+
+from cfexplain.methods import TV
+from toys import Toy
+
+STUCK = replace(TV, name="stuck", edit=replace(TV.edit, steps=1, learning_rate=1e-9))
+
+
+def training_mode():
+    """A classifier that was left in training mode."""
+    return Toy().train()
+
+
+def nan_weights():
+    """A classifier whose weights went wrong."""
+    toy = Toy()
+    with torch.no_grad():
+        toy.norm.weight.fill_(float("nan"))
+    toy.forward = lambda images: Toy.forward(toy, images * float("nan"))
+    return toy
