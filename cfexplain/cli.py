@@ -108,6 +108,9 @@ def train(
     learning_rate: Annotated[float, typer.Option(min=0)] = 7e-4,
     balance: Annotated[float, typer.Option(min=0, max=1, help="0 natural class frequencies, 1 equal.")] = 0.5,
     workers: Annotated[int, typer.Option(min=0)] = 1,
+    drop_leaks: Annotated[
+        bool, typer.Option("--drop-leaks", help="Leave out images that stand in two splits.")
+    ] = False,
     seed: Seed = 0,
     device: Device = "auto",
 ) -> None:
@@ -126,7 +129,7 @@ def train(
             "seed": seed,
         }
         path = command.train(
-            dataset, data, out, recipe, weights, pretrained, device, lambda line: typer.echo(line, err=True)
+            dataset, data, out, recipe, weights, pretrained, device, lambda line: typer.echo(line, err=True), drop_leaks
         )
         typer.echo(f"the classifier is {path}")
 

@@ -239,15 +239,17 @@ def train(
     pretrained: bool,
     device: str,
     progress: Callable[[str], None],
+    drop_leaks: bool = False,
 ) -> Path:
     """Open and check a data set, split it where it has no splits, and train on it."""
     classifiers, datasets = import_module("cfexplain_classifiers"), import_module("cfexplain_datasets")
+    splits = import_module("cfexplain_datasets.splits")
     make_folder(out)
-    whole = datasets.open_dataset(dataset, data)
-    whole = import_module("cfexplain_datasets.splits").with_splits(whole)
-    whole = whole.readable()
+    whole = splits.with_splits(datasets.open_dataset(dataset, data)).readable()
+    if drop_leaks:
+        whole = splits.without_leaks(whole)
     progress(str(whole.report))
-    import_module("cfexplain_datasets.splits").refuse_leaks(whole)
+    splits.refuse_leaks(whole)
     training, validation = whole.subset("train"), whole.subset("val")
     plan = classifiers.Recipe(**recipe)
     path: Path = classifiers.train(

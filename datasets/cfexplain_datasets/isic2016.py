@@ -11,7 +11,7 @@ from cfexplain_datasets.report import DataError
 from cfexplain_datasets.table import LesionTable, intake
 
 CLASSES = ("benign", "malignant")
-FETCH = "isic image download --collections 74 ISIC2016/"
+FETCH = "isic image download --collections 74,61 ISIC2016/"
 
 
 def read(folder: str | Path) -> LesionTable:

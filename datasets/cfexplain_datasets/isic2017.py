@@ -11,7 +11,7 @@ from cfexplain_datasets.report import DataError
 from cfexplain_datasets.table import LesionTable, intake
 
 CLASSES = ("melanoma", "nevus", "seborrheic_keratosis")
-FETCH = "isic image download --search 'attribution:*' --collections 28 ISIC2017/"
+FETCH = "isic image download --collections 60,71,69 ISIC2017/"
 _SPLITS = (("train", "Training"), ("val", "Validation"), ("test", "Test"))
 
 
@@ -50,7 +50,8 @@ def _official(path: Path, folder: Path) -> pd.DataFrame:
     if rows["image_id"].astype(str).str.startswith("ISIC").all():
         return rows
     word = dict(_SPLITS)[split]
-    here = sorted(p.stem for f in picture_folders(folder)[0] if word in f.name for p in f.glob("ISIC_*") if "superpixels" not in p.name)
+    folders = [f for f in picture_folders(folder)[0] if word in f.name]
+    here = sorted(p.stem for f in folders for p in f.glob("ISIC_*") if "superpixels" not in p.name)
     if len(here) != len(rows):
         raise DataError(
             f"{path.name} names its images by row number, and {len(here)} pictures of that split are here for "

@@ -9,14 +9,14 @@ import pandas as pd
 from cfexplain_datasets.archive import all_files, first_file, one_hot, picture_folders, read_csv
 from cfexplain_datasets.table import LesionTable, intake
 
-CLASSES = ("MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC", "UNK")
+CLASSES = ("MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC")
 FETCH = "isic image download --collections 65 ISIC2019/"
 
 
 def read(folder: str | Path) -> LesionTable:
     """Read `ISIC_2019_Training_GroundTruth.csv` (one-hot), `ISIC_2019_Training_Metadata.csv` and the pictures.
 
-    The metadata's `gender` or `sex`, `age_approx` and `anatom_site_general` become sex, age, localization.
+    `UNK`, the challenge's ninth column, is no class: such images are unlabelled. The metadata's `gender` or `sex`, `age_approx` and `anatom_site_general` become sex, age, localization.
 
     Raises:
         DataError: no table or no picture is there.
@@ -28,4 +28,5 @@ def read(folder: str | Path) -> LesionTable:
     if facts:
         rows = rows.merge(pd.concat([read_csv(p) for p in facts]).drop_duplicates("image"), on="image", how="left")
     pictures, masks = picture_folders(folder)
-    return intake(rows.rename(columns={"image": "id"}), pictures, CLASSES, name="isic2019", mask_folders=masks, fetch=FETCH)
+    rows = rows.drop(columns=["UNK"], errors="ignore").rename(columns={"image": "id"})
+    return intake(rows, pictures, CLASSES, name="isic2019", mask_folders=masks, fetch=FETCH)

@@ -26,7 +26,8 @@ def read(folder: str | Path) -> LesionTable:
     """
     folder = Path(folder)
     rows = read_csv(first_file(folder, ("ISIC_2020_*GroundTruth*.csv", "train.csv"), "ISIC 2020", FETCH))
-    rows = rows.rename(columns={"image_name": "id", "benign_malignant": "label"}).drop(columns=["target"], errors="ignore")
+    rows = rows.rename(columns={"image_name": "id", "benign_malignant": "label"})
+    rows = rows.drop(columns=["target"], errors="ignore")
     if "patient_id" in rows:
         rows["lesion_id"] = rows["patient_id"].where(rows["patient_id"].notna(), rows["id"])
     twins = [read_csv(p) for p in all_files(folder, "ISIC_2020_*Duplicates*.csv")]

@@ -1,0 +1,32 @@
+"""README's Python runs as it stands, and its table of nouns points at files that exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from cfexplain.images import save_png
+from cfexplain_datasets.synthetic import SyntheticLesions
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_there_are_examples():
+    assert len(BLOCKS) >= 3
+
+
+@pytest.mark.parametrize("code", BLOCKS, ids=range(len(BLOCKS)))
+def test_examples_run(code, tmp_path, monkeypatch):
+    save_png(tmp_path / "lesion.jpg", SyntheticLesions(2, 160, split="test")[0].image)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "README.md", "exec"), {})
+    if "result[0].save" in code:
+        assert (tmp_path / "out" / "lesion" / "result.json").exists()
+
+
+def test_the_map_is_true():
+    root = Path(__file__).parents[1]
+    links = re.findall(r"\]\(([\w./-]+)\)", README)
+    assert len(links) > 15
+    assert [link for link in links if not (root / link).exists()] == []
