@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from cfexplain_datasets.lesion import Lesion as Lesion
     from cfexplain_datasets.table import LesionTable as LesionTable
 
-READERS = ("ham10000", "isic2016", "isic2017", "isic2019", "isic2020", "folder", "csvfile")
+READERS = ("ham10000", "isic2016", "isic2017", "isic2019", "isic2020", "folder", "csv")
 
 
 def open_dataset(name: str, data: str | Path) -> Any:
@@ -20,7 +20,7 @@ def open_dataset(name: str, data: str | Path) -> Any:
 
     Args:
         name: one of `READERS`, "auto" for the first that recognises the folder, or "module:function" of your own.
-        data: the folder (for csvfile: the table).
+        data: the folder (for csv: the table).
 
     Raises:
         DataError: there is no such reader, or it does not find its data.
@@ -30,17 +30,29 @@ def open_dataset(name: str, data: str | Path) -> Any:
     if ":" in name:
         module, _, function = name.partition(":")
         return getattr(import_module(module), function)(data)
-    if name not in READERS:
-        raise DataError(f"there is no data set reader {name}: use one of {', '.join(READERS)}, auto, or module:function")
-    return import_module(f"{__name__}.{name}").read(data)
+    if not Path(data).exists():
+        raise DataError(f"there is no folder or table {data}{_fetched(name)}")
+    if name not in (*READERS, "csvfile"):
+        known = ", ".join(READERS)
+        raise DataError(f"there is no data set reader {name}: use one of {known}, auto, or module:function")
+    return _reader(name).read(data)
+
+
+def _reader(name: str) -> Any:
+    return import_module(f"{__name__}.{'csvfile' if name == 'csv' else name}")
+
+
+def _fetched(name: str) -> str:
+    """How to fetch a data set of the archive."""
+    command = getattr(_reader(name), "FETCH", "") if name in READERS else ""
+    return f"; fetch it with the isic command-line tool: {command}" if command else ""
 
 
 def _recognise(data: Path) -> Any:
     if not data.exists():
-        raise DataError(f"there is no folder or table {data}")
-    order = ("csvfile",) if data.is_file() else READERS
+        raise DataError(f"there is no folder or table {data}{_fetched('ham10000')} (or name another reader)")
     reasons = []
-    for name in order:
+    for name in ("csv",) if data.is_file() else READERS:
         try:
             return open_dataset(name, data)
         except DataError as error:

@@ -31,7 +31,10 @@ def first_file(folder: Path, patterns: Sequence[str], what: str, fetch: str) -> 
         if found:
             return found[0]
     wanted = " or ".join(patterns)
-    raise DataError(f"{folder} holds no {what} table ({wanted}); fetch it with the isic command-line tool: {fetch}")
+    raise DataError(
+        f"{folder} holds no {what} table ({wanted}); fetch pictures with the isic command-line tool: {fetch}, "
+        "and the challenges' tables from challenge.isic-archive.com/data"
+    )
 
 
 def all_files(folder: Path, pattern: str) -> list[Path]:

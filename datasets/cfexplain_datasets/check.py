@@ -1,150 +1,209 @@
-"""A look at a data set before it is used: counts, classes, splits, leaks, oddities."""
+"""Looking at a data set before it is used: counts, classes, splits, leaks, oddities, shortcuts."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from cfexplain.images import ImageError, load_mask
-from cfexplain_datasets.duplicates import Pair, find_pairs
-from cfexplain_datasets.report import SHOWN, Finding
-from cfexplain_datasets.splits import SPLITS, Leak, leaks, with_splits
-from cfexplain_datasets.table import OWN_COLUMNS, LesionTable
+from cfexplain_datasets.fingerprint import Fingerprints, Twin
+from cfexplain_datasets.lesion import LesionDataset
+from cfexplain_datasets.report import SHOWN, Finding, Report
+from cfexplain_datasets.splits import Leak, check_split
 
-WHOLE_MASK = 0.95
-SHORTCUT = 0.3
-"""Columns that are associated with the label at least this strongly (Cramer's V) are named."""
+SMALL = 64
+"""Pictures with a shorter side than this hide what dermoscopy shows."""
+
+COVERS = 0.95
+"""Masks that cover more than this share of their picture leave no skin beside the lesion."""
+
+SHORTCUT = 0.2
+"""Columns with a larger Cramér's V predict the label well enough to be named."""
+
+_KEYS = ("label", "lesion_id", "path", "mask_path", "split", "near_duplicate_of", "patient_id")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DataReport:
-    """What `check` found.
+    """What a data set holds, and what is odd about it.
 
     Attributes:
         name: of the data set.
-        images: how many.
-        lesions: how many.
-        counts: images by class and split.
-        leaks: what stands in two splits.
-        oddities: everything else that is worth knowing.
-        shortcuts: Cramer's V of columns with the label, strongest first.
+        images: number of images.
+        lesions: number of lesions.
+        masks: number of images with a mask.
+        classes: number of images of each class, and of those without a label.
+        splits: the same for each split.
+        intake: what the reader found and did.
+        leaks: pairs that the split parts.
+        oddities: what a person should know before training on it.
+        shortcuts: Cramér's V of columns with the label, the largest first.
     """
 
     name: str
     images: int
     lesions: int
-    counts: dict[str, dict[str, int]]
-    leaks: tuple[Leak, ...]
-    oddities: tuple[Finding, ...]
-    shortcuts: dict[str, float] = field(default_factory=dict)
+    masks: int
+    classes: Mapping[str, int]
+    splits: Mapping[str, Mapping[str, int]]
+    intake: Report
+    leaks: tuple[Leak, ...] = ()
+    oddities: tuple[Finding, ...] = ()
+    shortcuts: Mapping[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values for JSON."""
-        return asdict(self)
+        """The report as plain values, for JSON."""
+        leaks = [{"kind": k.kind, "ids": [k.first, k.second], "sides": list(k.sides)} for k in self.leaks]
+        return {
+            "name": self.name,
+            "images": self.images,
+            "lesions": self.lesions,
+            "masks": self.masks,
+            "classes": dict(self.classes),
+            "splits": {k: dict(v) for k, v in self.splits.items()},
+            "intake": self.intake.to_dict(),
+            "leaks": leaks,
+            "oddities": Report(list(self.oddities)).to_dict(),
+            "shortcuts": dict(self.shortcuts),
+        }
 
     def __str__(self) -> str:
-        columns = [*SPLITS, "all"]
-        lines = [f"{self.name}: {self.images:,} images of {self.lesions:,} lesions", ""]
-        lines.append(f"{'class':<22}" + "".join(f"{c:>8}" for c in columns))
-        for name, counts in self.counts.items():
-            lines.append(f"{name:<22}" + "".join(f"{counts.get(c, 0):>8}" for c in columns))
-        lines += ["", "leaks: " + ("none" if not self.leaks else f"{len(self.leaks)} pairs stand in two splits")]
-        lines += [f"  {leak}" for leak in self.leaks[:SHOWN]]
-        lines += ["oddities:" if self.oddities else "oddities: none", *(f"  {o}" for o in self.oddities)]
-        if self.shortcuts:
-            named = ", ".join(f"{k} {v:.2f}" for k, v in self.shortcuts.items())
-            lines.append(f"columns that tell the label, and could tell a classifier (Cramer's V): {named}")
-        return "\n".join(lines)
+        head = f"{self.name}: {self.images} images of {self.lesions} lesions, {self.masks} with a mask"
+        parts = [head, _grid(self.classes, self.splits), f"intake: {str(self.intake).replace(chr(10), chr(10) + '  ')}"]
+        parts += [_leaks(self.leaks) if self.splits else "leaks: there is no split yet"]
+        parts += [f"odd: {finding}" for finding in self.oddities]
+        strong = {k: v for k, v in self.shortcuts.items() if v >= SHORTCUT}
+        parts += [f"shortcut: {k} goes with the label (Cramér's V {v:.2f}); a classifier may learn it in place of the lesion" for k, v in strong.items()]
+        return "\n".join(parts)
 
 
-def check(dataset: LesionTable) -> DataReport:
-    """Look at every picture and mask of a data set once, and say what a person should know before using it."""
-    dataset = with_splits(dataset)
-    pairs = find_pairs(list(dataset.table["path"]))
+def check(dataset: LesionDataset, progress: Callable[[int], object] | None = None) -> DataReport:
+    """Read a data set through and say what it holds.
+
+    Every picture and every mask is read once; `progress` is called with the number of pictures done.
+
+    Example:
+        >>> from cfexplain_datasets.synthetic import SyntheticLesions
+        >>> check(SyntheticLesions(4, size=32)).images
+        4
+    """
+    table = dataset.table
+    prints = Fingerprints.of(dataset, progress)
+    twins = prints.twins()
+    split = table["split"].notna().any() if "split" in table else False
     return DataReport(
-        name=dataset.name,
-        images=len(dataset),
-        lesions=int(dataset.table["lesion_id"].nunique()),
-        counts=_counts(dataset),
-        leaks=tuple(leaks(dataset, pairs)),
-        oddities=(*dataset.report.findings, *_odd_pictures(dataset, pairs), *_odd_rows(dataset.table)),
-        shortcuts=shortcuts(dataset.table),
+        name=str(getattr(dataset, "name", "") or type(dataset).__name__),
+        images=len(table),
+        lesions=int(table["lesion_id"].nunique()),
+        masks=int(table["mask_path"].notna().sum()) if "mask_path" in table else 0,
+        classes=_counts(table, dataset.classes),
+        splits={str(s): _counts(rows, dataset.classes) for s, rows in table.groupby("split")} if split else {},
+        intake=getattr(dataset, "report", Report()),
+        leaks=tuple(check_split(dataset, twins=twins)) if split else (),
+        oddities=tuple(_oddities(table, prints, twins)),
+        shortcuts=shortcuts(table),
     )
 
 
 def shortcuts(table: pd.DataFrame) -> dict[str, float]:
-    """Columns of few values that are associated with the label, with Cramer's V (bias-corrected, 0 to 1)."""
+    """Cramér's V (bias-corrected) of each categorical column with the label, the largest first.
+
+    Columns that the label itself determines, such as malignant, are left out: they are no cause but a summary.
+    """
     found = {}
-    for column in table.columns.difference(OWN_COLUMNS):
-        if 1 < table[column].nunique() <= 30 and table[column].nunique() < len(table) / 5:
-            strength = cramers_v(table[column].astype(str), table["label"].astype(str))
-            if strength >= SHORTCUT:
-                found[str(column)] = round(strength, 3)
+    for column in table.columns:
+        known = table[table[column].notna() & table["label"].notna()] if column not in _KEYS else table.iloc[:0]
+        values = known[column].astype(str) if len(known) else pd.Series(dtype=str)
+        if not 2 <= values.nunique() <= 30 or values.groupby(known["label"]).nunique().max() < 2:
+            continue
+        found[str(column)] = _cramers_v(pd.crosstab(values, known["label"]).to_numpy())
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
-def cramers_v(a: pd.Series[str], b: pd.Series[str]) -> float:
-    """Association of two columns of names: 0 independent, 1 one tells the other.
-
-    Source: Bergsma, "A bias-correction for Cramer's V", J. Korean Stat. Soc. 42 (2013).
-    """
-    counts = pd.crosstab(a, b).to_numpy(dtype=float)
-    n, (r, c) = counts.sum(), counts.shape
-    expected = counts.sum(1, keepdims=True) * counts.sum(0, keepdims=True) / n
-    phi = float(((counts - expected) ** 2 / expected).sum() / n)
-    phi = max(0.0, phi - (r - 1) * (c - 1) / (n - 1))
-    rows, columns = r - (r - 1) ** 2 / (n - 1), c - (c - 1) ** 2 / (n - 1)
-    return float(np.sqrt(phi / max(min(rows, columns) - 1, 1e-9)))
+def _cramers_v(counts: np.ndarray) -> float:
+    """Cramér's V with Bergsma's correction of its bias."""
+    n = counts.sum()
+    expected = np.outer(counts.sum(1), counts.sum(0)) / n
+    rows, columns = counts.shape
+    phi = max(0.0, float(((counts - expected) ** 2 / expected).sum() / n) - (rows - 1) * (columns - 1) / (n - 1))
+    smaller = min(rows - (rows - 1) ** 2 / (n - 1), columns - (columns - 1) ** 2 / (n - 1)) - 1
+    return float(np.sqrt(phi / smaller)) if smaller > 0 else 0.0
 
 
-def _counts(dataset: LesionTable) -> dict[str, dict[str, int]]:
-    table = dataset.table.assign(label=dataset.table["label"].fillna("(no label)"))
-    crossed = pd.crosstab(table["label"], table["split"])
-    names = [*dataset.classes, *(["(no label)"] if "(no label)" in crossed.index else [])]
-    counts = {
-        n: {s: int(crossed[s].get(n, 0)) if s in crossed else 0 for s in SPLITS}
-        for n in names  # type: ignore[call-overload]
-    }
-    return {n: {**c, "all": sum(c.values())} for n, c in counts.items()}
+def _oddities(table: pd.DataFrame, prints: Fingerprints, twins: list[Twin]) -> list[Finding]:
+    """Everything odd, as findings; what was done is always: kept."""
+    report = Report()
+    small = [i for i, size in zip(prints.ids, prints.sizes, strict=True) if min(size) < SMALL]
+    lesion = {str(i): k for i, k in table["lesion_id"].items()}
+    near = [t for t in twins if not t.identical]
+    report.add("images that cannot be read", prints.damaged, "kept; readable() leaves them out")
+    report.add(f"images under {SMALL} pixels a side", small, "kept")
+    report.add("byte-identical pairs", [_pair(t) for t in twins if t.identical], "kept")
+    within = [_pair(t) for t in near if lesion[t.first] == lesion[t.second]]
+    across = [_pair(t) for t in near if lesion[t.first] != lesion[t.second]]
+    report.add("near-duplicate pairs within one lesion", within, "kept")
+    report.add("near-duplicate pairs of different lesion ids", across, "kept")
+    _mask_oddities(table, report)
+    _value_oddities(table, report)
+    return report.findings
 
 
-def _odd_pictures(dataset: LesionTable, pairs: list[Pair]) -> list[Finding]:
-    ids, lesions = dataset.table.index.astype(str), dataset.table["lesion_id"].tolist()
-    whole, damaged = [], []
-    for name, path in dataset.table["mask_path"].dropna().items():
+def _mask_oddities(table: pd.DataFrame, report: Report) -> None:
+    if "mask_path" not in table:
+        return
+    broken, wide = [], []
+    for name, path in table["mask_path"].dropna().items():
         try:
-            if float(load_mask(path).mean()) > WHOLE_MASK:
-                whole.append(str(name))
+            share = float(load_mask(str(path)).mean())
         except ImageError:
-            damaged.append(str(name))
-    named = {
-        "byte-identical pairs": [f"{ids[p.first]} = {ids[p.second]}" for p in pairs if p.identical],
-        "near-duplicate pairs of one lesion": [
-            f"{ids[p.first]} ~ {ids[p.second]}"
-            for p in pairs
-            if not p.identical and lesions[p.first] == lesions[p.second]
-        ],
-        "near-duplicate pairs of different lesions": [
-            f"{ids[p.first]} ~ {ids[p.second]}"
-            for p in pairs
-            if not p.identical and lesions[p.first] != lesions[p.second]
-        ],
-        f"masks that cover over {WHOLE_MASK:.0%} of the picture": whole,
-        "masks that are empty or damaged": damaged,
-    }
-    return [Finding(what, tuple(which), "kept") for what, which in named.items() if which]
+            broken.append(name)
+        else:
+            wide += [name] if share > COVERS else []
+    report.add("masks that are empty or cannot be read", broken, "kept")
+    report.add(f"masks that cover over {COVERS:.0%} of the image", wide, "kept")
 
 
-def _odd_rows(table: pd.DataFrame) -> list[Finding]:
-    named: dict[str, pd.Series[bool]] = {"images without a label": table["label"].isna()}
-    labels = table.groupby("lesion_id")["label"].transform("nunique")
-    named["images of lesions with several labels"] = labels > 1
+def _value_oddities(table: pd.DataFrame, report: Report) -> None:
     if "age" in table:
-        named["ages missing"] = table["age"].isna()
-        named["ages of 0"] = table["age"] == 0
+        age = pd.to_numeric(table["age"], errors="coerce")
+        report.add("ages missing", table.index[age.isna()], "kept")
+        report.add("ages of 0", table.index[age == 0], "kept")
     if "sex" in table:
-        named["images of unknown sex"] = table["sex"].isna() | (table["sex"].astype(str).str.lower() == "unknown")
-    return [Finding(what, tuple(table.index[bad].astype(str)), "kept") for what, bad in named.items() if bad.any()]
+        sex = table["sex"].astype(str).str.lower()
+        report.add("images of unknown sex", table.index[~sex.isin(["male", "female"])], "kept")
+    report.add("images without a label", table.index[table["label"].isna()], "kept")
+    for column in ("label", "sex"):
+        if column in table:
+            kinds = table.groupby("lesion_id")[column].nunique()
+            report.add(f"lesions whose images differ in {column}", kinds.index[kinds > 1], "kept")
+    if "malignant" in table:
+        rate = table.groupby("label")["malignant"].transform("mean")
+        report.add("images whose malignant contradicts their class", table.index[(rate > 0) & (rate < 1)], "kept")
+
+
+def _counts(table: pd.DataFrame, classes: Any) -> dict[str, int]:
+    counted = table["label"].value_counts()
+    missing = int(table["label"].isna().sum())
+    return {**{str(c): int(counted.get(c, 0)) for c in classes}, **({"no label": missing} if missing else {})}
+
+
+def _pair(twin: Twin) -> str:
+    return f"{twin.first} = {twin.second}"
+
+
+def _leaks(leaks: tuple[Leak, ...]) -> str:
+    if not leaks:
+        return "leaks: none"
+    more = f"; and {len(leaks) - SHOWN} more" if len(leaks) > SHOWN else ""
+    return f"leaks: {len(leaks)} pairs ({'; '.join(map(str, leaks[:SHOWN]))}{more})"
+
+
+def _grid(classes: Mapping[str, int], splits: Mapping[str, Mapping[str, int]]) -> str:
+    """Classes by split, in columns."""
+    sides = {s: dict(splits[s]) for s in ("train", "val", "test") if s in splits}
+    table = pd.DataFrame({"all": dict(classes), **sides})
+    return table.fillna(0).astype(int).to_string()

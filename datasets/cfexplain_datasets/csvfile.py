@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-
+from cfexplain.images import SUFFIXES
 from cfexplain_datasets.archive import read_csv
 from cfexplain_datasets.report import DataError
 from cfexplain_datasets.table import LesionTable, intake
@@ -35,13 +35,14 @@ def read(
     label = label or next((c for c in LABEL_COLUMNS if c in rows and c != image), None)
     if image is None or label is None or not {image, label} <= set(rows):
         raise DataError(f"{path} needs a column of pictures and one of labels; it has {', '.join(map(str, rows))}")
-    names = rows[label].dropna().astype(str)
-    rows = rows.assign(path=rows[image].astype(str), id=[Path(str(p)).stem for p in rows[image]], label=rows[label])
+    names = rows[label].dropna().astype(str).str.strip()
+    given = [str(p) for p in rows[image]]
+    rows = rows.assign(id=_ids(given), path=[_beside(path.parent, p) for p in given], label=rows[label].astype(object))
     rows = rows.drop(columns=[c for c in (image, label) if c not in ("path", "id", "label")])
     folders = [path.parent, *sorted(p for p in path.parent.rglob("*") if p.is_dir())]
     masks = [f for f in folders if "mask" in f.name.lower() or "segmentation" in f.name.lower()]
     pictures = [f for f in folders if f not in masks]
-    return intake(rows, pictures, classes or tuple(sorted(set(names))), name=path.stem, mask_folders=masks)
+    return intake(rows, pictures, classes or sorted(set(names)), name=path.stem, mask_folders=masks)
 
 
 def _one_table(path: Path) -> Path:
@@ -53,3 +54,14 @@ def _one_table(path: Path) -> Path:
     return found[0]
 
 
+def _ids(given: Sequence[str]) -> list[str]:
+    """File names without suffix; where folders repeat names, paths without suffix."""
+    bare = [str(Path(p).with_suffix("")) if Path(p).suffix.lower() in SUFFIXES else p for p in given]
+    short = [Path(p).name for p in bare]
+    return short if len(set(short)) == len(set(bare)) else bare
+
+
+def _beside(folder: Path, given: str) -> str:
+    """The absolute path of a file given relative to the table; what was given where there is none."""
+    at = folder / given
+    return str(at.resolve()) if at.is_file() else given

@@ -138,8 +138,8 @@ def _grey(picture: Image) -> UInt8[np.ndarray, "s s"]:
 
 def _coarsely_alike(grey: np.ndarray) -> Iterator[tuple[int, int]]:
     """Index pairs i < j whose 16-pixel pictures correlate."""
-    n, side = len(grey), 16
-    small = grey.reshape(n, side, SIDE // side, side, SIDE // side).mean((2, 4), dtype=np.float32).reshape(n, side * side)
+    n, side, tile = len(grey), 16, SIDE // 16
+    small = grey.reshape(n, side, tile, side, tile).mean((2, 4), dtype=np.float32).reshape(n, side * side)
     small -= small.mean(1, keepdims=True)
     small /= np.maximum(np.linalg.norm(small, axis=1, keepdims=True), 1e-3)
     for start in range(0, n, _BLOCK):

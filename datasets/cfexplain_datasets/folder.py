@@ -22,7 +22,8 @@ def read(folder: str | Path) -> LesionTable:
         DataError: there are no class folders with pictures.
     """
     folder = Path(folder)
-    roots: list[tuple[str | None, Path]] = [(s, folder / s) for s in SPLITS if (folder / s).is_dir()] or [(None, folder)]
+    split_roots: list[tuple[str | None, Path]] = [(s, folder / s) for s in SPLITS if (folder / s).is_dir()]
+    roots = split_roots or [(None, folder)]
     rows = [
         {"id": str(path.relative_to(folder).with_suffix("")), "label": kind.name, "split": split, "path": str(path)}
         for split, root in roots

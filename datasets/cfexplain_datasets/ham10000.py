@@ -7,34 +7,55 @@ from pathlib import Path
 import pandas as pd
 
 from cfexplain_datasets.archive import first_file, one_hot, picture_folders, read_csv
+from cfexplain_datasets.report import DataError
 from cfexplain_datasets.table import LesionTable, intake
 
 CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 FETCH = "isic image download --collections 212 HAM10000/"
-_TABLES = ("labels.csv", "HAM10000_metadata*", "metadata.csv", "ISIC2018_Task3_*GroundTruth*.csv")
+_TABLES = ("labels.csv", "HAM10000_metadata*", "ISIC2018_Task3_*GroundTruth*.csv", "metadata.csv")
+_ARCHIVE = {
+    "Nevus": "nv",
+    "Melanoma, NOS": "mel",
+    "Pigmented benign keratosis": "bkl",
+    "Basal cell carcinoma": "bcc",
+    "Squamous cell carcinoma, NOS": "akiec",
+    "Solar or actinic keratosis": "akiec",
+    "Dermatofibroma": "df",
+    "Benign soft tissue proliferations - Vascular": "vasc",
+}
+"""The archive's present names of the seven diagnoses, as `isic image download` writes them to metadata.csv."""
 
 
 def read(folder: str | Path) -> LesionTable:
     """Read HAM10000 in any of its layouts.
 
     The tables: `HAM10000_metadata` (with or without .csv, with foreign rows), the challenge's one-hot
-    `ISIC2018_Task3_*_GroundTruth.csv`, or `labels.csv`. Pictures and masks are found in the folders of the
-    archive's zip files, or in `images` and `masks*`.
+    `ISIC2018_Task3_*_GroundTruth.csv`, the `metadata.csv` that the isic command-line tool writes, or `labels.csv`.
+    Pictures and masks are found in the folders of the archive's zip files, or in `images` and `masks*`.
 
     Raises:
         DataError: no table or no picture is there; the message gives the command that fetches them.
     """
     folder = Path(folder)
-    table = read_csv(first_file(folder, _TABLES, "HAM10000", FETCH))
-    rows = one_hot(table, CLASSES) if "dx" not in table else table.rename(columns={"dx": "label"})
+    path = first_file(folder, _TABLES, "HAM10000", FETCH)
+    rows = _labelled(read_csv(path))
     rows = rows.rename(columns={"image_id": "id", "image": "id", "isic_id": "id"})
-    rows = rows.drop(columns=[c for c in ("file", "mask_file", "Unnamed: 0") if c in rows])
-    rows["label"] = rows["label"].where(rows["label"].isna(), rows["label"].astype(str).str.lower())
-    pictures, masks = picture_folders(folder)
-    return intake(_with_age(rows), pictures, CLASSES, name="ham10000", mask_folders=masks, fetch=FETCH)
-
-
-def _with_age(rows: pd.DataFrame) -> pd.DataFrame:
+    if "id" not in rows or not rows["label"].isin(CLASSES).any():
+        raise DataError(f"{path} is not HAM10000: it needs a column image_id, and dx with {', '.join(CLASSES)}")
+    rows = rows.drop(columns=[c for c in ("file", "mask_file") if c in rows])
     if "age" in rows:
-        rows = rows.assign(age=pd.to_numeric(rows["age"], errors="coerce"))
-    return rows
+        rows["age"] = pd.to_numeric(rows["age"], errors="coerce")
+    pictures, masks = picture_folders(folder)
+    return intake(rows, pictures, CLASSES, name="ham10000", mask_folders=masks, fetch=FETCH)
+
+
+def _labelled(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with a column `label`, from dx, the archive's diagnoses, or one-hot columns."""
+    if "dx" in table:
+        return table.assign(label=table["dx"].str.lower()).drop(columns="dx")
+    if "diagnosis_3" not in table:
+        return one_hot(table, CLASSES)
+    named = table["diagnosis_3"].map(_ARCHIVE)
+    if "diagnosis_2" in table:
+        named = named.fillna(table["diagnosis_2"].map(_ARCHIVE))
+    return table.assign(label=named.fillna(table["diagnosis_3"]))

@@ -16,7 +16,8 @@ FETCH = "isic image download --collections 65 ISIC2019/"
 def read(folder: str | Path) -> LesionTable:
     """Read `ISIC_2019_Training_GroundTruth.csv` (one-hot), `ISIC_2019_Training_Metadata.csv` and the pictures.
 
-    `UNK`, the challenge's ninth column, is no class: such images are unlabelled. The metadata's `gender` or `sex`, `age_approx` and `anatom_site_general` become sex, age, localization.
+    The metadata's `gender` or `sex`, `age_approx` and `anatom_site_general` become sex, age, localization. `UNK`, the
+    ninth column, is no class: such images are unlabelled.
 
     Raises:
         DataError: no table or no picture is there.

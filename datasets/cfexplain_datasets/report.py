@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 SHOWN = 5
@@ -31,11 +32,15 @@ class Report:
 
     findings: list[Finding] = field(default_factory=list)
 
-    def add(self, what: str, which: object, done: str) -> None:
+    def add(self, what: str, which: Iterable[object], done: str) -> None:
         """Note a finding; nothing is noted where nothing was found."""
-        names = tuple(str(w) for w in which)  # type: ignore[attr-defined]
+        names = tuple(str(w) for w in which)
         if names:
             self.findings.append(Finding(what, names, done))
+
+    def to_dict(self) -> list[dict[str, object]]:
+        """The findings as plain values."""
+        return [{"what": f.what, "count": len(f.which), "which": list(f.which), "done": f.done} for f in self.findings]
 
     def count(self, what: str) -> int:
         """How many were found of one kind."""

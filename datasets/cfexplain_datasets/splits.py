@@ -98,15 +98,19 @@ def with_splits(dataset: LesionTable) -> LesionTable:
     return _with(dataset, sides)
 
 
-def check_split(dataset: LesionDataset, prints: Fingerprints | None = None) -> list[Leak]:
+def check_split(
+    dataset: LesionDataset, prints: Fingerprints | None = None, twins: Sequence[Twin] | None = None
+) -> list[Leak]:
     """All pairs that a split must not part and parts: one lesion, one file, one photograph.
 
     Args:
         dataset: with a column `split`; samples without a split are passed over.
         prints: fingerprints made before, to save reading every picture again.
+        twins: found before, to save the search too.
     """
     table = dataset.table
-    twins = (prints or Fingerprints.of(dataset)).twins()
+    if twins is None:
+        twins = (prints or Fingerprints.of(dataset)).twins()
     return [*_parted_lesions(table), *_parted_twins(table, twins)]
 
 
@@ -121,7 +125,7 @@ def refuse_leaks(dataset: LesionDataset, prints: Fingerprints | None = None) -> 
         named = "; ".join(map(str, leaks[:_SHOWN]))
         more = f"; and {len(leaks) - _SHOWN} more" if len(leaks) > _SHOWN else ""
         raise DataError(
-            f"{len(leaks)} pairs stand on both sides of the split, which makes every judgement too good: {named}{more}. "
+            f"{len(leaks)} pairs stand on both sides of the split, so that any judgement is too good: {named}{more}. "
             "Mend it with cfexplain_datasets.splits.resolve_leaks"
         )
 
@@ -131,8 +135,8 @@ def resolve_leaks(
 ) -> LesionTable:
     """The data set without leaks; what was done is in its report.
 
-    Lesions that belong together end, with all their images, on the most protected of their sides (test before val before train), so
-    that a published test set loses nothing.
+    Lesions that belong together end, with all their images, on the most protected of their sides (test before
+    val before train), so that a published test set loses nothing.
 
     Args:
         dataset: with a column `split`.
@@ -142,7 +146,7 @@ def resolve_leaks(
     """
     leaks = check_split(dataset, prints)
     table, rank = dataset.table, {side: i for i, side in enumerate(SPLITS)}
-    goal = {}
+    goal: dict[str, str] = {}
     whole = table["lesion_id"].astype(str)
     lesions = whole.index.to_series().astype(str).groupby(whole).apply(list)
     for group in _groups((whole[leak.first], whole[leak.second]) for leak in leaks):

@@ -100,11 +100,11 @@ def intake(
 ) -> LesionTable:
     """Make a data set of a table of ids and labels and the folders that hold the pictures.
 
-    Left out and reported: rows whose label is not a class (an empty label is an unlabelled sample), repeated
-    ids, and foreign rows whose picture is not in the folders.
+    Left out and reported: repeated ids, foreign rows whose picture is not in the folders, and rows whose label is
+    not a class (an empty label is an unlabelled sample). Pictures without a row are reported too.
 
     Args:
-        rows: with the columns id and label, and optionally lesion_id, split, path (relative to a folder);
+        rows: with the columns id and label, and optionally lesion_id, split, path (a file name, or an absolute path);
             everything else is metadata.
         folders: where the pictures lie, searched in order.
         classes: names in the order of the labels.
@@ -113,29 +113,43 @@ def intake(
         fetch: command that fetches the pictures, for the message where there are none.
 
     Raises:
-        DataError: not one picture was found.
+        DataError: not one picture was found, or none has a known class.
     """
     report = Report()
-    rows = rows.assign(id=rows["id"].astype(str), label=_column([_label(v) for v in rows["label"]], rows))
-    rows = _drop(rows, rows["label"].notna() & ~rows["label"].isin(list(classes)), report, "rows of unknown classes")
-    rows = _drop(rows, rows["id"].duplicated(), report, "rows with an id seen before", "the first is kept")
+    rows = rows.assign(id=rows["id"].astype(str))
+    rows = _drop(rows, rows["id"].duplicated(), report, "rows with an id seen before", "left out, the first is kept")
     pictures = _files(folders)
-    given = zip(rows["path"] if "path" in rows else rows["id"], rows["id"], strict=True)
-    stems = [name if path == name else Path(str(path)).stem for path, name in given]
-    rows = rows.assign(path=_column([pictures.get(stem) for stem in stems], rows))
+    given = rows["path"] if "path" in rows else rows["id"]
+    rows["path"] = pd.Series([_picture(str(p), pictures) for p in given], rows.index, dtype=object)
+    named = len(rows)
     rows = _drop(rows, rows["path"].isna(), report, "rows without a picture in the folders")
     if rows.empty:
         advice = f"fetch them with the isic command-line tool: {fetch}" if fetch else "put table and pictures together"
-        missing = report.count("rows without a picture in the folders")
-        raise DataError(f"none of the {missing} pictures that the table names is here; {advice}")
-    rows = rows.assign(mask_path=_column(_masks(rows["id"], mask_folders), rows))
-    for column in ("lesion_id", "split"):
-        if column not in rows:
-            rows[column] = rows["id"] if column == "lesion_id" else None
-    rows["lesion_id"] = rows["lesion_id"].where(rows["lesion_id"].notna(), rows["id"]).astype(str)
-    first = ["label", "lesion_id", "split", "path", "mask_path"]
+        raise DataError(f"none of the {named} pictures that the table names is here; {advice}")
+    rows["label"] = pd.Series([_label(v) for v in rows["label"]], rows.index, dtype=object)
+    rows = _drop(rows, rows["label"].notna() & ~rows["label"].isin(list(classes)), report, "rows of unknown classes")
+    if rows.empty:
+        raise DataError(f"no row has a label of {name}: the classes are {', '.join(classes)}")
+    report.add("pictures that the table does not name", sorted(set(pictures.values()) - set(rows["path"])), "not used")
+    return LesionTable(tuple(classes), _ordered(rows, mask_folders), report, name)
+
+
+def _ordered(rows: pd.DataFrame, mask_folders: Sequence[Path]) -> pd.DataFrame:
+    """The rows by id, with the columns that every table has in front."""
+    rows = rows.assign(mask_path=pd.Series(_masks(rows["id"], mask_folders), rows.index, dtype=object))
+    if "split" not in rows:
+        rows["split"] = pd.Series(None, rows.index, dtype=object)
+    lesions = rows["lesion_id"] if "lesion_id" in rows else rows["id"]
+    rows["lesion_id"] = lesions.where(lesions.notna(), rows["id"]).astype(str)
     table = rows.set_index("id")
-    return LesionTable(tuple(classes), table[[*first, *(c for c in table if c not in first)]], report, name)
+    return table[[*OWN_COLUMNS, *(c for c in table if c not in OWN_COLUMNS)]]
+
+
+def _picture(given: str, pictures: dict[str, str]) -> str | None:
+    """The picture of an id, a file name or the path of a file."""
+    if Path(given).is_absolute() and Path(given).is_file():
+        return given
+    return pictures.get(given) or pictures.get(Path(given).stem)
 
 
 def _label(value: object) -> str | None:
@@ -149,7 +163,7 @@ def _column(values: list[str | None], rows: pd.DataFrame) -> pd.Series[Any]:
 
 def _drop(rows: pd.DataFrame, bad: pd.Series[bool], report: Report, what: str, done: str = "left out") -> pd.DataFrame:
     report.add(what, rows.loc[bad, "id"], done)
-    return rows[~bad]
+    return rows[~bad].copy()
 
 
 def _files(folders: Sequence[Path]) -> dict[str, str]:
