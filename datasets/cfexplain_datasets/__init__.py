@@ -28,14 +28,22 @@ def open_dataset(name: str, data: str | Path) -> Any:
     if name == "auto":
         return _recognise(Path(data))
     if ":" in name:
-        module, _, function = name.partition(":")
-        return getattr(import_module(module), function)(data)
+        return _own(name)(data)
     if not Path(data).exists():
         raise DataError(f"there is no folder or table {data}{_fetched(name)}")
     if name not in (*READERS, "csvfile"):
         known = ", ".join(READERS)
         raise DataError(f"there is no data set reader {name}: use one of {known}, auto, or module:function")
     return _reader(name).read(data)
+
+
+def _own(name: str) -> Any:
+    """A reader of the user's own."""
+    module, _, function = name.partition(":")
+    try:
+        return getattr(import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise DataError(f"{name} is not the module:function of a reader ({error})") from error
 
 
 def _reader(name: str) -> Any:

@@ -20,6 +20,9 @@ HEADERS = {
 """The archive's changing headers and the one name that each has here."""
 
 
+_NAMES = ("image_id", "image", "image_name", "isic_id", "lesion_id")
+
+
 def first_file(folder: Path, patterns: Sequence[str], what: str, fetch: str) -> Path:
     """The first file in the folder, or one level below it, that matches a pattern.
 
@@ -42,14 +45,14 @@ def all_files(folder: Path, pattern: str) -> list[Path]:
     return sorted(p for p in (*folder.glob(pattern), *folder.glob(f"*/{pattern}")) if p.is_file())
 
 
-def read_csv(path: Path) -> pd.DataFrame:
-    """A table with the archive's headers made one; empty columns dropped.
+def read_csv(path: Path, text: Sequence[str] = ()) -> pd.DataFrame:
+    """A table with the archive's headers made one and its nameless columns dropped; `text` columns stay as written.
 
     Raises:
         DataError: the file is no table.
     """
     try:
-        table = pd.read_csv(path, dtype={"image_id": str, "image": str, "image_name": str, "lesion_id": str})
+        table = pd.read_csv(path, dtype=dict.fromkeys([*_NAMES, *text], str))
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as a table ({error}): fetch it again") from None
     table = table.loc[:, [c for c in table if not str(c).startswith("Unnamed")]]

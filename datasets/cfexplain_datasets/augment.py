@@ -47,10 +47,11 @@ class Augmentation:
     def apply(
         self, picture: np.ndarray, seed: int, mask: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """The augmented square and its mask, moved by the same warp."""
+        """The augmented square and its mask (h, w), moved by the same warp; outside the picture the mask is 0."""
         import cv2
 
         rng = np.random.default_rng(seed)
+        picture, mask = self._smaller(picture), None if mask is None else self._smaller(mask)
         warp = self._warp(picture.shape[0], picture.shape[1], rng)
         square = (self.size, self.size)
         moved = cv2.warpAffine(picture, warp, square, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
@@ -59,6 +60,16 @@ class Augmentation:
         if mask is None:
             return coloured, None
         return coloured, cv2.warpAffine(mask, warp, square, flags=cv2.INTER_NEAREST)
+
+    def _smaller(self, picture: np.ndarray) -> np.ndarray:
+        """A picture whose square is more than twice the output, reduced by areas, since a warp alone would alias."""
+        import cv2
+
+        shrink = min(picture.shape[:2]) / self.size
+        if shrink <= 2:
+            return picture
+        size = (round(picture.shape[1] / shrink * 1.5), round(picture.shape[0] / shrink * 1.5))
+        return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
 
     def _warp(self, height: int, width: int, rng: np.random.Generator) -> np.ndarray:
         """The 2x3 matrix from picture to output coordinates."""

@@ -77,7 +77,10 @@ class DataReport:
         parts += [_leaks(self.leaks) if self.splits else "leaks: there is no split yet"]
         parts += [f"odd: {finding}" for finding in self.oddities]
         strong = {k: v for k, v in self.shortcuts.items() if v >= SHORTCUT}
-        parts += [f"shortcut: {k} goes with the label (Cramér's V {v:.2f}); a classifier may learn it in place of the lesion" for k, v in strong.items()]
+        parts += [
+            f"shortcut: {k} goes with the label (Cramér's V {v:.2f}); a classifier may learn it in place of the lesion"
+            for k, v in strong.items()
+        ]
         return "\n".join(parts)
 
 

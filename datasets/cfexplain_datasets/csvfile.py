@@ -30,12 +30,12 @@ def read(
         DataError: the file or the columns are not there.
     """
     path = _one_table(Path(table))
-    rows = read_csv(path)
+    rows = read_csv(path, text=[c for c in (*IMAGE_COLUMNS, *LABEL_COLUMNS, image, label) if c])
     image = image or next((c for c in IMAGE_COLUMNS if c in rows), None)
     label = label or next((c for c in LABEL_COLUMNS if c in rows and c != image), None)
     if image is None or label is None or not {image, label} <= set(rows):
         raise DataError(f"{path} needs a column of pictures and one of labels; it has {', '.join(map(str, rows))}")
-    names = rows[label].dropna().astype(str).str.strip()
+    names = rows[label].dropna().str.strip()
     given = [str(p) for p in rows[image]]
     rows = rows.assign(id=_ids(given), path=[_beside(path.parent, p) for p in given], label=rows[label].astype(object))
     rows = rows.drop(columns=[c for c in (image, label) if c not in ("path", "id", "label")])

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from cfexplain_datasets.archive import all_files, first_file, picture_folders, read_csv
-from cfexplain_datasets.report import DataError
+from cfexplain_datasets.report import DataError, Report
 from cfexplain_datasets.table import LesionTable, intake
 
 CLASSES = ("melanoma", "nevus", "seborrheic_keratosis")
 FETCH = "isic image download --collections 60,71,69 ISIC2017/"
+GIVEN, RESTORED = "given", "row order"
 _SPLITS = (("train", "Training"), ("val", "Validation"), ("test", "Test"))
 
 
@@ -40,24 +42,37 @@ def read(folder: str | Path) -> LesionTable:
     if "age" in rows:
         rows["age"] = pd.to_numeric(rows["age"], errors="coerce")
     pictures, masks = picture_folders(folder)
-    return intake(rows, pictures, CLASSES, name="isic2017", mask_folders=masks, fetch=FETCH)
+    whole = intake(rows, pictures, CLASSES, name="isic2017", mask_folders=masks, fetch=FETCH)
+    return _restored(whole)
+
+
+def _restored(whole: LesionTable) -> LesionTable:
+    """Report the ids that were row numbers, and drop the column that marked them."""
+    if "ids" not in whole.table:
+        return whole
+    report = Report(list(whole.report.findings))
+    restored = whole.table.index[whole.table["ids"] == RESTORED]
+    report.add("ids that were row numbers", restored, "restored from the order of the pictures' names, so inferred")
+    return replace(whole, table=whole.table.drop(columns="ids"), report=report)
 
 
 def _official(path: Path, folder: Path) -> pd.DataFrame:
     """One ground-truth table with its split; row numbers are replaced by ids where that is safe."""
     split = next((s for s, word in _SPLITS if word in path.name), "train")
-    rows = read_csv(path).dropna(subset=["melanoma"]).assign(split=split)
-    if rows["image_id"].astype(str).str.startswith("ISIC").all():
+    rows = read_csv(path).dropna(subset=["melanoma"]).assign(split=split, ids=GIVEN)
+    given = rows["image_id"].astype(str)
+    if given.str.startswith("ISIC").all():
         return rows
     word = dict(_SPLITS)[split]
     folders = [f for f in picture_folders(folder)[0] if word in f.name]
-    here = sorted(p.stem for f in folders for p in f.glob("ISIC_*") if "superpixels" not in p.name)
-    if len(here) != len(rows):
+    here = sorted(p.stem for f in folders for p in f.glob("ISIC_*.jp*g"))
+    counted = given.str.replace(",", "").tolist() == [str(i + 1) for i in range(len(rows))]
+    if not counted or len(here) != len(rows):
         raise DataError(
             f"{path.name} names its images by row number, and {len(here)} pictures of that split are here for "
-            f"{len(rows)} rows: fetch the table with ids again ({FETCH})"
+            f"{len(rows)} rows: fetch the table with ids from challenge.isic-archive.com/data, pictures with {FETCH}"
         )
-    return rows.assign(image_id=here)
+    return rows.assign(image_id=here, ids=RESTORED)
 
 
 def _diagnosis(rows: pd.DataFrame) -> pd.Series[str]:

@@ -126,11 +126,11 @@ def refuse_leaks(dataset: LesionDataset, prints: Fingerprints | None = None) -> 
         more = f"; and {len(leaks) - _SHOWN} more" if len(leaks) > _SHOWN else ""
         raise DataError(
             f"{len(leaks)} pairs stand on both sides of the split, so that any judgement is too good: {named}{more}. "
-            "Mend it with cfexplain_datasets.splits.resolve_leaks"
+            "Leave the training side out with --drop-leaks (without_leaks in Python), or mend the split column"
         )
 
 
-def resolve_leaks(
+def without_leaks(
     dataset: LesionTable, by: Literal["move", "drop"] = "drop", prints: Fingerprints | None = None
 ) -> LesionTable:
     """The data set without leaks; what was done is in its report.

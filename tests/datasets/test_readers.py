@@ -1,0 +1,305 @@
+"""Every layout of the archive, with its official tables and a few drawn pictures."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image as PIL
+
+from cfexplain_datasets import READERS, csvfile, open_dataset
+from cfexplain_datasets.report import DataError
+from cfexplain_datasets.splits import with_splits
+from cfexplain_datasets.table import LesionTable
+
+
+def draw(folder: Path, *names: str, suffix: str = ".jpg") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for k, name in enumerate(names):
+        pixels = np.random.default_rng(k).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+        PIL.fromarray(pixels).save(folder / f"{name}{suffix}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def official(data: Path) -> Path:
+    folder = data / "metadata"
+    if not folder.is_dir():
+        pytest.skip(f"there are no official tables at {folder}")
+    return folder
+
+
+def put(folder: Path, source: Path, name: str | None = None) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / (name or source.name)).write_bytes(source.read_bytes())
+
+
+def ham_variants() -> list[tuple[str, str]]:
+    return [
+        ("HAM10000_metadata.csv", "HAM10000_metadata"),
+        ("HAM10000_metadata_with_dataset_column.csv", "HAM10000_metadata.csv"),
+        ("HAM10000_metadata_dirty_10124rows.csv", "HAM10000_metadata.csv"),
+        ("HAM10000_lesion_boxes_200x150.csv", "HAM10000_metadata.csv"),
+    ]
+
+
+@pytest.mark.parametrize(("source", "name"), ham_variants())
+def test_every_variant_of_the_ham10000_table_says_the_same(
+    tmp_path: Path, official: Path, source: str, name: str
+) -> None:
+    put(tmp_path, official / source, name)
+    draw(tmp_path / "HAM10000_images_part_1", "ISIC_0027419")
+    draw(tmp_path / "HAM10000_images_part_2", "ISIC_0031633")
+    dataset = open_dataset("auto", tmp_path)
+    assert dataset.name == "ham10000"
+    assert dataset.classes == ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
+    assert dataset.table["label"].to_dict() == {"ISIC_0027419": "bkl", "ISIC_0031633": "bkl"}
+    assert dataset.table.at["ISIC_0027419", "lesion_id"] == "HAM_0000118"
+    assert dataset.table.at["ISIC_0027419", "age"] == 80
+    assert dataset.table.at["ISIC_0027419", "sex"] == "male"
+
+
+def test_the_109_foreign_rows_are_counted(tmp_path: Path, official: Path) -> None:
+    source = official / "HAM10000_metadata_dirty_10124rows.csv"
+    put(tmp_path, source, "HAM10000_metadata.csv")
+    for name in pd.read_csv(source)["image_id"]:
+        (tmp_path / "images").mkdir(exist_ok=True)
+        if name.startswith("ISIC"):
+            (tmp_path / "images" / f"{name}.jpg").touch()
+    dataset = open_dataset("ham10000", tmp_path)
+    assert len(dataset) == 10015
+    (finding,) = dataset.report.findings
+    assert len(finding.which) == 109
+    assert str(finding).startswith("109 rows without a picture in the folders: left out (Normal_Img_1, ")
+    assert "and 104 more" in str(finding)
+
+
+def test_isic_2018_validation_one_hot(tmp_path: Path, official: Path) -> None:
+    put(tmp_path / "ISIC2018_Task3_Validation_GroundTruth", official / "ISIC2018_Task3_Validation_GroundTruth.csv")
+    draw(tmp_path / "ISIC2018_Task3_Validation_Input", "ISIC_0034321", "ISIC_0034323")
+    dataset = open_dataset("ham10000", tmp_path)
+    assert dataset.table["label"].to_dict() == {"ISIC_0034321": "nv", "ISIC_0034323": "bcc"}
+    assert dataset.report.count("rows without a picture in the folders") == 191
+
+
+def test_what_the_isic_command_line_tool_fetches_is_ham10000(tmp_path: Path) -> None:
+    draw(tmp_path, "ISIC_1", "ISIC_2", "ISIC_3", "ISIC_4")
+    (tmp_path / "metadata.csv").write_text(
+        "isic_id,age_approx,anatom_site_general,diagnosis_1,diagnosis_2,diagnosis_3,lesion_id,sex\n"
+        'ISIC_1,45,anterior torso,Malignant,Malignant melanocytic proliferations (Melanoma),"Melanoma, NOS",IL_1,male\n'
+        "ISIC_2,50,,Benign,Benign soft tissue proliferations - Vascular,,IL_2,female\n"
+        "ISIC_3,50,,Indeterminate,Indeterminate epidermal proliferations,Solar or actinic keratosis,IL_3,female\n"
+        "ISIC_4,50,,Benign,Other,Something else,IL_4,female\n"
+    )
+    dataset = open_dataset("auto", tmp_path)
+    assert dataset.table["label"].to_dict() == {"ISIC_1": "mel", "ISIC_2": "vasc", "ISIC_3": "akiec"}
+    assert dataset.table["age"].tolist() == [45, 50, 50]
+    assert dataset.report.count("rows of unknown classes") == 1
+
+
+def test_the_layout_with_splits_and_masks(isic_data: Path) -> None:
+    sharper = open_dataset("auto", isic_data / "isic2018_224crop_subset")
+    assert len(sharper) == 1123
+    assert set(sharper.table["split"]) == {"train", "val", "test"}
+    assert sharper[0].image.shape == (3, 224, 224)
+    lesion = open_dataset("ham10000", isic_data / "ham10000_200x150")[7]
+    assert lesion.mask is not None
+    assert lesion.mask.shape == (1, 150, 200)
+
+
+def test_isic_2016(tmp_path: Path, official: Path) -> None:
+    put(tmp_path, official / "ISBI2016_ISIC_Part3_Training_GroundTruth.csv")
+    (tmp_path / "ISBI2016_ISIC_Part3_Test_GroundTruth.csv").write_text("ISIC_0000003,0.0\nISIC_0000012,1.0\n")
+    draw(tmp_path / "ISBI2016_ISIC_Part3_Training_Data", "ISIC_0000000", "ISIC_0000002")
+    draw(tmp_path / "ISBI2016_ISIC_Part3_Test_Data", "ISIC_0000003", "ISIC_0000012")
+    dataset = open_dataset("auto", tmp_path)
+    assert dataset.name == "isic2016"
+    labels = dataset.table["label"].to_dict()
+    assert labels == {
+        "ISIC_0000000": "benign", "ISIC_0000002": "malignant", "ISIC_0000003": "benign", "ISIC_0000012": "malignant",
+    }  # fmt: skip
+    assert dataset.table.at["ISIC_0000012", "split"] == "test"
+
+
+def isic2017(folder: Path, official: Path, truth: str, pictures: tuple[str, ...]) -> None:
+    put(folder, official / truth, "ISIC-2017_Training_Part3_GroundTruth.csv")
+    draw(folder / "ISIC-2017_Training_Data", *pictures)
+
+
+def test_isic_2017_with_metadata_and_splits(tmp_path: Path, official: Path) -> None:
+    isic2017(tmp_path, official, "ISIC-2017_Training_Part3_GroundTruth.csv", ("ISIC_0000000", "ISIC_0000002"))
+    put(tmp_path / "ISIC-2017_Training_Data", official / "ISIC-2017_Training_Data_metadata.csv")
+    put(tmp_path, official / "ISIC-2017_Validation_Part3_GroundTruth.csv")
+    draw(tmp_path / "ISIC-2017_Validation_Data", "ISIC_0001769")
+    dataset = open_dataset("auto", tmp_path)
+    assert dataset.name == "isic2017"
+    assert dataset.classes == ("melanoma", "nevus", "seborrheic_keratosis")
+    assert dataset.table["label"].to_dict() == {
+        "ISIC_0000000": "nevus", "ISIC_0000002": "melanoma", "ISIC_0001769": "nevus",
+    }  # fmt: skip
+    assert dataset.table["split"].tolist() == ["train", "train", "val"]
+    assert dataset.table.at["ISIC_0000000", "age"] == 55
+    assert dataset.table.at["ISIC_0000002", "sex"] == "female"
+
+
+def test_isic_2017_row_numbers_are_refused_where_pictures_are_missing(tmp_path: Path, official: Path) -> None:
+    truth = "ISIC-2017_Training_Part3_GroundTruth_idsAsRowNumbers_dirty.csv"
+    isic2017(tmp_path, official, truth, ("ISIC_0000000", "ISIC_0000001"))
+    with pytest.raises(DataError, match=r"row number.* 2 pictures .* 2000 rows"):
+        open_dataset("isic2017", tmp_path)
+
+
+def test_isic_2017_row_numbers_are_repaired_by_the_order_of_the_names(tmp_path: Path, official: Path) -> None:
+    put(tmp_path, official / "ISIC-2017_Training_Part3_GroundTruth_idsAsRowNumbers_dirty.csv")
+    right = pd.read_csv(official / "ISIC-2017_Training_Part3_GroundTruth.csv")
+    folder = tmp_path / "ISIC-2017_Training_Data"
+    folder.mkdir()
+    for name in right["image_id"]:
+        (folder / f"{name}.jpg").touch()
+    dataset = open_dataset("isic2017", tmp_path)
+    melanomas = set(right.loc[right["melanoma"] == 1, "image_id"])
+    assert len(dataset) == 2000
+    assert set(dataset.table.index[dataset.table["label"] == "melanoma"]) == melanomas
+    assert dataset.report.count("ids that were row numbers") == 2000
+
+
+def test_isic_2017_as_it_is(isic_data: Path) -> None:
+    dataset = open_dataset("auto", isic_data / "isic2017_256")
+    assert dataset.name == "isic2017"
+    counts = dataset.table["label"].value_counts().to_dict()
+    assert counts == {"nevus": 1843, "melanoma": 521, "seborrheic_keratosis": 386}
+    assert dataset.table["split"].value_counts().to_dict() == {"train": 2000, "test": 600, "val": 150}
+
+
+@pytest.mark.parametrize(
+    "facts", ["ISIC_2019_Training_Metadata.csv", "ISIC_2019_Training_Metadata_sexHeaderRestored.csv"]
+)
+def test_isic_2019_with_either_header(tmp_path: Path, official: Path, facts: str) -> None:
+    put(tmp_path, official / "ISIC_2019_Training_GroundTruth.csv")
+    put(tmp_path, official / facts, "ISIC_2019_Training_Metadata.csv")
+    draw(tmp_path / "ISIC_2019_Training_Input", "ISIC_0000000", "ISIC_0000002")
+    dataset = open_dataset("auto", tmp_path)
+    assert dataset.name == "isic2019"
+    assert dataset.table["label"].to_dict() == {"ISIC_0000000": "NV", "ISIC_0000002": "MEL"}
+    assert dataset.table["sex"].tolist() == ["female", "female"]
+    assert dataset.table["age"].tolist() == [55, 60]
+    assert dataset.table.at["ISIC_0000000", "lesion_id"] == "ISIC_0000000"
+
+
+def test_isic_2020_leaves_listed_duplicates_out_and_parts_no_patient(tmp_path: Path, official: Path) -> None:
+    put(tmp_path, official / "ISIC_2020_Training_GroundTruth_v2.csv")
+    put(tmp_path, official / "ISIC_2020_Training_Duplicates.csv")
+    draw(tmp_path / "train", "ISIC_0015719", "ISIC_0079038", "ISIC_8521950")
+    dataset = open_dataset("auto", tmp_path)
+    assert dataset.name == "isic2020"
+    assert sorted(dataset.table.index) == ["ISIC_0015719", "ISIC_0079038"]
+    assert dataset.table.at["ISIC_0015719", "lesion_id"] == "IP_3075186"
+    assert dataset.report.count("images that the archive lists as duplicates") == 1
+
+
+def test_a_tree_with_a_folder_a_class(tmp_path: Path) -> None:
+    draw(tmp_path / "benign", "a", "b")
+    draw(tmp_path / "malignant", "a", suffix=".png")
+    (tmp_path / "benign" / "notes.txt").write_text("none")
+    dataset = open_dataset("auto", tmp_path)
+    assert dataset.name == "folder"
+    assert dataset.classes == ("benign", "malignant")
+    assert list(dataset.table.index) == ["benign/a", "benign/b", "malignant/a"]
+    assert dataset[2].label == 1
+
+
+def test_a_tree_with_splits(tmp_path: Path) -> None:
+    for side in ("train", "val", "test"):
+        draw(tmp_path / side / "x", f"{side}1")
+        draw(tmp_path / side / "y", f"{side}2")
+    dataset = with_splits(open_dataset("folder", tmp_path))
+    assert dataset.classes == ("x", "y")
+    assert dataset.table["split"].value_counts().to_dict() == {"train": 2, "val": 2, "test": 2}
+
+
+def test_any_csv_with_pictures_and_labels(tmp_path: Path) -> None:
+    draw(tmp_path / "pictures", "a", "b")
+    (tmp_path / "my.csv").write_text("file,diagnosis,age\npictures/a.jpg,nevus,5\npictures/b.jpg,melanoma,6\n")
+    for where in (tmp_path, tmp_path / "my.csv"):
+        dataset = open_dataset("auto", where)
+        assert dataset.classes == ("melanoma", "nevus")
+        assert dataset.table["label"].to_dict() == {"a": "nevus", "b": "melanoma"}
+        assert dataset[1].metadata["age"] == 6
+
+
+def test_the_columns_of_a_csv_can_be_named_and_the_classes_ordered(tmp_path: Path) -> None:
+    draw(tmp_path, "a", "b")
+    (tmp_path / "my.csv").write_text("n,where,what\n1,a,yes\n2,b,no\n")
+    dataset = csvfile.read(tmp_path / "my.csv", image="where", label="what", classes=("yes", "no"))
+    assert dataset.labels == [0, 1]
+    with pytest.raises(DataError, match="n, where, what"):
+        csvfile.read(tmp_path / "my.csv")
+
+
+def test_equal_file_names_in_two_folders_of_a_csv_are_two_pictures(tmp_path: Path) -> None:
+    draw(tmp_path / "one", "a")
+    draw(tmp_path / "two", "x", "a")
+    (tmp_path / "my.csv").write_text("file,label\none/a.jpg,yes\ntwo/a.jpg,no\n")
+    dataset = open_dataset("csv", tmp_path / "my.csv")
+    assert list(dataset.table.index) == ["one/a", "two/a"]
+    assert not dataset[0].image.equal(dataset[1].image)
+
+
+def test_numbers_are_class_names_too(tmp_path: Path) -> None:
+    draw(tmp_path, "a", "b", "c")
+    (tmp_path / "my.csv").write_text("image,target\na,0\nb,1\nc,\n")
+    dataset = open_dataset("csv", tmp_path)
+    assert dataset.classes == ("0", "1")
+    assert dataset.labels == [0, 1, -1]
+
+
+def test_names_of_digits_keep_their_zeros(tmp_path: Path) -> None:
+    draw(tmp_path, "007", "010")
+    (tmp_path / "my.csv").write_text("image,label\n007,yes\n010,no\n")
+    assert list(open_dataset("csv", tmp_path).table.index) == ["007", "010"]
+
+
+def test_a_reader_of_ones_own(tmp_path: Path) -> None:
+    draw(tmp_path / "x", "a")
+    draw(tmp_path / "y", "b")
+    assert isinstance(open_dataset("cfexplain_datasets.folder:read", tmp_path), LesionTable)
+
+
+def test_a_data_set_survives_pickling(tmp_path: Path) -> None:
+    draw(tmp_path / "x", "a")
+    draw(tmp_path / "y", "b")
+    dataset = open_dataset("folder", tmp_path)
+    assert pickle.loads(pickle.dumps(dataset))[1].id == "y/b"
+
+
+@pytest.mark.parametrize("name", [r for r in READERS if r not in ("folder", "csv")])
+def test_missing_data_is_answered_with_the_command_that_fetches_it(tmp_path: Path, name: str) -> None:
+    for where in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(DataError, match=r"isic image download --collections [\d,]+ \w+/"):
+            open_dataset(name, where)
+
+
+def test_what_no_reader_recognises_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no reader recognises"):
+        open_dataset("auto", tmp_path)
+    with pytest.raises(DataError, match="no folder or table"):
+        open_dataset("auto", tmp_path / "nowhere")
+    with pytest.raises(DataError, match="no data set reader imagenet"):
+        open_dataset("imagenet", tmp_path)
+    with pytest.raises(DataError, match="module:function"):
+        open_dataset("no_such_module:read", tmp_path)
+    with pytest.raises(DataError, match="module:function"):
+        open_dataset("cfexplain_datasets.folder:nothing", tmp_path)
+
+
+def test_a_table_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "HAM10000_metadata.csv").write_bytes(b"\xff\xfe\x00\x01")
+    with pytest.raises(DataError, match="HAM10000_metadata"):
+        open_dataset("ham10000", tmp_path)
+    (tmp_path / "HAM10000_metadata.csv").write_text("")
+    with pytest.raises(DataError, match="HAM10000_metadata"):
+        open_dataset("ham10000", tmp_path)
+    (tmp_path / "HAM10000_metadata.csv").write_text("name,dx\na,nv\n")
+    with pytest.raises(DataError, match="image_id"):
+        open_dataset("ham10000", tmp_path)
