@@ -18,7 +18,7 @@ from cfexplain.methods import DIP_INVERSION, NATURAL
 from cfexplain.objective import Objective
 from cfexplain.result import Counterfactual, concatenate, settings_of
 from cfexplain.solve import Method, Solution, Stage, minimise
-from cfexplain.stop import Step, TargetReached, psnr, target_probability
+from cfexplain.stop import Step, TargetReached, psnr
 from cfexplain.terms import SameFeatures
 from cfexplain.terms.features import relative_error
 from cfexplain.types import Classifier, Images, Prediction, Problem, Status
@@ -128,7 +128,7 @@ class _Search:
         deadline: float,
         anchor: Images | None = None,
     ) -> Solution:
-        goal = stage.stop.confidence if isinstance(stage.stop, TargetReached) else 1.0
+        rule = stage.stop if isinstance(stage.stop, TargetReached) else TargetReached(confidence=1.0)
         watch = self.watch
         return minimise(
             module,
@@ -137,18 +137,21 @@ class _Search:
             stage,
             rng=rng,
             anchor=anchor,
+            transfer=self.method.transfer == "during",
             deadline=deadline,
-            better=None if anchor is None else lambda step: min(goal, target_probability(step, self.problem)),
+            better=None if anchor is None else lambda step: rule.better(step, self.problem),
             watch=None if watch is None else lambda step: watch(name, step),
         )
 
     def _shown(self, anchor: Images, edit: Solution) -> Images:
-        """The image for people, in eight bits: the transferred change if it holds, else the painting."""
-        transferred = round8(self.problem.query + (edit.image - anchor))
-        if not self.method.transfer:
-            return round8(edit.image)
+        """The image for people, in eight bits; see `Method.transfer`."""
         painted = round8(edit.image)
-        return painted if self._flips(painted) and not self._flips(transferred) else transferred
+        transferred = round8(self.problem.query + (edit.image - anchor))
+        if self.method.transfer == "never":
+            return painted
+        if self.method.transfer == "after" and self._flips(painted) and not self._flips(transferred):
+            return painted
+        return transferred
 
     def _flips(self, image: Images) -> bool:
         prediction = _predict(self.problem.classifier, image)  # type: ignore[arg-type]

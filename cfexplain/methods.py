@@ -17,16 +17,21 @@ _ANCHOR = Stage(
     objective=total((10.0, SamePixels()), (ramp(0.0, 0.02, share=0.4), SameFeatures(), 3)),
     steps=300,
     learning_rate=1e-2,
-    stop=CloseEnough(psnr=32.0),
+    stop=CloseEnough(psnr=32.0, least=150),
 )
-_STAY = total((0.3, SameFeatures()), (20.0, SamePixels(to="anchor")), (5.0, SparseChange()))
+_STAY = total((0.3, SameFeatures()), (50.0, SamePixels(to="anchor")), (10.0, SparseChange()))
 _ESTIMATED = total((0.3, EstimatedLoss(quantile=0.5)))
 
 DIP = Method(
     name="dip",
     generator=HOURGLASS,
     anchor=_ANCHOR,
-    edit=Stage(_STAY | total((1.0, TargetClass())), steps=200, learning_rate=1e-3, stop=TargetReached()),
+    edit=Stage(
+        _STAY | total((1.0, TargetClass(confidence=0.9))),
+        steps=200,
+        learning_rate=5e-4,
+        stop=TargetReached(confidence=0.85),
+    ),
 )
 """Plain DIP inversion with a target: the foil of the founding paper."""
 
@@ -39,12 +44,14 @@ TV = Method(
     name="tv",
     generator=Pixels(),
     edit=Stage(
-        total((0.3, SameFeatures()), (1.0, TargetClass()), (20.0, SamePixels()), (10.0, TotalVariation())),
+        total(
+            (0.3, SameFeatures()), (1.0, TargetClass(confidence=0.9)), (20.0, SamePixels()), (10.0, TotalVariation())
+        ),
         steps=200,
         learning_rate=3e-2,
-        stop=TargetReached(),
+        stop=TargetReached(confidence=0.85),
     ),
-    transfer=False,
+    transfer="never",
 )
 """Free pixels with total variation, the classical prior."""
 
@@ -64,7 +71,7 @@ DIP_INVERSION = Method(
     name="dip",
     generator=HOURGLASS,
     edit=Stage(total((1.0, SameFeatures())), steps=600, learning_rate=1e-2),
-    transfer=False,
+    transfer="never",
 )
 """Pre-images from latent encodings by the prior alone (Ulyanov et al. 2018, section 3)."""
 
@@ -72,7 +79,7 @@ TV_INVERSION = Method(
     name="tv",
     generator=Pixels(start="noise"),
     edit=Stage(total((1.0, SameFeatures()), (3.0, TotalVariation())), steps=600, learning_rate=5e-2),
-    transfer=False,
+    transfer="never",
 )
 """Pre-images by total variation (Mahendran and Vedaldi 2015, ported to Adam and mean energies)."""
 

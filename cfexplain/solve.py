@@ -16,6 +16,7 @@ from cfexplain.objective import Objective
 from cfexplain.stop import Step, StopRule, target_probability
 from cfexplain.types import Candidate, Images, Prediction, Problem
 
+Transfer = Literal["never", "after", "during"]
 Ending = Literal["stopped", "exhausted", "out_of_time", "diverged"]
 
 
@@ -49,15 +50,16 @@ class Method:
         generator: what paints.
         edit: the descent that changes the classifier's mind.
         anchor: the descent that paints the query first; None where the generator starts at the query.
-        transfer: show query + (painted - anchor), which keeps what the generator did not paint (hairs,
-            texture), where the classifier still sees the target there; otherwise the painting itself.
+        transfer: what is shown. "never": the painting itself. "after": query + (painted - anchor), which keeps
+            what the generator did not paint (hairs, texture), where the classifier sees the target there too, and
+            otherwise the painting. "during": the edit itself is judged on query + (painted - anchor).
     """
 
     name: str
     generator: Generator
     edit: Stage
     anchor: Stage | None = None
-    transfer: bool = True
+    transfer: Transfer = "during"
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +89,7 @@ def descend(
     *,
     rng: torch.Generator | None = None,
     anchor: Images | None = None,
+    transfer: bool = False,
 ) -> Iterator[Step]:
     """Run a stage step by step; progress bars, logs and stop rules are a `for` away.
 
@@ -100,6 +103,7 @@ def descend(
         stage: what is minimised and how.
         rng: of the jitter; needed only with jitter.
         anchor: the painting that the edit departs from; the region's outside is kept at it exactly.
+        transfer: let the terms judge query + (painting - anchor), against the query, instead of the painting.
 
     Yields:
         A `Step` for each of the stage's steps.
@@ -108,12 +112,15 @@ def descend(
     optimizer = torch.optim.Adam(parameters, lr=stage.learning_rate)
     for index in range(stage.steps):
         jittered = z if stage.jitter == 0 else z + stage.jitter * torch.randn(z.shape, generator=rng).to(z)
-        image = _within_region(_paint(module, jittered, stage), problem, anchor)
+        painted = _within_region(_paint(module, jittered, stage), problem, anchor)
+        image, reference = painted, anchor
+        if transfer and anchor is not None:
+            image, reference = (problem.query + (painted - anchor)).clamp(0, 1), problem.query
         asked = problem.classifier is not None and stage.objective.uses_classifier(index)
         prediction = problem.classifier(image) if asked and problem.classifier is not None else None
-        candidate = Candidate(image, problem, prediction, anchor, index / max(1, stage.steps - 1))
+        candidate = Candidate(image, problem, prediction, reference, index / max(1, stage.steps - 1))
         value = stage.objective(candidate, index)
-        yield Step(index, image.detach(), None if prediction is None else prediction.detach(), value.detach())
+        yield Step(index, painted.detach(), None if prediction is None else prediction.detach(), value.detach())
         gradients = torch.autograd.grad(value.sum(), parameters, allow_unused=True)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
@@ -128,6 +135,7 @@ def minimise(
     *,
     rng: torch.Generator | None = None,
     anchor: Images | None = None,
+    transfer: bool = False,
     better: Callable[[Step], float] | None = None,
     deadline: float = math.inf,
     watch: Callable[[Step], object] | None = None,
@@ -141,6 +149,7 @@ def minimise(
         stage: what is minimised and how.
         rng: of the jitter.
         anchor: the painting that the edit departs from.
+        transfer: see `descend`.
         better: larger is better; the latest of the best steps is kept. None keeps the last step.
         deadline: on the clock of `time.perf_counter()`.
         watch: called with each step, for progress bars.
@@ -151,7 +160,7 @@ def minimise(
     kept: Step | None = None
     best, ending, history = -math.inf, "exhausted", []
     stopped = stage.stop.start(problem) if stage.stop is not None else None
-    for step in descend(module, z, problem, stage, rng=rng, anchor=anchor):
+    for step in descend(module, z, problem, stage, rng=rng, anchor=anchor, transfer=transfer):
         if not bool(step.value.isfinite().all()):
             ending = "diverged"
             break

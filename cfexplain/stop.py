@@ -20,7 +20,7 @@ class Step:
     Attributes:
         index: counted from 0.
         image: the painting, shape (n, 3, h, w), cut from the graph.
-        prediction: of that image, where a term of this step asked for it.
+        prediction: of the image that the terms judge, where one of this step asked for it.
         value: of the objective, shape (n,).
     """
 
@@ -43,7 +43,9 @@ class StopRule(Protocol):
 
 @dataclass(frozen=True)
 class TargetReached:
-    """Stop when the target class has had this probability for `patience` steps in a row.
+    """Stop when the target class has had this probability in `patience` steps, counted from the first.
+
+    Between them the other terms draw the change back, and the smallest change that holds is kept (`better`).
 
     Attributes:
         confidence: probability of the target class.
@@ -53,29 +55,40 @@ class TargetReached:
     """
 
     confidence: float = 0.9
-    patience: int = 5
+    patience: int = 20
 
     def start(self, problem: Problem) -> Watch:
-        """Count the steps in a row that satisfy the rule."""
+        """Count the steps that reach the confidence."""
         count = 0
 
         def watch(step: Step) -> bool:
             nonlocal count
-            count = count + 1 if target_probability(step, problem) >= self.confidence else 0
+            count += target_probability(step, problem) >= self.confidence
             return count >= self.patience
 
         return watch
+
+    def better(self, step: Step, problem: Problem) -> float:
+        """A score of steps: the probability below the confidence, above it 1 and more for a smaller objective."""
+        probability = target_probability(step, problem)
+        return probability if probability < self.confidence else 1 + 1 / (1 + max(0.0, float(step.value.sum())))
 
 
 @dataclass(frozen=True)
 class CloseEnough:
     """Stop when the painting is within `psnr` decibels of the query, 10 log10(1 / mean squared difference).
 
+    Attributes:
+        psnr: decibels.
+        patience: steps in a row.
+        least: steps to take in any case: a painter that has just begun moves wildly when it is edited.
+
     Source: ours.
     """
 
     psnr: float = 32.0
     patience: int = 3
+    least: int = 0
 
     def start(self, problem: Problem) -> Watch:
         """Compare each painting with the query."""
@@ -84,7 +97,7 @@ class CloseEnough:
         def watch(step: Step) -> bool:
             nonlocal count
             count = count + 1 if psnr(step.image, problem.query) >= self.psnr else 0
-            return count >= self.patience
+            return count >= self.patience and step.index + 1 >= self.least
 
         return watch
 

@@ -41,6 +41,20 @@ def calibrate(network: LesionClassifier, batches: Iterable[tuple[Tensor, Tensor]
     network.scale = Scale.measure(raw, labels, logits.argmax(1), network.classes)
 
 
+def equalise_priors(network: LesionClassifier, counts: Int[Tensor, " k"], balance: float) -> None:
+    """Let the classifier answer as if all classes were equally frequent, in place.
+
+    It was trained on draws with class shares pi_c proportional to n_c^(1 - balance); subtracting log pi_c from
+    the logits (the last layer's bias) removes that prior, as balanced accuracy asks. Nothing is fitted.
+
+    Source: Menon et al., "Long-tail learning via logit adjustment", ICLR 2021, the post-hoc form with tau = 1.
+    """
+    last = network.backbone.get_classifier()  # type: ignore[operator]
+    shares = counts.clamp_min(1).double() ** (1 - balance)
+    with torch.no_grad():
+        last.bias -= (shares / shares.sum() * len(shares)).log().to(last.bias)
+
+
 def best_temperature(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> float:
     """The temperature T that minimises the cross entropy of logits / T.
 

@@ -26,7 +26,7 @@ from cfexplain_classifiers.batches import (
     known,
     training_batches,
 )
-from cfexplain_classifiers.calibrate import calibrate, predict_all
+from cfexplain_classifiers.calibrate import calibrate, equalise_priors, predict_all
 from cfexplain_classifiers.estimator import Pairs, ranking_loss
 from cfexplain_classifiers.hardening import Hardening, unknown_loss
 from cfexplain_classifiers.network import Architecture, LesionClassifier
@@ -150,7 +150,8 @@ def train(
         _keep(run, recipe, out, row)
         if progress:
             progress("  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()))
-    return _finish(out, val_samples, recipe, card or checkpoint.Card(), torch.device(device))
+    counts = torch.bincount(torch.tensor([y for y in labels if y >= 0]), minlength=len(train_samples.classes))
+    return _finish(out, val_samples, recipe, card or checkpoint.Card(), torch.device(device), counts)
 
 
 def _claim(out: Path, recipe: Recipe) -> None:
@@ -314,9 +315,17 @@ def _resume(run: Run, out: Path, device: torch.device) -> None:
     run.optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
-def _finish(out: Path, val_samples: Samples, recipe: Recipe, card: checkpoint.Card, device: torch.device) -> Path:
-    """Calibrate the best network on the validation samples and write it as the run's classifier."""
+def _finish(
+    out: Path,
+    val_samples: Samples,
+    recipe: Recipe,
+    card: checkpoint.Card,
+    device: torch.device,
+    counts: Tensor,
+) -> Path:
+    """Give the best network equal priors, calibrate it on the validation samples, write it as the run's classifier."""
     network = checkpoint.load(out / "best.safetensors").to(device)
+    equalise_priors(network, counts, recipe.balance)
     calibrate(network, evaluation_batches(val_samples, recipe.image_size, workers=recipe.workers))
     card = checkpoint.Card(card.data, card.licence, card.metrics, asdict(recipe) | card.recipe)
     return checkpoint.save(network, out / "classifier.safetensors", card)
