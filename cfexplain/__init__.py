@@ -10,12 +10,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cfexplain.explanation import Inversion as Inversion
     from cfexplain.explanation import explain as explain
-    from cfexplain.explanation import invert as invert
     from cfexplain.images import ImageError as ImageError
     from cfexplain.images import load_images as load_images
     from cfexplain.images import load_picture as load_picture
+    from cfexplain.inversion import Inversion as Inversion
+    from cfexplain.inversion import invert as invert
     from cfexplain.methods import DIP as DIP
     from cfexplain.methods import DIP_INVERSION as DIP_INVERSION
     from cfexplain.methods import METHODS as METHODS
@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from cfexplain.wrapping import wrap as wrap
 
 _HOME = {
-    "explanation": ("Inversion", "explain", "invert"),
+    "explanation": ("explain",),
+    "inversion": ("Inversion", "invert"),
     "images": ("ImageError", "load_images", "load_picture"),
     "methods": ("DIP", "DIP_INVERSION", "METHODS", "NATURAL", "PIXELS", "REGULARISED_DIP", "TV", "TV_INVERSION"),
     "metrics": ("METRICS", "evaluate"),

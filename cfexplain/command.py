@@ -14,7 +14,9 @@ from torch import Tensor
 
 from cfexplain import images as files
 from cfexplain import plot
-from cfexplain.explanation import check_classifier, class_index, explain, invert
+from cfexplain.classifier import check_classifier, class_index
+from cfexplain.explanation import explain
+from cfexplain.inversion import invert
 from cfexplain.methods import INVERSIONS, METHODS
 from cfexplain.result import Counterfactual
 from cfexplain.solve import Method

@@ -1,26 +1,23 @@
-"""The two verbs: explain a prediction by a counterfactual, invert latent encodings to an image."""
+"""Explaining a prediction by a counterfactual: anchor, edit, show, verify."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from cfexplain.classifier import check_classifier, class_index, predict
+from cfexplain.generators.noise import generator_for
 from cfexplain.images import check_images, round8
-from cfexplain.methods import DIP_INVERSION, NATURAL
-from cfexplain.objective import Objective
+from cfexplain.methods import NATURAL
 from cfexplain.result import Counterfactual, concatenate, settings_of
 from cfexplain.solve import Method, Solution, Stage, minimise
-from cfexplain.stop import Step, TargetReached, psnr
-from cfexplain.terms import SameFeatures
-from cfexplain.terms.features import relative_error
+from cfexplain.stop import Step, TargetReached
 from cfexplain.types import Classifier, Images, Prediction, Problem, Status
 
 Watch = Callable[[int, str, Step], object]
@@ -72,7 +69,7 @@ def explain(
     """
     check_images(images)
     check_classifier(classifier)
-    before = [_predict(classifier, query) for query in images.split(1)]
+    before = [predict(classifier, query) for query in images.split(1)]
     targets = _targets(classifier, before, target)
     for name, area in (("region", region), ("mask", mask)):
         if area is not None and (area.shape[-2:] != images.shape[-2:] or len(area) != len(images) or area.ndim != 4):
@@ -154,7 +151,7 @@ class _Search:
         return transferred
 
     def _flips(self, image: Images) -> bool:
-        prediction = _predict(self.problem.classifier, image)  # type: ignore[arg-type]
+        prediction = predict(self.problem.classifier, image)  # type: ignore[arg-type]
         return int(prediction.logits.argmax(1)) == int(self.problem.target)  # type: ignore[arg-type]
 
     def _status(self, image: Images, edit: Solution) -> Status:
@@ -181,8 +178,8 @@ class _Search:
             target=self.problem.target,  # type: ignore[arg-type]
             classes=tuple(classifier.classes),
             before=self.problem.source,  # type: ignore[arg-type]
-            at_anchor=_predict(classifier, anchor),
-            after=_predict(classifier, image),
+            at_anchor=predict(classifier, anchor),
+            after=predict(classifier, image),
             status=(status,),
             steps=(steps,),
             seconds=(time.perf_counter() - started,),
@@ -194,101 +191,6 @@ class _Search:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class Inversion:
-    """Pre-images: images whose latent encodings are those of the query.
-
-    Attributes:
-        query: shape (n, 3, h, w).
-        image: the pre-images.
-        layers: which taps were matched.
-        feature_error: relative squared error of each tap of the classifier, shape (n, taps).
-        psnr: decibels to the query, by image.
-        predicted: class index of the query and of the pre-image, shape (n, 2).
-        method: its name.
-        seconds: by image.
-    """
-
-    query: Images
-    image: Images
-    layers: tuple[int, ...]
-    feature_error: Float[Tensor, "n taps"]
-    psnr: tuple[float, ...]
-    predicted: Int[Tensor, "n 2"]
-    method: str
-    seconds: tuple[float, ...]
-
-
-def invert(
-    classifier: Classifier,
-    images: Images,
-    *,
-    layers: Sequence[int] | None = None,
-    method: Method = DIP_INVERSION,
-    seed: int = 0,
-    watch: Watch | None = None,
-) -> Inversion:
-    """Paint images that the classifier encodes as it encodes these: x* = argmin sum_l ||Psi_l(x*) - Psi_l(x)||^2.
-
-    Args:
-        classifier: in evaluation mode, with taps.
-        images: RGB in [0, 1], shape (n, 3, h, w).
-        layers: which taps to match, 0 the shallowest; None is all.
-        method: `DIP_INVERSION`, `TV_INVERSION`, or your own; every `SameFeatures` in it gets these layers.
-        seed: of noise and weights.
-        watch: called with every step.
-
-    Source: Ulyanov et al. 2018, section 3; Mahendran and Vedaldi 2015 for TV.
-    """
-    check_images(images)
-    check_classifier(classifier)
-    sources = [_predict(classifier, query) for query in images.split(1)]
-    chosen = tuple(range(len(sources[0].features))) if layers is None else tuple(layers)
-    stage = replace(method.edit, objective=_at_layers(method.edit.objective, chosen))
-    painted, seconds = [], []
-    for i, query in enumerate(images.split(1)):
-        started = time.perf_counter()
-        rng = generator_for(query, seed)
-        module = method.generator.build(query, rng)
-        z = method.generator.draw(query, rng)
-        problem = Problem(query, classifier, sources[i])
-        bound = None if watch is None else _bind(watch, i)
-        name = "layers " + " ".join(str(layer) for layer in chosen)
-        shown = None if bound is None else lambda step, bound=bound, name=name: bound(name, step)
-        painted.append(minimise(module, z, problem, stage, rng=rng, watch=shown).image)
-        seconds.append(time.perf_counter() - started)
-    reached = [_predict(classifier, image) for image in painted]
-    errors = [
-        torch.cat([relative_error(a, b) for a, b in zip(after.features, before.features, strict=True)])
-        for after, before in zip(reached, sources, strict=True)
-    ]
-    predicted = [[int(p.logits.argmax(1)) for p in pair] for pair in zip(sources, reached, strict=True)]
-    return Inversion(
-        images,
-        torch.cat(painted),
-        chosen,
-        torch.stack(errors),
-        tuple(psnr(a, b) for a, b in zip(painted, images.split(1), strict=True)),
-        torch.tensor(predicted),
-        method.name,
-        tuple(seconds),
-    )
-
-
-def check_classifier(classifier: Classifier) -> None:
-    """Refuse a classifier in training mode: its normalisation and dropout would answer differently each time."""
-    module = classifier if isinstance(classifier, nn.Module) else getattr(classifier, "module", None)
-    if isinstance(module, nn.Module) and any(m.training for m in module.modules()):
-        raise ValueError("the classifier is in training mode: call .eval() on it before explaining its predictions")
-
-
-def generator_for(query: Images, seed: int) -> torch.Generator:
-    """Randomness of one image, a function of the seed and of the image's eight-bit content."""
-    content = round8(query.detach().cpu().float()).mul(255).byte().contiguous().numpy().tobytes()
-    digest = hashlib.sha256(f"{seed}:{tuple(query.shape)}:".encode() + content).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
-
-
 def _targets(classifier: Classifier, before: Sequence[Prediction], target: Target) -> Int[Tensor, " n"]:
     wanted = [target] * len(before) if isinstance(target, int | str) else list(target)
     if len(wanted) != len(before):
@@ -296,35 +198,6 @@ def _targets(classifier: Classifier, before: Sequence[Prediction], target: Targe
     second = [int(p.logits.topk(2, dim=1).indices[0, 1]) for p in before]
     indices = [second[i] if t == "auto" else class_index(classifier, t) for i, t in enumerate(wanted)]
     return torch.tensor(indices, device=before[0].logits.device)
-
-
-def class_index(classifier: Classifier, target: int | str) -> int:
-    """The index of a class given by name or index.
-
-    Raises:
-        ValueError: the classifier has no such class; the message lists those it has.
-    """
-    classes = list(classifier.classes)
-    if isinstance(target, str) and target in classes:
-        return classes.index(target)
-    if isinstance(target, int) and 0 <= target < len(classes):
-        return target
-    raise ValueError(f"the classifier has no class {target!r}; it knows {', '.join(classes)}")
-
-
-@torch.no_grad()
-def _predict(classifier: Classifier, images: Images) -> Prediction:
-    prediction = classifier(images)
-    if not bool(prediction.logits.isfinite().all()):
-        raise ValueError("the classifier answers with infinite or undefined logits: its weights are damaged")
-    return prediction.detach()
-
-
-def _at_layers(objective: Objective, layers: tuple[int, ...]) -> Objective:
-    def moved(term: Any) -> Any:
-        return replace(term, layers=layers) if isinstance(term, SameFeatures) else term
-
-    return Objective(tuple(replace(part, term=moved(part.term)) for part in objective.parts))
 
 
 def _bind(watch: Watch, index: int) -> Callable[[str, Step], object]:

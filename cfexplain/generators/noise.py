@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cfexplain.images import round8
 from cfexplain.types import Images
 
 
@@ -50,3 +52,10 @@ def seeded(rng: torch.Generator) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         yield
+
+
+def generator_for(query: Images, seed: int) -> torch.Generator:
+    """Randomness of one image, a function of the seed and of the image's eight-bit content."""
+    content = round8(query.detach().cpu().float()).mul(255).byte().contiguous().numpy().tobytes()
+    digest = hashlib.sha256(f"{seed}:{tuple(query.shape)}:".encode() + content).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)

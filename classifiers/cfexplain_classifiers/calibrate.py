@@ -49,7 +49,7 @@ def equalise_priors(network: LesionClassifier, counts: Int[Tensor, " k"], balanc
 
     Source: Menon et al., "Long-tail learning via logit adjustment", ICLR 2021, the post-hoc form with tau = 1.
     """
-    last = network.backbone.get_classifier()  # type: ignore[operator]
+    last = network.backbone.get_classifier()
     shares = counts.clamp_min(1).double() ** (1 - balance)
     with torch.no_grad():
         last.bias -= (shares / shares.sum() * len(shares)).log().to(last.bias)

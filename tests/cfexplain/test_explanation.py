@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from cfexplain import DIP, METHODS, TV, Counterfactual, Status, evaluate, explain, invert
-from cfexplain.explanation import generator_for
 from cfexplain.generators import DeepImagePrior
+from cfexplain.generators.noise import generator_for
 from cfexplain.images import round8
 from cfexplain.methods import TV_INVERSION
 from cfexplain.objective import total

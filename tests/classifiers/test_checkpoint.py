@@ -98,17 +98,17 @@ def test_weights_are_matched_by_order_and_shape(tmp_path, network):
         load_backbone(wrong.backbone, tmp_path / "w.safetensors")
 
 
-def test_imagenet_weights_answer_as_their_reference(isic_data):
+def test_imagenet_weights_answer_as_their_reference(data):
     import timm
 
     from cfexplain.images import load_picture
 
-    file = isic_data / "weights" / "mobilenet_v2_1.0_224_imagenet_dequant_fp32.safetensors"
+    file = data / "weights" / "mobilenet_v2_1.0_224_imagenet_dequant_fp32.safetensors"
     model = timm.create_model("mobilenetv2_100", num_classes=1000, pad_type="same").eval()
     load_backbone(model, file)
     stored = load_file(file)
     model.classifier.load_state_dict({"weight": stored["classifier.1.weight"], "bias": stored["classifier.1.bias"]})
-    cat = load_picture(isic_data / "weights" / "test_images" / "cat_224.png")[None]
+    cat = load_picture(data / "weights" / "test_images" / "cat_224.png")[None]
     top = model(cat * 255 / 127.5 - 1).topk(2)
     assert top.indices.tolist() == [[285, 281]]
     torch.testing.assert_close(top.values, torch.tensor([[14.141, 10.2248]]), atol=2e-3, rtol=0)

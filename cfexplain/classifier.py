@@ -1,0 +1,42 @@
+"""Dealing with somebody else's classifier: checked, asked, its classes by name; never changed."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from cfexplain.types import Classifier, Images, Prediction
+
+
+def check_classifier(classifier: Classifier) -> None:
+    """Refuse a classifier in training mode: its normalisation and dropout would answer differently each time."""
+    module = classifier if isinstance(classifier, nn.Module) else getattr(classifier, "module", None)
+    if isinstance(module, nn.Module) and any(m.training for m in module.modules()):
+        raise ValueError("the classifier is in training mode: call .eval() on it before explaining its predictions")
+
+
+@torch.no_grad()
+def predict(classifier: Classifier, images: Images) -> Prediction:
+    """What the classifier says of images, without gradient.
+
+    Raises:
+        ValueError: the logits are not finite.
+    """
+    prediction = classifier(images)
+    if not bool(prediction.logits.isfinite().all()):
+        raise ValueError("the classifier answers with infinite or undefined logits: its weights are damaged")
+    return prediction.detach()
+
+
+def class_index(classifier: Classifier, target: int | str) -> int:
+    """The index of a class given by name or index.
+
+    Raises:
+        ValueError: the classifier has no such class; the message lists those it has.
+    """
+    classes = list(classifier.classes)
+    if isinstance(target, str) and target in classes:
+        return classes.index(target)
+    if isinstance(target, int) and 0 <= target < len(classes):
+        return target
+    raise ValueError(f"the classifier has no class {target!r}; it knows {', '.join(classes)}")
