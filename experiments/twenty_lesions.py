@@ -75,7 +75,7 @@ def rows_of(result: Counterfactual, lesions: list[Lesion], witness: cfexplain.Cl
 def summary(rows: pd.DataFrame) -> str:
     """The table as Markdown, over the lesions that were not already the target, failures included."""
     columns = (
-    """The table as Markdown, over the lesions that were not already the target, failures included."""
+        "flipped", "p_target", "estimated_loss", "estimated_loss_change", "mean_change", "changed_share", "inside_lesion",
         "high_frequency_share", "anchor_psnr", "witness_flip", "witness_gain", "seconds",
     )  # fmt: skip
     lines = ["| method | direction | n | already target | " + " | ".join(c.replace("_", " ") for c in columns) + " |"]
