@@ -114,7 +114,7 @@ def contact_sheet(results: list[Counterfactual], lesions: list[Lesion], path: Pa
             row[1 + 2 * m].set_title(f"{one.method.replace('regularised-', 'r-')} {p:.2f}", fontsize=7)
             row[2 + 2 * m].imshow(plot.change_values(one.difference[0]), cmap="PuOr_r", vmin=-0.2, vmax=0.2)
             row[2 + 2 * m].set_title("±0.2", fontsize=6)
-    figure.savefig(path, dpi=110, bbox_inches="tight")
+    figure.savefig(path, dpi=72, bbox_inches="tight")
 
 
 def main() -> None:
