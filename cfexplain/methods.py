@@ -15,7 +15,7 @@ HOURGLASS = DeepImagePrior(widths=(16, 32, 64, 96, 96), skips=(4, 4, 4, 4, 4))
 
 _ANCHOR = Stage(
     objective=total((10.0, SamePixels()), (ramp(0.0, 0.02, share=0.4), SameFeatures(), 3)),
-    steps=300,
+    steps=250,
     learning_rate=1e-2,
     stop=CloseEnough(psnr=32.0, least=150),
 )
