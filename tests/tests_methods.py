@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import torch
 
-from cfexplain.methods import TV
+from cfexplain.methods import NATURAL, TV
 from toys import Toy
 
+QUICK = replace(NATURAL, name="quick", anchor=replace(NATURAL.anchor, steps=40))
 STUCK = replace(TV, name="stuck", edit=replace(TV.edit, steps=1, learning_rate=1e-9))
 
 

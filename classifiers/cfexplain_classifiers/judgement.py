@@ -129,6 +129,8 @@ def estimator_quality(estimated: Tensor, true: Tensor, labels: Tensor, classes: 
     from scipy.stats import kendalltau, spearmanr
 
     def agreement(e: Array, t: Array) -> dict[str, float]:
+        if np.ptp(e) == 0 or np.ptp(t) == 0:  # an estimate that is always the same says nothing
+            return {"spearman": 0.0, "kendall": 0.0, "ranking_accuracy": 0.5}
         i, j = np.triu_indices(len(e), 1)
         untied = t[i] != t[j]
         ordered = np.sign(e[i] - e[j])[untied] == np.sign(t[i] - t[j])[untied]

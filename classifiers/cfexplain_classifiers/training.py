@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from cfexplain.images import write_whole
 from cfexplain_classifiers import checkpoint
@@ -214,7 +215,7 @@ def _epoch(run: Run, recipe: Recipe, batches: Any, hardening: Hardening | None) 
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed * 104_729 + run.epoch)
         run.network.train()
-        for images, labels in batches:
+        for images, labels in tqdm(batches, f"epoch {run.epoch}", leave=False, disable=None):
             images, labels = known(images.to(device), labels.to(device))
             extra = hardening(images[: len(images) // 4].cpu(), rng).to(device) if hardening and detached else None
             sums += _step(run, recipe, images, labels, extra, detached) * len(images)

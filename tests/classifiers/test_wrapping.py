@@ -63,7 +63,7 @@ def test_what_cannot_be_wrapped_is_refused(resnet):
     with pytest.raises(TypeError, match="Module"):
         cfexplain.wrap(lambda x: x, classes=["a"])
     idle = nn.Sequential(nn.Flatten(), nn.Linear(12, 2)).eval()
-    idle[1].add_module("spare", nn.Identity())
+    idle[1].add_module("spare", nn.Identity().eval())
     classifier = cfexplain.wrap(idle, taps=["1.spare"], classes=["a", "b"])
     with pytest.raises(ValueError, match="no part"):
         classifier(torch.rand(1, 3, 2, 2))
