@@ -53,16 +53,16 @@ def explain(
     records, failures = [], []
     with _errors():
         prepared = job.prepare(images)
-        with _progress(len(images)) as show:
-            for path, folder in prepared.folders(images):
-                try:
+        for path, folder in prepared.folders(images):
+            try:
+                with _progress() as show:
                     record = prepared.explain(path, folder, show)
-                except ValueError as error:
-                    failures.append(str(error))
-                    typer.echo(f"cfexplain: {error}", err=True)
-                    continue
-                records.append(record)
-                typer.echo(json.dumps(record) if as_json else command.sentence(record, folder))
+            except ValueError as error:
+                failures.append(str(error))
+                typer.echo(f"cfexplain: {error}", err=True)
+                continue
+            records.append(record)
+            typer.echo(json.dumps(record) if as_json else command.sentence(record, folder))
     if failures:
         raise typer.Exit(BAD_USE)
     raise typer.Exit(0 if all(r["status"] in ("found", "already_target") for r in records) else 1)
@@ -86,10 +86,10 @@ def invert(
     with _errors():
         job = command.Job(classifier, "auto", "natural", None, seed, None, device, out)
         prepared = job.prepare(images)
-        with _progress(len(images)) as show:
-            for path, folder in prepared.folders(images):
-                for line in prepared.invert(path, folder, layers, method, show):
-                    typer.echo(line)
+        for path, folder in prepared.folders(images):
+            with _progress() as show:
+                lines = list(prepared.invert(path, folder, layers, method, show))
+            typer.echo("\n".join(lines))
 
 
 @app.command()
@@ -186,7 +186,7 @@ def demo(
     from cfexplain import command
 
     with _errors():
-        with _progress(1) as show:
+        with _progress() as show:
             record = command.demonstrate(out, seed, show)
         folder = out / Path(record["image"]).stem
         typer.echo(command.sentence(record))
@@ -214,8 +214,8 @@ Show = Callable[[str, int, int, dict[str, float]], Any]
 
 
 @contextmanager
-def _progress(images: int) -> Iterator[Show | None]:
-    """A progress bar on a terminal, nothing in a pipe."""
+def _progress() -> Iterator[Show | None]:
+    """A progress bar on a terminal for one picture, gone when it is done; nothing in a pipe."""
     if not sys.stderr.isatty():
         yield None
         return
@@ -224,7 +224,7 @@ def _progress(images: int) -> Iterator[Show | None]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(f"{images} images", total=None, state="")
+        task = bar.add_task("reading", total=None, state="")
 
         def show(name: str, step: int, total: int, values: dict[str, float]) -> None:
             state = "  ".join(f"{k} {v:.3g}" for k, v in values.items())

@@ -221,7 +221,7 @@ def sentence(record: Mapping[str, Any], folder: Path | None = None) -> str:
     where = "" if folder is None else f"; pictures in {folder}"
     if record["status"] != "found":
         return (
-            f"{record['image']}: {source} -> {target} {record['status'].replace('_', ' ')}. {record['advice']}{where}"
+            f"{record['image']}: {source} -> {target} {record['status'].replace('_', ' ')}. {record['advice'].rstrip('.')}{where}"
         )
     m = record["metrics"]
     return (
