@@ -220,9 +220,8 @@ def sentence(record: Mapping[str, Any], folder: Path | None = None) -> str:
     p, target, source = record["probabilities"], record["target"], record["source"]
     where = "" if folder is None else f"; pictures in {folder}"
     if record["status"] != "found":
-        return (
-            f"{record['image']}: {source} -> {target} {record['status'].replace('_', ' ')}. {record['advice'].rstrip('.')}{where}"
-        )
+        status, advice = record["status"].replace("_", " "), record["advice"].rstrip(".")
+        return f"{record['image']}: {source} -> {target} {status}. {advice}{where}"
     m = record["metrics"]
     return (
         f"{record['image']}: {source} becomes {target} (p {p['query'][target]:.2f} -> "

@@ -94,7 +94,6 @@ def main() -> None:
         lines += ["| " + " | ".join(str(v) for v in row.values()) + " |" for row in rows]
         (OUT / "table.md").write_text("\n".join(lines) + "\n")
         print(lines[-1], flush=True)
-        (OUT / "panel.png").write_bytes(result._repr_png_()) if name == "default" else None
 
 
 if __name__ == "__main__":

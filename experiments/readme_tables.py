@@ -56,7 +56,7 @@ def main() -> None:
         + "\n".join(classifiers())
         + "\n\nTwenty test lesions of HAM10000, ten nevi to melanoma and ten melanomas to nevus, on a list fixed beforehand"
         + " (`experiments/twenty_lesions.py`;\nfailures count; `witness` is a classifier of another architecture that no"
-        + " method sees; seconds on 2 cores):\n\n"
+        + " method sees; median seconds on one core):\n\n"
         + "\n".join(twenty())
     )
     path = ROOT / "README.md"
