@@ -45,11 +45,14 @@ def equalise_priors(network: LesionClassifier, counts: Int[Tensor, " k"], balanc
     """Let the classifier answer as if all classes were equally frequent, in place.
 
     It was trained on draws with class shares pi_c proportional to n_c^(1 - balance); subtracting log pi_c from
-    the logits (the last layer's bias) removes that prior, as balanced accuracy asks. Nothing is fitted.
+    the logits (the last layer's bias) removes that prior, as balanced accuracy asks. Nothing is fitted. A head
+    whose last layer has no bias keeps its prior.
 
     Source: Menon et al., "Long-tail learning via logit adjustment", ICLR 2021, the post-hoc form with tau = 1.
     """
     last = network.backbone.get_classifier()
+    if getattr(last, "bias", None) is None:
+        return
     shares = counts.clamp_min(1).double() ** (1 - balance)
     with torch.no_grad():
         last.bias -= (shares / shares.sum() * len(shares)).log().to(last.bias)
