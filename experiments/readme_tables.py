@@ -55,7 +55,7 @@ def main() -> None:
         "The shipped classifiers on their test splits (`ECE`: calibration error after temperature scaling):\n\n"
         + "\n".join(classifiers())
         + "\n\nTwenty test lesions of HAM10000, ten nevi to melanoma and ten melanomas to nevus, on a list fixed beforehand"
-        + " (`experiments/twenty_lesions.py`;\nfailures count; `witness` is a classifier of another architecture that no"
+        + " (`experiments/twenty_lesions.py`;\nfive were already seen as the target and are left out of n; failures count; `witness` is a classifier of another architecture that no"
         + " method sees; median seconds on one core):\n\n"
         + "\n".join(twenty())
     )
