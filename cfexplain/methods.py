@@ -11,7 +11,7 @@ from cfexplain.stop import CloseEnough, TargetReached
 from cfexplain.terms import EstimatedLoss, SameFeatures, SamePixels, SparseChange, TargetClass, TotalVariation
 
 HOURGLASS = DeepImagePrior(widths=(16, 32, 64, 96, 96), skips=(4, 4, 4, 4, 4))
-"""A narrow hourglass: a fifth of the published network's time a step at 128 pixels, and its images."""
+"""A narrow hourglass, 664,663 parameters where the published network has 2,217,831, for the sake of time."""
 
 _ANCHOR = Stage(
     objective=total((10.0, SamePixels()), (ramp(0.0, 0.02, share=0.4), SameFeatures(), 3)),

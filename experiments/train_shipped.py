@@ -42,6 +42,7 @@ class Shipment:
     data: str
     licence: str
     use: str
+    limits: str = "the images are mostly of light skin, from few clinics"
 
 
 SHIPMENTS = {
@@ -50,10 +51,12 @@ SHIPMENTS = {
         "8,000 synthetic dermoscopic lesions (cfexplain_datasets.synthetic), seed 0",
         "CC0 1.0: drawn by this project",
         "The embedded default for demonstrations and tests: benign or malignant by the documented rule of the factors.",
+        "drawn pictures, not lesions",
     ),
     "ham10000": Shipment(
         Recipe("mobilenetv2_100", image_size=128, epochs=13, learning_rate=6e-4, balance=0.6),
-        "HAM10000 training split (lesion-grouped), 6,999 images at 200x150, 781 of them also at 224x224",
+        "HAM10000 training split (lesion-grouped, without copies of validation and test images) at 200x150, "
+        "with the 224x224 crops of the same images where there are some",
         NON_COMMERCIAL,
         "Seven diagnoses of dermoscopic images.",
     ),
@@ -174,7 +177,7 @@ def card_text(name: str, shipment: Shipment, judgement: Judgement) -> str:
             f"- Data: {shipment.data}.",
             f"- Licence: {shipment.licence}.",
             f"- Network: timm `{shipment.recipe.backbone}`, {shipment.recipe.image_size} pixels, a loss estimator.",
-            "- Limits: research use; not a medical device; the images are mostly of light skin, from few clinics.",
+            f"- Limits: research use; not a medical device; {shipment.limits}.",
             f"- Made by `experiments/train_shipped.py {name}`; measured on its test split, {judgement.n} images:",
             "",
             "| measure | value |",

@@ -1,8 +1,12 @@
-"""A small classifier with taps and an estimated loss, for tests that need any classifier."""
+"""A small classifier with taps and an estimated loss, and pictures on disk, for tests that need any."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import torch
+from PIL import Image
 from torch import nn
 
 from cfexplain.types import Prediction
@@ -45,3 +49,12 @@ def pale_images(count: int = 2, size: int = 32, seed: int = 0) -> torch.Tensor:
     rng = torch.Generator().manual_seed(seed)
     coarse = torch.rand(count, 3, 4, 4, generator=rng) * 0.3 + 0.35
     return torch.nn.functional.interpolate(coarse, (size, size), mode="bilinear", align_corners=True)
+
+
+def draw(folder: Path, *names: str, suffix: str = ".jpg") -> Path:
+    """Write small pictures of noise under these names, and return the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for k, name in enumerate(names):
+        pixels = np.random.default_rng(k).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{name}{suffix}")
+    return folder
