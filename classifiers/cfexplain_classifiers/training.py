@@ -14,10 +14,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from cfexplain.images import write_whole
 from cfexplain_classifiers import checkpoint
+from cfexplain_classifiers.attack import attack
 from cfexplain_classifiers.batches import (
     Augment,
     BalancedOrder,
@@ -56,9 +58,14 @@ class Recipe:
         workers: processes that read images.
         channels_last: memory layout.
         bfloat16: mixed precision; None uses it on a GPU only.
+        averaging: the network that is validated and kept is an exponential average of the steps with this
+            decay (0 keeps the last step's weights).
+        adversarial: the network is shown every training image after one step of attack within this distance
+            (intensity, such as 2 / 255); 0 shows the images as they are.
 
     Source: ranking loss, margin, weight and the detaching at 60 % of the epochs after Yoo and Kweon 2019;
-    optimiser, schedule and balance are ours.
+    optimiser, schedule and balance are ours; averaging after Polyak and Juditsky 1992, as timm does it;
+    the attack after Wong et al. 2020 (see `attack`).
     """
 
     backbone: str = "mobilenetv2_100"
@@ -78,6 +85,8 @@ class Recipe:
     workers: int = 1
     channels_last: bool = True
     bfloat16: bool | None = None
+    averaging: float = 0.0
+    adversarial: float = 0.0
 
 
 @dataclass
@@ -85,6 +94,7 @@ class Run:
     """A training run under way: what a restart needs to go on as if nothing had happened."""
 
     network: LesionClassifier
+    averaged: AveragedModel
     optimizer: torch.optim.AdamW
     steps: int
     step: int = 0
@@ -111,9 +121,10 @@ def train(
     """Train a classifier and its loss estimator together, and return the checkpoint's path.
 
     Minimises mean cross entropy + `ranking_weight` * ranking loss, whose target is the unweighted cross
-    entropy of the very images the estimator saw. After `detach_after` of the epochs the tapped features are
-    detached and, with `hardening`, the estimator also ranks images that are no lesions. Of these last
-    epochs the one with the best validation score (balanced accuracy) is kept, then calibrated.
+    entropy of the very images the estimator saw, attacked ones included. After `detach_after` of the epochs
+    the tapped features are detached and, with `hardening`, the estimator also ranks images that are no
+    lesions. Of these last epochs the one with the best validation score (balanced accuracy) is kept, then
+    calibrated.
 
     Args:
         recipe: how to train.
@@ -146,7 +157,7 @@ def train(
         started = time.perf_counter()
         squares.epoch = order.epoch = run.epoch
         losses = _epoch(run, recipe, training_batches(squares, order, recipe.batch_size, recipe.workers), hardening)
-        score = _validate(run.network, val_samples, recipe)
+        score = _validate(_kept(run), val_samples, recipe)
         row = {"epoch": run.epoch, **losses, **score, "seconds": round(time.perf_counter() - started, 1)}
         _keep(run, recipe, out, row)
         if progress:
@@ -156,13 +167,13 @@ def train(
 
 
 def _claim(out: Path, recipe: Recipe) -> None:
-    """Write the recipe, or refuse a folder that holds a run with another one."""
-    path, wanted = out / "recipe.json", json.dumps(asdict(recipe), indent=2)
-    if path.exists() and path.read_text() != wanted:
+    """Write the recipe, or refuse a folder that holds a run with another one; settings it lacks had their defaults."""
+    path, wanted = out / "recipe.json", asdict(recipe)
+    if path.exists() and asdict(Recipe()) | json.loads(path.read_text()) != wanted:
         raise ValueError(
             f"{out} holds a run with other settings (see {path}): choose another folder, or the same settings"
         )
-    write_whole(path, wanted.encode())
+    write_whole(path, json.dumps(wanted, indent=2).encode())
 
 
 def _start(
@@ -181,10 +192,18 @@ def _start(
     if steps == 0:
         raise ValueError(f"{len(samples)} training samples do not fill one batch of {recipe.batch_size}")
     optimizer = torch.optim.AdamW(_groups(network, recipe.weight_decay), lr=recipe.learning_rate)
-    run = Run(network, optimizer, steps)
+    averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(recipe.averaging), use_buffers=True)
+    run = Run(network, averaged, optimizer, steps)
     if (out / "last.safetensors").exists():
         _resume(run, out, device)
     return run
+
+
+def _kept(run: Run) -> LesionClassifier:
+    """The network that is validated and kept: the average of the steps."""
+    network = run.averaged.module
+    assert isinstance(network, LesionClassifier)
+    return network
 
 
 def one_cycle(done: float, warm: float = 0.15) -> float:
@@ -218,6 +237,9 @@ def _epoch(run: Run, recipe: Recipe, batches: Any, hardening: Hardening | None) 
         for images, labels in tqdm(batches, f"epoch {run.epoch}", leave=False, disable=None):
             images, labels = known(images.to(device), labels.to(device))
             extra = hardening(images[: len(images) // 4].cpu(), rng).to(device) if hardening and detached else None
+            if recipe.adversarial:
+                with _precision(recipe, device):
+                    images = attack(run.network, images, labels, recipe.adversarial, rng)
             sums += _step(run, recipe, images, labels, extra, detached) * len(images)
             seen += len(images)
     cross_entropy, ranking, accuracy = (sums / max(seen, 1)).tolist()
@@ -225,9 +247,8 @@ def _epoch(run: Run, recipe: Recipe, batches: Any, hardening: Hardening | None) 
 
 
 def _step(run: Run, recipe: Recipe, images: Tensor, labels: Tensor, extra: Tensor | None, detached: bool) -> Tensor:
-    mixed = images.is_cuda if recipe.bfloat16 is None else recipe.bfloat16
     network = run.network
-    with torch.autocast(images.device.type, torch.bfloat16, enabled=mixed):
+    with _precision(recipe, images.device):
         logits, features = network.taps(images)
     true = F.cross_entropy(logits.float(), labels, reduction="none")
     taps = tuple(f.detach().float() for f in features) if detached else tuple(f.float() for f in features)
@@ -242,9 +263,15 @@ def _step(run: Run, recipe: Recipe, images: Tensor, labels: Tensor, extra: Tenso
     for group in run.optimizer.param_groups:
         group["lr"] = recipe.learning_rate * one_cycle(run.step / run.steps)
     run.optimizer.step()
+    run.averaged.update_parameters(run.network)
     run.step += 1
     accuracy = (logits.argmax(1) == labels).float().mean()
     return torch.stack([true.mean().detach(), ranking.detach(), accuracy]).cpu()
+
+
+def _precision(recipe: Recipe, device: torch.device) -> torch.autocast:
+    mixed = device.type == "cuda" if recipe.bfloat16 is None else recipe.bfloat16
+    return torch.autocast(device.type, torch.bfloat16, enabled=mixed)
 
 
 def _off_distribution(network: LesionClassifier, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -275,7 +302,7 @@ def _keep(run: Run, recipe: Recipe, out: Path, row: dict[str, Any]) -> None:
     run.stale += eligible
     if eligible and row["val_balanced_accuracy"] > run.best:
         run.best, run.stale = row["val_balanced_accuracy"], 0
-        checkpoint.save(run.network, out / "best.safetensors")
+        checkpoint.save(_kept(run), out / "best.safetensors")
     rows = [r for r in _logged(out / "log.csv") if int(r["epoch"]) < row["epoch"]]
     lines = [",".join(row), *(",".join(str(v) for v in r.values()) for r in [*rows, row])]
     write_whole(out / "log.csv", ("\n".join(lines) + "\n").encode())
@@ -293,6 +320,7 @@ def _write_state(run: Run, out: Path) -> None:
 
     moments = run.optimizer.state_dict()["state"]
     tensors = {f"network.{k}": v.detach().cpu().contiguous() for k, v in run.network.state_dict().items()}
+    tensors |= {f"averaged.{k}": v.detach().cpu().contiguous() for k, v in run.averaged.state_dict().items()}
     tensors |= {f"adam.{i}.{k}": v.detach().cpu().contiguous() for i, s in moments.items() for k, v in s.items()}
     facts = {"step": str(run.step), "epoch": str(run.epoch), "best": repr(run.best), "stale": str(run.stale)}
     write_whole(out / "last.safetensors", pack(tensors, facts))
@@ -305,6 +333,7 @@ def _resume(run: Run, out: Path, device: torch.device) -> None:
         facts = file.metadata()
         tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
     run.network.load_state_dict({k[8:]: v for k, v in tensors.items() if k.startswith("network.")})
+    run.averaged.load_state_dict({k[9:]: v for k, v in tensors.items() if k.startswith("averaged.")})
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         if key.startswith("adam."):

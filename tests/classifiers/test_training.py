@@ -74,6 +74,38 @@ def test_a_killed_run_goes_on_to_the_same_result(tmp_path):
     assert [line.split(",")[0] for line in log] == ["epoch", "0", "1", "2", "3"]
 
 
+def test_adversarial_training_goes_on_to_the_same_result_too(tmp_path):
+    def stop(line):
+        if line.startswith("epoch 1"):
+            raise KeyboardInterrupt
+
+    adversarial = replace(RECIPE, adversarial=0.03)
+    whole = run(tmp_path / "whole", recipe=adversarial).read_bytes()
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "stopped", stop, adversarial)
+    assert run(tmp_path / "stopped", recipe=adversarial).read_bytes() == whole
+    assert run(tmp_path / "plain").read_bytes() != whole
+
+
+def test_without_adversarial_nothing_is_attacked(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("attacked")
+
+    monkeypatch.setattr("cfexplain_classifiers.training.attack", refuse)
+    run(tmp_path / "plain", recipe=replace(RECIPE, epochs=1))
+    with pytest.raises(AssertionError, match="attacked"):
+        run(tmp_path / "adversarial", recipe=replace(RECIPE, epochs=1, adversarial=0.03))
+
+
+def test_a_run_from_before_a_setting_existed_goes_on(tmp_path):
+    run(tmp_path, recipe=replace(RECIPE, epochs=1))
+    older = json.loads((tmp_path / "recipe.json").read_text())
+    del older["adversarial"]
+    (tmp_path / "recipe.json").write_text(json.dumps(older))
+    run(tmp_path, recipe=replace(RECIPE, epochs=1))
+    assert json.loads((tmp_path / "recipe.json").read_text())["adversarial"] == 0
+
+
 def test_a_folder_with_another_recipe_is_refused(tmp_path):
     short = replace(RECIPE, epochs=1)
     run(tmp_path, recipe=short)
