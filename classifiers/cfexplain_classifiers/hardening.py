@@ -1,14 +1,18 @@
-"""Images that are no lesions, shown to the loss estimator so that it knows them when it meets them."""
+"""Images beside the training set, shown to the loss estimator so that it knows them when it meets them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float
+import torch.nn.functional as F
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from cfexplain.types import Images
+from cfexplain_classifiers.attack import attack
+from cfexplain_classifiers.corruption import corrupted
+from cfexplain_classifiers.network import LesionClassifier
 
 Hardening = Callable[[Images, torch.Generator], Images]
 """(a batch of training images, rng) -> images off the distribution of the data, any number of them."""
@@ -26,6 +30,28 @@ def off_distribution(images: Images, rng: torch.Generator) -> Images:
     recipes = (_shuffled_patches, _mixed_channels, _coloured_noise, _pasted, _contrast)
     drawn = torch.randint(len(recipes), (len(images),), generator=rng)
     return torch.stack([recipes[int(r)](image, rng) for r, image in zip(drawn, images, strict=True)]).clamp(0, 1)
+
+
+def disturbed(
+    network: LesionClassifier, images: Images, labels: Int[Tensor, " n"], epsilon: float, rng: torch.Generator
+) -> tuple[Images, Int[Tensor, " m"]]:
+    """Lesions as they are, attacked and corrupted, with their labels: three times as many.
+
+    The attack takes three steps within a distance of its own for every image, U(0, epsilon), so that their
+    losses differ. The lesions as they are belong to it: whatever else sets the attacked ones apart in the
+    features (here, that they are seen in evaluation mode) must not be what the estimator learns.
+
+    Source: ours.
+    """
+    radius = epsilon * torch.rand(len(images), 1, 1, 1, generator=rng).to(images)
+    attacked = attack(network, images, labels, radius, rng, steps=3)
+    return torch.cat([images, attacked, corrupted(images.cpu(), rng).to(images)]), labels.repeat(3)
+
+
+def true_loss(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """Cross entropy of each image, `unknown_loss` where its label is -1 for none of the classes."""
+    known = F.cross_entropy(logits, labels.clamp_min(0), reduction="none")
+    return torch.where(labels < 0, unknown_loss(logits), known)
 
 
 def unknown_loss(logits: Float[Tensor, "n k"]) -> Float[Tensor, " n"]:

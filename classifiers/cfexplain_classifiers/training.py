@@ -31,9 +31,11 @@ from cfexplain_classifiers.batches import (
 )
 from cfexplain_classifiers.calibrate import calibrate, equalise_priors, predict_all
 from cfexplain_classifiers.estimator import Pairs, ranking_loss
-from cfexplain_classifiers.hardening import Hardening, unknown_loss
+from cfexplain_classifiers.hardening import Hardening, disturbed, true_loss
 from cfexplain_classifiers.network import Architecture, LesionClassifier
 from cfexplain_classifiers.weights import load_backbone
+
+Labelled = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ class Recipe:
             decay (0 keeps the last step's weights).
         adversarial: the network is shown every training image after one step of attack within this distance
             (intensity, such as 2 / 255); 0 shows the images as they are.
+        disturbed: the estimator also ranks lesions that are corrupted, and attacked within this distance,
+            by their true losses (see `disturbed`), once detached; 0 shows it neither.
 
     Source: ranking loss, margin, weight and the detaching at 60 % of the epochs after Yoo and Kweon 2019;
     optimiser, schedule and balance are ours; averaging after Polyak and Juditsky 1992, as timm does it;
@@ -87,6 +91,7 @@ class Recipe:
     bfloat16: bool | None = None
     averaging: float = 0.0
     adversarial: float = 0.0
+    disturbed: float = 0.0
 
 
 @dataclass
@@ -122,9 +127,9 @@ def train(
 
     Minimises mean cross entropy + `ranking_weight` * ranking loss, whose target is the unweighted cross
     entropy of the very images the estimator saw, attacked ones included. After `detach_after` of the epochs
-    the tapped features are detached and, with `hardening`, the estimator also ranks images that are no
-    lesions. Of these last epochs the one with the best validation score (balanced accuracy) is kept, then
-    calibrated.
+    the tapped features are detached and the estimator also ranks images that are no lesions (`hardening`) and
+    disturbed ones (`Recipe.disturbed`). Of these last epochs the one with the best validation score (balanced
+    accuracy) is kept, then calibrated.
 
     Args:
         recipe: how to train.
@@ -236,7 +241,7 @@ def _epoch(run: Run, recipe: Recipe, batches: Any, hardening: Hardening | None) 
         run.network.train()
         for images, labels in tqdm(batches, f"epoch {run.epoch}", leave=False, disable=None):
             images, labels = known(images.to(device), labels.to(device))
-            extra = hardening(images[: len(images) // 4].cpu(), rng).to(device) if hardening and detached else None
+            extra = _beside(run.network, recipe, images, labels, hardening, rng) if detached else None
             if recipe.adversarial:
                 with _precision(recipe, device):
                     images = attack(run.network, images, labels, recipe.adversarial, rng)
@@ -246,7 +251,26 @@ def _epoch(run: Run, recipe: Recipe, batches: Any, hardening: Hardening | None) 
     return {"cross_entropy": cross_entropy, "ranking": ranking, "accuracy": accuracy}
 
 
-def _step(run: Run, recipe: Recipe, images: Tensor, labels: Tensor, extra: Tensor | None, detached: bool) -> Tensor:
+def _beside(
+    network: LesionClassifier,
+    recipe: Recipe,
+    images: Tensor,
+    labels: Tensor,
+    hardening: Hardening | None,
+    rng: torch.Generator,
+) -> Labelled | None:
+    """What only the estimator sees, made of the batch's first quarter; labels are -1 where there is no lesion."""
+    images, labels = images[: len(images) // 4], labels[: len(labels) // 4]
+    parts: list[Labelled] = []
+    if hardening is not None:
+        strange = hardening(images.cpu(), rng).to(images)
+        parts.append((strange, labels.new_full((len(strange),), -1)))
+    if recipe.disturbed:
+        parts.append(disturbed(network, images, labels, recipe.disturbed, rng))
+    return (torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])) if parts else None
+
+
+def _step(run: Run, recipe: Recipe, images: Tensor, labels: Tensor, extra: Labelled | None, detached: bool) -> Tensor:
     network = run.network
     with _precision(recipe, images.device):
         logits, features = network.taps(images)
@@ -254,7 +278,7 @@ def _step(run: Run, recipe: Recipe, images: Tensor, labels: Tensor, extra: Tenso
     taps = tuple(f.detach().float() for f in features) if detached else tuple(f.float() for f in features)
     estimated, target = network.estimator(taps), true
     if extra is not None:
-        shown, cost = _off_distribution(network, extra)
+        shown, cost = _estimated(network, *extra)
         estimated, target = torch.cat([estimated, shown]), torch.cat([true, cost])
     ranking = ranking_loss(estimated, target, margin=recipe.margin, pairs=recipe.pairs)
     total = true.mean() + recipe.ranking_weight * ranking
@@ -274,13 +298,13 @@ def _precision(recipe: Recipe, device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=mixed)
 
 
-def _off_distribution(network: LesionClassifier, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Estimates (with gradient into the estimator only) and true losses of images of no class."""
+def _estimated(network: LesionClassifier, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Estimates (with gradient into the estimator only) and true losses."""
     network.backbone.eval()
     with torch.no_grad():
         logits, features = network.taps(images)
     network.backbone.train()
-    return network.estimator(tuple(f.float() for f in features)), unknown_loss(logits.float())
+    return network.estimator(tuple(f.float() for f in features)), true_loss(logits.float(), labels)
 
 
 def _validate(network: LesionClassifier, samples: Samples, recipe: Recipe) -> dict[str, float]:
