@@ -3,6 +3,7 @@
 from cfexplain.terms.change import SparseChange as SparseChange
 from cfexplain.terms.estimate import EstimatedLoss as EstimatedLoss
 from cfexplain.terms.features import SameFeatures as SameFeatures
+from cfexplain.terms.manifold import NearClass as NearClass
 from cfexplain.terms.pixels import KnownPixels as KnownPixels
 from cfexplain.terms.pixels import SamePixels as SamePixels
 from cfexplain.terms.target import TargetClass as TargetClass
@@ -11,6 +12,7 @@ from cfexplain.terms.variation import TotalVariation as TotalVariation
 __all__ = [
     "EstimatedLoss",
     "KnownPixels",
+    "NearClass",
     "SameFeatures",
     "SamePixels",
     "SparseChange",

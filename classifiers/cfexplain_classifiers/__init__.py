@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from cfexplain_classifiers.checkpoint import CheckpointError as CheckpointError
     from cfexplain_classifiers.checkpoint import load as load
     from cfexplain_classifiers.checkpoint import save as save
+    from cfexplain_classifiers.duq import fit_centroids as fit_centroids
     from cfexplain_classifiers.estimator import LossEstimator as LossEstimator
     from cfexplain_classifiers.estimator import ranking_loss as ranking_loss
     from cfexplain_classifiers.fit import fit_estimator as fit_estimator
@@ -27,6 +28,7 @@ _HOME = {
     "save": "checkpoint",
     "LossEstimator": "estimator",
     "ranking_loss": "estimator",
+    "fit_centroids": "duq",
     "fit_estimator": "fit",
     "Judgement": "judgement",
     "judge": "judgement",
