@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cfexplain.inversion import invert as invert
     from cfexplain.methods import DIP as DIP
     from cfexplain.methods import DIP_INVERSION as DIP_INVERSION
+    from cfexplain.methods import DISC as DISC
     from cfexplain.methods import METHODS as METHODS
     from cfexplain.methods import NATURAL as NATURAL
     from cfexplain.methods import PIXELS as PIXELS
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from cfexplain.objective import ramp as ramp
     from cfexplain.objective import total as total
     from cfexplain.result import Counterfactual as Counterfactual
+    from cfexplain.shrink import Shrink as Shrink
     from cfexplain.solve import Method as Method
     from cfexplain.solve import Stage as Stage
     from cfexplain.solve import descend as descend
@@ -37,18 +39,21 @@ if TYPE_CHECKING:
     from cfexplain.types import Classifier as Classifier
     from cfexplain.types import Prediction as Prediction
     from cfexplain.types import Status as Status
+    from cfexplain.views import Views as Views
     from cfexplain.wrapping import wrap as wrap
 
 _HOME = {
     "explanation": ("explain",),
     "inversion": ("Inversion", "invert"),
     "images": ("ImageError", "load_images", "load_picture"),
-    "methods": ("DIP", "DIP_INVERSION", "METHODS", "NATURAL", "PIXELS", "REGULARISED_DIP", "TV", "TV_INVERSION"),
+    "methods": ("DIP", "DIP_INVERSION", "DISC", "METHODS", "NATURAL", "PIXELS", "REGULARISED_DIP", "TV", "TV_INVERSION"),
     "metrics": ("METRICS", "evaluate"),
     "objective": ("Objective", "ramp", "total"),
     "result": ("Counterfactual",),
+    "shrink": ("Shrink",),
     "solve": ("Method", "Stage", "descend", "minimise"),
     "types": ("Classifier", "Prediction", "Status"),
+    "views": ("Views",),
     "wrapping": ("wrap",),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}

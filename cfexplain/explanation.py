@@ -6,17 +6,19 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
+from cfexplain.anchor import Anchor, paint_anchor
 from cfexplain.classifier import check_classifier, class_index, predict
 from cfexplain.generators.noise import generator_for
 from cfexplain.images import check_images, round8
 from cfexplain.methods import NATURAL
 from cfexplain.result import Counterfactual, concatenate, settings_of
-from cfexplain.solve import Method, Solution, Stage, minimise
+from cfexplain.solve import Method, Solution, minimise
 from cfexplain.stop import Step, TargetReached
 from cfexplain.types import Classifier, Images, Prediction, Problem, Status
 
@@ -36,6 +38,7 @@ def explain(
     budget: float = math.inf,
     region: Float[Tensor, "n 1 h w"] | None = None,
     mask: Float[Tensor, "n 1 h w"] | None = None,
+    anchors: str | Path | None = None,
     watch: Watch | None = None,
 ) -> Counterfactual:
     """Find the small natural change of each image after which the classifier says `target`.
@@ -52,6 +55,8 @@ def explain(
         budget: seconds an image, after which the best image so far is returned.
         region: 1 where the image may change; changes elsewhere are exactly zero.
         mask: where the lesion is, for the metrics only.
+        anchors: a folder that keeps what the generator has learned of each image, so that other targets and
+            other edits of the same image start at once.
         watch: called with every step.
 
     Returns:
@@ -78,7 +83,8 @@ def explain(
     for i, query in enumerate(images.split(1)):
         here = slice(i, i + 1)
         problem = Problem(query, classifier, before[i], targets[here], None if region is None else region[here])
-        search = _Search(problem, method, seed, budget, None if watch is None else _bind(watch, i))
+        store = None if anchors is None else Path(anchors)
+        search = _Search(problem, method, seed, budget, store, None if watch is None else _bind(watch, i))
         found = search.run()
         results.append(replace(found, mask=None if mask is None else mask[here]))
     return concatenate(results)
@@ -92,58 +98,62 @@ class _Search:
     method: Method
     seed: int
     budget: float
+    anchors: Path | None
     watch: Callable[[str, Step], object] | None
 
     def run(self) -> Counterfactual:
-        """Anchor, edit, transfer, verify."""
+        """Anchor, edit, shrink, verify."""
         started = time.perf_counter()
         problem, query = self.problem, self.problem.query
         if int(problem.source.logits.argmax(1)) == int(problem.target):  # type: ignore[union-attr,arg-type]
             return self._result(query, query, round8(query), Status.ALREADY_TARGET, [], started)
-        rng = generator_for(query, self.seed)
-        module = self.method.generator.build(query, rng)
-        z = self.method.generator.draw(query, rng)
         deadline = started + self.budget
-        anchor, steps = query, 0
-        if self.method.anchor is not None:
-            painted = self._minimise("anchor", module, z, self.method.anchor, rng, deadline)
-            anchor, steps = painted.image, painted.steps
-            if painted.ending == "diverged":
-                return self._result(anchor, anchor, round8(query), Status.DIVERGED, [], started, steps)
-        edit = self._minimise("edit", module, z, self.method.edit, rng, deadline, anchor)
-        image = self._shown(anchor, edit)
+        anchor = paint_anchor(
+            problem, self.method, self.seed, deadline=deadline, watch=self._watched("anchor"), store=self.anchors
+        )
+        if anchor.ending == "diverged":
+            return self._result(anchor.image, anchor.image, round8(query), Status.DIVERGED, [], started, anchor.steps)
+        rng = generator_for(query, self.seed, "edit")
+        edit = self._edit(anchor, rng, deadline)
+        alpha = self._alpha(anchor, edit, rng)
+        painted = anchor.image + alpha * (edit.image - anchor.image)
+        image = self._shown(anchor.image, painted)
+        steps = anchor.steps + edit.steps
         status = self._status(image, edit)
-        return self._result(anchor, edit.image, image, status, edit.history, started, steps + edit.steps)
+        return self._result(anchor.image, painted, image, status, edit.history, started, steps, alpha)
 
-    def _minimise(
-        self,
-        name: str,
-        module: nn.Module,
-        z: Tensor,
-        stage: Stage,
-        rng: torch.Generator,
-        deadline: float,
-        anchor: Images | None = None,
-    ) -> Solution:
+    def _edit(self, anchor: Anchor, rng: torch.Generator, deadline: float) -> Solution:
+        """Move the painting to the target; the smallest change that holds is kept."""
+        stage = self.method.edit
         rule = stage.stop if isinstance(stage.stop, TargetReached) else TargetReached(confidence=1.0)
-        watch = self.watch
         return minimise(
-            module,
-            z,
+            anchor.module,
+            anchor.z,
             self.problem,
             stage,
             rng=rng,
-            anchor=anchor,
+            anchor=anchor.image,
             transfer=self.method.transfer == "during",
             deadline=deadline,
-            better=None if anchor is None else lambda step: rule.better(step, self.problem),
-            watch=None if watch is None else lambda step: watch(name, step),
+            better=lambda step: rule.better(step, self.problem),
+            watch=self._watched("edit"),
         )
 
-    def _shown(self, anchor: Images, edit: Solution) -> Images:
+    def _watched(self, stage: str) -> Callable[[Step], object] | None:
+        watch = self.watch
+        return None if watch is None else lambda step: watch(stage, step)
+
+    def _alpha(self, anchor: Anchor, edit: Solution, rng: torch.Generator) -> float:
+        """The share of the change that is kept."""
+        if self.method.shrink is None or edit.ending == "diverged":
+            return 1.0
+        base = anchor.image if self.method.transfer == "never" else self.problem.query
+        return self.method.shrink(self.problem, base, edit.image - anchor.image, rng)
+
+    def _shown(self, anchor: Images, edited: Images) -> Images:
         """The image for people, in eight bits; see `Method.transfer`."""
-        painted = round8(edit.image)
-        transferred = round8(self.problem.query + (edit.image - anchor))
+        painted = round8(edited)
+        transferred = round8(self.problem.query + (edited - anchor))
         if self.method.transfer == "never":
             return painted
         if self.method.transfer == "after" and self._flips(painted) and not self._flips(transferred):
@@ -168,6 +178,7 @@ class _Search:
         history: list[dict[str, float]],
         started: float,
         steps: int = 0,
+        alpha: float = 1.0,
     ) -> Counterfactual:
         classifier: Classifier = self.problem.classifier  # type: ignore[assignment]
         return Counterfactual(
@@ -181,6 +192,7 @@ class _Search:
             at_anchor=predict(classifier, anchor),
             after=predict(classifier, image),
             status=(status,),
+            alpha=(alpha,),
             steps=(steps,),
             seconds=(time.perf_counter() - started,),
             history=(history,),

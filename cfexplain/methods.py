@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cfexplain.generators import DeepImagePrior, Pixels
+from cfexplain.generators import DeepImagePrior, FourierNetwork, Pixels
 from cfexplain.objective import ramp, total
+from cfexplain.shrink import Shrink
 from cfexplain.solve import Method, Stage
 from cfexplain.stop import CloseEnough, TargetReached
-from cfexplain.terms import EstimatedLoss, SameFeatures, SamePixels, SparseChange, TargetClass, TotalVariation
+from cfexplain.terms import (
+    EstimatedLoss,
+    SameColour,
+    SameFeatures,
+    SamePixels,
+    SparseChange,
+    TargetClass,
+    TotalVariation,
+)
+from cfexplain.views import Views
 
 HOURGLASS = DeepImagePrior(widths=(16, 32, 64, 96, 96), skips=(4, 4, 4, 4, 4))
 """A narrow hourglass, 664,663 parameters where the published network has 2,217,831, for the sake of time."""
@@ -62,10 +72,37 @@ PIXELS = replace(
 )
 """Free pixels alone: the adversarial control."""
 
-NATURAL = replace(REGULARISED_DIP, name="natural")
-"""The default."""
+NATURAL = Method(
+    name="natural",
+    generator=HOURGLASS,
+    anchor=_ANCHOR,
+    edit=Stage(
+        total(
+            (1.0, TargetClass(confidence=0.985)),
+            (1.0, EstimatedLoss(quantile=0.5)),
+            (50.0, SamePixels(to="anchor")),
+            (10.0, SparseChange()),
+            (30.0, SameColour()),
+        ),
+        steps=80,
+        learning_rate=2e-3,
+        stop=TargetReached(confidence=0.97, patience=10),
+        views=Views(),
+    ),
+    shrink=Shrink(),
+)
+"""The default: the target and the estimated loss judged over random views, then the smallest share that holds."""
 
-METHODS = {m.name: m for m in (NATURAL, REGULARISED_DIP, DIP, TV, PIXELS)}
+DISC = replace(
+    REGULARISED_DIP,
+    name="disc",
+    generator=FourierNetwork(),
+    anchor=replace(_ANCHOR, learning_rate=3e-3),
+    edit=replace(REGULARISED_DIP.edit, learning_rate=1e-4),
+)
+"""An implicit network as the prior, with the estimated loss (Thiagarajan et al. 2021); weights and rates are ours."""
+
+METHODS = {m.name: m for m in (NATURAL, REGULARISED_DIP, DIP, DISC, TV, PIXELS)}
 
 DIP_INVERSION = Method(
     name="dip",

@@ -32,7 +32,7 @@ class Counterfactual:
     Attributes:
         query: the images that were explained, shape (n, 3, h, w).
         anchor: the generator's painting of them, from which the edit departs.
-        painted: the generator's painting after the edit.
+        painted: the generator's painting after the edit (between it and the anchor, where alpha is below 1).
         image: what is shown, rounded to eight bits: query + (painted - anchor), or the painting itself.
         target: class index asked for, shape (n,).
         classes: names of the classes.
@@ -40,6 +40,7 @@ class Counterfactual:
         at_anchor: prediction of the anchor.
         after: prediction of the shown image.
         status: how each search ended.
+        alpha: share of the edit's change that was kept, as small as still flips; 1 is the whole.
         steps: taken, anchor included.
         seconds: wall time of each image.
         history: of each edit, one row a step.
@@ -60,6 +61,7 @@ class Counterfactual:
     at_anchor: Prediction
     after: Prediction
     status: tuple[Status, ...]
+    alpha: tuple[float, ...]
     steps: tuple[int, ...]
     seconds: tuple[float, ...]
     history: tuple[list[dict[str, float]], ...]
@@ -152,6 +154,7 @@ class Counterfactual:
             at_anchor=prediction("at_anchor"),
             after=prediction("after"),
             status=(Status(record["status"]),),
+            alpha=(record.get("alpha", 1.0),),
             steps=(record["steps"],),
             seconds=(record["seconds"],),
             history=(record["history"],),
@@ -212,6 +215,7 @@ class Counterfactual:
             },
             "metrics": dict(zip(measured, _rounded(measured.values()), strict=True)),
             "method": dict(self.settings) or {"name": self.method},
+            "alpha": round(self.alpha[i], 6),
             "seed": self.seed,
             "steps": self.steps[i],
             "seconds": round(self.seconds[i], 3),

@@ -13,8 +13,10 @@ from torch import Tensor, nn
 
 from cfexplain.generators.generator import Generator
 from cfexplain.objective import Objective
+from cfexplain.shrink import Shrink
 from cfexplain.stop import Step, StopRule, target_probability
-from cfexplain.types import Candidate, Images, Prediction, Problem
+from cfexplain.types import Candidate, Classifier, Images, Prediction, Problem
+from cfexplain.views import Views, split
 
 Transfer = Literal["never", "after", "during"]
 Ending = Literal["stopped", "exhausted", "out_of_time", "diverged"]
@@ -29,6 +31,7 @@ class Stage:
         steps: at most.
         learning_rate: of Adam on the generator's parameters.
         stop: ends the stage early; None uses all steps.
+        views: random views of each candidate that the target and estimator terms are averaged over.
         jitter: standard deviation of the noise added to the generator's input at each step.
         precision: in which the generator computes; the classifier always keeps its own.
     """
@@ -37,6 +40,7 @@ class Stage:
     steps: int
     learning_rate: float
     stop: StopRule | None = None
+    views: Views | None = None
     jitter: float = 0.0
     precision: Literal["float32", "bfloat16"] = "float32"
 
@@ -53,6 +57,7 @@ class Method:
         transfer: what is shown. "never": the painting itself. "after": query + (painted - anchor), which keeps
             what the generator did not paint (hairs, texture), where the classifier sees the target there too, and
             otherwise the painting. "during": the edit itself is judged on query + (painted - anchor).
+        shrink: makes the change that the edit found as small as still flips; None shows it whole.
     """
 
     name: str
@@ -60,6 +65,7 @@ class Method:
     edit: Stage
     anchor: Stage | None = None
     transfer: Transfer = "during"
+    shrink: Shrink | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,10 +123,10 @@ def descend(
         if transfer and anchor is not None:
             image, reference = (problem.query + (painted - anchor)).clamp(0, 1), problem.query
         asked = problem.classifier is not None and stage.objective.uses_classifier(index)
-        prediction = problem.classifier(image) if asked and problem.classifier is not None else None
-        candidate = Candidate(image, problem, prediction, reference, index / max(1, stage.steps - 1))
+        prediction, seen = _predict(problem.classifier, image, stage.views, rng) if asked else (None, None)
+        candidate = Candidate(image, problem, prediction, reference, index / max(1, stage.steps - 1), seen)
         value = stage.objective(candidate, index)
-        yield Step(index, painted.detach(), None if prediction is None else prediction.detach(), value.detach())
+        yield Step(index, painted.detach(), _cut(prediction), value.detach(), _cut(seen))
         gradients = torch.autograd.grad(value.sum(), parameters, allow_unused=True)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
@@ -185,6 +191,23 @@ def _paint(module: nn.Module, z: Tensor, stage: Stage) -> Images:
     with torch.autocast(z.device.type, torch.bfloat16, enabled=stage.precision == "bfloat16"):
         image: Images = module(z)
     return image.float()
+
+
+def _predict(
+    classifier: Classifier | None, image: Images, views: Views | None, rng: torch.Generator | None
+) -> tuple[Prediction | None, Prediction | None]:
+    """Prediction of the image, and of its views: one pass for all."""
+    if classifier is None:
+        return None, None
+    if views is None:
+        return classifier(image), None
+    if rng is None:
+        raise ValueError("views need a random generator: give descend an rng")
+    return split(classifier(torch.cat([image, views.draw(image, rng)])), len(image))
+
+
+def _cut(prediction: Prediction | None) -> Prediction | None:
+    return None if prediction is None else prediction.detach()
 
 
 def _within_region(image: Images, problem: Problem, anchor: Images | None) -> Images:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -21,6 +22,7 @@ class Step:
         index: counted from 0.
         image: the painting, shape (n, 3, h, w), cut from the graph.
         prediction: of the image that the terms judge, where one of this step asked for it.
+        views: of random views of it, where the stage has some.
         value: of the objective, shape (n,).
     """
 
@@ -28,6 +30,7 @@ class Step:
     image: Images
     prediction: Prediction | None
     value: Float[Tensor, " n"]
+    views: Prediction | None = None
 
 
 Watch = Callable[[Step], bool]
@@ -115,7 +118,15 @@ def psnr(image: Images, reference: Images) -> float:
 
 
 def target_probability(step: Step, problem: Problem) -> float:
-    """Smallest probability of the target class in the batch; 0 where there is no prediction."""
+    """Probability of the target class, of the image or on average over its views, whichever is smaller.
+
+    The smallest in the batch; 0 where there is no prediction.
+    """
     if step.prediction is None or problem.target is None:
         return 0.0
-    return float(step.prediction.probabilities.gather(1, problem.target[:, None]).min())
+    target = problem.target[:, None]
+    of_image = step.prediction.probabilities.gather(1, target).squeeze(1)
+    if step.views is None:
+        return float(of_image.min())
+    seen = step.views.probabilities.gather(1, target.repeat(len(step.views.logits) // len(target), 1))
+    return float(torch.minimum(of_image, seen.view(-1, len(target)).mean(0)).min())

@@ -115,6 +115,8 @@ class Candidate:
         prediction: the classifier's prediction of `image`; None where no term needs one.
         anchor: the painting of the query from which the edit departs; None while it is being painted.
         progress: share of the stage's steps done, in [0, 1].
+        views: the classifier's prediction of random views of `image`, shape (count * n, ...), view by view;
+            None where the stage has no views.
     """
 
     image: Images
@@ -122,3 +124,4 @@ class Candidate:
     prediction: Prediction | None = None
     anchor: Images | None = None
     progress: float = 0.0
+    views: Prediction | None = None

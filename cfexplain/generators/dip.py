@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -67,8 +67,13 @@ class DeepImagePrior:
     def build(self, query: Images, rng: torch.Generator) -> nn.Module:
         """A fresh network for one query, its weights drawn from `rng`."""
         with seeded(rng):
-            network = Hourglass(self, query.shape[1])
+            network = Hourglass(self._fitting(min(query.shape[-2:])), query.shape[1])
         return network.to(query.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+    def _fitting(self, side: int) -> DeepImagePrior:
+        """The same without the scales at which a small image would be a single pixel, which has no statistics."""
+        scales = max(1, min(len(self.widths), (side - 1).bit_length() - 1))
+        return replace(self, widths=self.widths[:scales], skips=self.skips[:scales])
 
     def draw(self, query: Images, rng: torch.Generator) -> Float[Tensor, "1 c h w"]:
         """The input that `build`'s network paints from."""

@@ -54,8 +54,8 @@ def seeded(rng: torch.Generator) -> Iterator[None]:
         yield
 
 
-def generator_for(query: Images, seed: int) -> torch.Generator:
-    """Randomness of one image, a function of the seed and of the image's eight-bit content."""
+def generator_for(query: Images, seed: int, purpose: str = "") -> torch.Generator:
+    """Randomness of one image, a function of the seed, the purpose and the image's eight-bit content."""
     content = round8(query.detach().cpu().float()).mul(255).byte().contiguous().numpy().tobytes()
-    digest = hashlib.sha256(f"{seed}:{tuple(query.shape)}:".encode() + content).digest()
+    digest = hashlib.sha256(f"{seed}:{purpose}{tuple(query.shape)}:".encode() + content).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)

@@ -1,5 +1,6 @@
 """Terms: one wish about a candidate image each, one idea a file."""
 
+from cfexplain.terms.change import SameColour as SameColour
 from cfexplain.terms.change import SparseChange as SparseChange
 from cfexplain.terms.estimate import EstimatedLoss as EstimatedLoss
 from cfexplain.terms.features import SameFeatures as SameFeatures
@@ -13,6 +14,7 @@ __all__ = [
     "EstimatedLoss",
     "KnownPixels",
     "NearClass",
+    "SameColour",
     "SameFeatures",
     "SamePixels",
     "SparseChange",

@@ -26,3 +26,23 @@ class SparseChange:
     def __call__(self, candidate: Candidate) -> Float[Tensor, " n"]:
         """Mean absolute change of each image."""
         return (candidate.image - reference_image(candidate, self.to)).abs().flatten(1).mean(1)
+
+
+@dataclass(frozen=True)
+class SameColour:
+    """Mean absolute change of colour, |d - mean over channels of d| with d = x' - anchor (intensity).
+
+    A change of brightness alone costs nothing; a tint, or a colour that the lesion never had, does.
+
+    Attributes:
+        to: the image the change is measured against.
+
+    Source: ours; without it edits towards melanoma turn bright red (experiments/natural.py).
+    """
+
+    to: Reference = "anchor"
+
+    def __call__(self, candidate: Candidate) -> Float[Tensor, " n"]:
+        """Mean absolute change of colour of each image."""
+        change = candidate.image - reference_image(candidate, self.to)
+        return (change - change.mean(1, keepdim=True)).abs().flatten(1).mean(1)

@@ -11,11 +11,14 @@ from torch import Tensor
 
 from cfexplain.terms.features import precise, require_prediction
 from cfexplain.types import Candidate
+from cfexplain.views import mean_over_views
 
 
 @dataclass(frozen=True)
 class EstimatedLoss:
     """The loss estimator's opinion of x', standardised: l(x'), or max(0, l(x') - q) with a quantile q.
+
+    Where the stage has views, it is the mean over x' and its views.
 
     Attributes:
         quantile: q is the estimate below which this share of the correctly classified validation images of
@@ -37,8 +40,9 @@ class EstimatedLoss:
         loss = candidate.prediction.loss  # type: ignore[union-attr]
         if loss is None:
             raise ValueError("the classifier has no loss estimator: fit one (fit_estimator), or use the method DIP")
-        loss = precise(loss)
-        return loss if self.quantile is None else F.relu(loss - loss.new_tensor(self._floors(candidate)))
+        floors = None if self.quantile is None else precise(loss).new_tensor(self._floors(candidate))
+        seen = None if candidate.views is None or candidate.views.loss is None else candidate.views.loss
+        return mean_over_views(_above(loss, floors), None if seen is None else _above(seen, floors))
 
     def _floors(self, candidate: Candidate) -> list[float]:
         classifier, target = candidate.problem.classifier, candidate.problem.target
@@ -48,3 +52,9 @@ class EstimatedLoss:
                 "EstimatedLoss(quantile=...) needs a target and a classifier with usual_loss(class, share)"
             )
         return [usual(int(t), self.quantile) for t in target]
+
+
+def _above(loss: Tensor, floors: Tensor | None) -> Tensor:
+    """The estimate, or how far it lies above its image's floor."""
+    loss = precise(loss)
+    return loss if floors is None else F.relu(loss - floors.repeat(len(loss) // len(floors)))

@@ -12,11 +12,14 @@ from torch import Tensor
 
 from cfexplain.terms.features import precise, require_prediction
 from cfexplain.types import Candidate
+from cfexplain.views import mean_over_views
 
 
 @dataclass(frozen=True)
 class TargetClass:
     """Cross entropy -log p_t(x') of the target class t, in nats; with a confidence c, max(0, log c - log p_t).
+
+    Where the stage has views, it is the mean over x' and its views.
 
     Attributes:
         confidence: probability of the target class beyond which there is nothing left to gain; None pushes on.
@@ -39,6 +42,13 @@ class TargetClass:
         require_prediction(candidate, self)
         if candidate.problem.target is None:
             raise ValueError("TargetClass needs a target class, but the problem has none")
-        logits = precise(candidate.prediction.logits)  # type: ignore[union-attr]
-        cost = F.cross_entropy(logits, candidate.problem.target, reduction="none")
+        target = candidate.problem.target
+        cost = self._cost(candidate.prediction.logits, target)  # type: ignore[union-attr]
+        if candidate.views is None:
+            return cost
+        seen = candidate.views.logits
+        return mean_over_views(cost, self._cost(seen, target.repeat(len(seen) // len(target))))
+
+    def _cost(self, logits: Tensor, target: Tensor) -> Tensor:
+        cost = F.cross_entropy(precise(logits), target, reduction="none")
         return cost if self.confidence is None else F.relu(cost + math.log(self.confidence))

@@ -10,6 +10,7 @@ from torch import nn
 
 import cfexplain.generators as package
 from cfexplain.generators import DeepImagePrior, Noise, UNet
+from cfexplain.methods import HOURGLASS
 
 NOUNS = {"Noise", "Generator"}
 
@@ -132,7 +133,7 @@ PUBLISHED = {
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_parameter_counts_are_the_published_ones(name):
     generator, channels, count = PUBLISHED[name]
-    module = generator.build(torch.zeros(1, channels, 64, 64), torch.Generator())
+    module = generator.build(torch.zeros(1, channels, 256, 256), torch.Generator())
     assert sum(p.numel() for p in module.parameters()) == count
 
 
@@ -171,3 +172,13 @@ def test_the_prior_prefers_natural_images():
     smooth = torch.nn.functional.interpolate(coarse, (32, 32), mode="bicubic", align_corners=True).clamp(0, 1)
     noise = torch.rand(1, 3, 32, 32, generator=rng)
     assert error_after(smooth) < 0.2 * error_after(noise)
+
+
+@pytest.mark.parametrize("side", [8, 17, 32, 48, 64])
+def test_the_default_paints_small_images_with_fewer_scales(side):
+    query = torch.rand(1, 3, side, side)
+    rng = torch.Generator().manual_seed(0)
+    module, z = HOURGLASS.build(query, rng), HOURGLASS.draw(query, rng)
+    assert module(z).shape == query.shape
+    whole = sum(p.numel() for p in HOURGLASS.build(torch.rand(1, 3, 64, 64), rng).parameters())
+    assert (sum(p.numel() for p in module.parameters()) == whole) == (side > 32)

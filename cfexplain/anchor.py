@@ -1,0 +1,106 @@
+"""The anchor: a generator that has learned to paint the query, the point from which every edit departs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from cfexplain.generators.noise import generator_for
+from cfexplain.images import round8, write_whole
+from cfexplain.solve import Ending, Method, minimise
+from cfexplain.stop import Step
+from cfexplain.types import Images, Problem
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Anchor:
+    """A painter of one query.
+
+    Attributes:
+        image: what it paints.
+        module: the generator's network; an edit moves its parameters, so it serves one edit.
+        z: its input.
+        steps: taken to learn the query; 0 where the generator starts at it.
+        ending: why the painting ended.
+    """
+
+    image: Images
+    module: nn.Module
+    z: Tensor
+    steps: int
+    ending: Ending
+
+
+def paint_anchor(
+    problem: Problem,
+    method: Method,
+    seed: int,
+    *,
+    deadline: float,
+    watch: Callable[[Step], object] | None = None,
+    store: Path | None = None,
+) -> Anchor:
+    """Build the method's generator and let it learn the query, or take the painter from the store.
+
+    Args:
+        problem: with the query, and the classifier where the anchor's objective reads it.
+        method: its generator and its anchor stage.
+        seed: of the generator's noise and weights.
+        deadline: on the clock of `time.perf_counter()`.
+        watch: called with each step.
+        store: a folder in which painters are kept by content; the same query, classifier, generator, stage and
+            seed are then learned once, for every target and every edit.
+    """
+    rng = generator_for(problem.query, seed)
+    module, z = method.generator.build(problem.query, rng), method.generator.draw(problem.query, rng)
+    if method.anchor is None:
+        return Anchor(problem.query, module, z, 0, "exhausted")
+    path = None if store is None else _path(store, problem, method, seed)
+    if path is not None and path.exists():
+        return _read(path, module, z)
+    found = minimise(module, z, problem, method.anchor, rng=rng, deadline=deadline, watch=watch)
+    anchor = Anchor(found.image, module, z, found.steps, found.ending)
+    if path is not None and found.ending in ("stopped", "exhausted"):
+        _write(path, anchor)
+    return anchor
+
+
+def _path(store: Path, problem: Problem, method: Method, seed: int) -> Path | None:
+    """Named by the digest of all that the painter depends on; None for a classifier whose weights cannot be read."""
+    digest = hashlib.sha256(f"{FORMAT}:{seed}:{torch.__version__}:{method.generator}:{method.anchor}".encode())
+    digest.update(f"{tuple(problem.query.shape)}:{problem.query.device.type}".encode())
+    digest.update(round8(problem.query.cpu()).mul(255).byte().contiguous().numpy().tobytes())
+    if method.anchor is not None and method.anchor.objective.uses_classifier(0):
+        network = getattr(problem.classifier, "module", problem.classifier)
+        if not isinstance(network, nn.Module):
+            return None
+        for name, value in network.state_dict().items():
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return store / f"{digest.hexdigest()[:32]}.safetensors"
+
+
+def _write(path: Path, anchor: Anchor) -> None:
+    from safetensors.torch import save as pack
+
+    state = {f"module.{k}": v.detach().cpu().contiguous() for k, v in anchor.module.state_dict().items()}
+    facts = {"steps": str(anchor.steps), "ending": anchor.ending}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, pack(state | {"image": anchor.image.detach().cpu().contiguous()}, facts))
+
+
+def _read(path: Path, module: nn.Module, z: Tensor) -> Anchor:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        facts = file.metadata()
+        tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+    module.load_state_dict({k[7:]: v for k, v in tensors.items() if k.startswith("module.")})
+    return Anchor(tensors["image"].to(z.device), module, z, int(facts["steps"]), facts["ending"])

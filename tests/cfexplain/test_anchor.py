@@ -1,0 +1,43 @@
+"""What the generator has learned of an image is kept on disk, and used by every edit of it."""
+
+from dataclasses import replace
+
+import torch
+
+from cfexplain import DIP, NATURAL, TV, explain
+from cfexplain.generators import DeepImagePrior
+from toys import Toy, pale_images
+
+SMALL = DeepImagePrior(widths=(8, 12, 16), skips=(4, 4, 4))
+QUICK = replace(DIP, generator=SMALL, anchor=replace(DIP.anchor, steps=30, stop=None), edit=replace(DIP.edit, steps=8))
+
+
+def test_a_kept_anchor_changes_no_bit_of_the_result(tmp_path):
+    images = pale_images(2)
+    plain = explain(Toy(), images, "red", method=QUICK)
+    first = explain(Toy(), images, "red", method=QUICK, anchors=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+    again = explain(Toy(), images, "red", method=QUICK, anchors=tmp_path)
+    for result in (first, again):
+        assert torch.equal(result.anchor, plain.anchor)
+        assert torch.equal(result.painted, plain.painted)
+        assert result.steps == plain.steps
+
+
+def test_it_is_shared_by_targets_and_edits_and_by_nothing_else(tmp_path):
+    image = pale_images(1)
+    explain(Toy(), image, "red", method=QUICK, anchors=tmp_path)
+    explain(Toy(), image, "red", method=replace(QUICK, edit=replace(NATURAL.edit, steps=3)), anchors=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1
+    explain(Toy(), image, "red", method=QUICK, seed=1, anchors=tmp_path)
+    explain(Toy(seed=1), image, "red", method=QUICK, anchors=tmp_path)
+    explain(Toy(), pale_images(1, seed=1), "red", method=QUICK, anchors=tmp_path)
+    explain(Toy(), image, "red", method=replace(QUICK, anchor=replace(QUICK.anchor, steps=31)), anchors=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 5
+
+
+def test_an_unfinished_anchor_and_a_method_without_one_are_not_kept(tmp_path):
+    endless = replace(QUICK, anchor=replace(QUICK.anchor, steps=100_000))
+    explain(Toy(), pale_images(1), "red", method=endless, budget=0.2, anchors=tmp_path)
+    explain(Toy(), pale_images(1), "red", method=TV, anchors=tmp_path)
+    assert list(tmp_path.iterdir()) == []
