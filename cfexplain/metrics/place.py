@@ -19,6 +19,19 @@ def inside_lesion(edit: Edit) -> Float[Tensor, " n"] | None:
     return (energy * edit.mask).flatten(1).sum(1) / energy.flatten(1).sum(1).clamp_min(1e-12)
 
 
+@metric(better="higher", unit="times its area")
+def area_lift(edit: Edit) -> Float[Tensor, " n"] | None:
+    """How much denser the squared change is on the lesion than in the picture; missing without a mask.
+
+    `inside_lesion` / (share of the picture that is lesion): 1 is a change that takes no notice of the lesion,
+    however large the lesion is; 0 where the mask is empty or nothing changes.
+    """
+    share = inside_lesion(edit)
+    if share is None or edit.mask is None:
+        return None
+    return share / edit.mask.flatten(1).mean(1).clamp_min(1e-12)
+
+
 @metric(better="lower", unit="share of energy")
 def high_frequency_share(edit: Edit) -> Float[Tensor, " n"]:
     """Share of the squared change at frequencies beyond a quarter of the sampling rate's half, |f| > N/4."""
