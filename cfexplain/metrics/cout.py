@@ -36,9 +36,8 @@ def cout(edit: Edit, classifier: Classifier, *, steps: int = 50) -> Float[Tensor
         raise ValueError(f"steps must be at least 1, got {steps}")
     check_classifier(classifier)
     rank, pixels = _rank(edit), edit.query.shape[-2] * edit.query.shape[-1]
-    lead = torch.stack(
-        [_lead(edit, classifier, rank < k * pixels // steps) for k in range(steps + 1)]
-    )  # p_target - p_source: the difference of two areas is the area of the difference
+    # The difference of the two areas is the area under p_target - p_source.
+    lead = torch.stack([_lead(edit, classifier, rank < k * pixels // steps) for k in range(steps + 1)])
     area: Tensor = torch.trapezoid(lead, dx=1 / steps, dim=0)
     return area
 
