@@ -154,8 +154,8 @@ def load_classifier(name: str, device: str = "auto") -> Classifier:
                 f"{name} gave {type(found).__name__}, not a classifier: return cfexplain.wrap(model, ...) from it"
             )
         return found
-    classifier = import_module("cfexplain_classifiers").load(name)
-    moved: Classifier = classifier.to(device_of(device))
+    ours = import_module("cfexplain_classifiers")
+    moved: Classifier = ours.folded(ours.load(name)).to(device_of(device))
     return moved
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cfexplain_classifiers.estimator import LossEstimator as LossEstimator
     from cfexplain_classifiers.estimator import ranking_loss as ranking_loss
     from cfexplain_classifiers.fit import fit_estimator as fit_estimator
+    from cfexplain_classifiers.folding import folded as folded
     from cfexplain_classifiers.judgement import Judgement as Judgement
     from cfexplain_classifiers.judgement import judge as judge
     from cfexplain_classifiers.network import Architecture as Architecture
@@ -30,6 +31,7 @@ _HOME = {
     "ranking_loss": "estimator",
     "fit_centroids": "duq",
     "fit_estimator": "fit",
+    "folded": "folding",
     "Judgement": "judgement",
     "judge": "judgement",
     "Architecture": "network",

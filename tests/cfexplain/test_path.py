@@ -1,0 +1,56 @@
+"""The path starts at the query, passes the counterfactual, and knows where the mind changes."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from PIL import Image
+
+from cfexplain import NATURAL, TV, explain
+from cfexplain.images import round8
+from cfexplain.path import path_of
+from toys import Toy, pale_images
+
+QUICK = replace(NATURAL, anchor=replace(NATURAL.anchor, steps=60), edit=replace(NATURAL.edit, steps=60))
+
+
+@pytest.fixture(scope="module", params=[QUICK, TV], ids=lambda m: m.name)
+def result(request):
+    return explain(Toy(), pale_images(1), "red", method=request.param)
+
+
+def test_it_leads_from_the_query_through_the_counterfactual(result):
+    path = path_of(result, Toy(), frames=16, furthest=1.5)
+    assert torch.equal(path.frames[0], round8(result.query)[0])
+    at_one = int((path.alphas - 1).abs().argmin())
+    torch.testing.assert_close(path.frames[at_one], result.image[0], atol=1.01 / 255, rtol=0)
+    assert int(path.prediction.logits[0].argmax()) == path.source == 0
+    assert path.crossing is not None
+    assert 0 < path.crossing <= 1.0001
+
+
+def test_the_probability_of_the_target_rises_along_it(result):
+    seen = path_of(result, Toy(), frames=7).prediction.probabilities[:, 1]
+    assert bool((seen.diff() > -1e-3).all())
+
+
+def test_a_change_that_never_flips_has_no_crossing(result):
+    path = path_of(replace(result, painted=result.anchor, image=round8(result.query)), Toy(), frames=4)
+    assert path.crossing is None
+
+
+def test_it_is_drawn_and_animated(result, tmp_path):
+    path = path_of(result, Toy(), frames=5)
+    assert len(path.plot().axes) == 7
+    path.save_gif(tmp_path / "path.gif", side=64)
+    with Image.open(tmp_path / "path.gif") as gif:
+        assert gif.size == (64, 64)
+        assert gif.n_frames == 8
+
+
+def test_bad_use_is_refused_in_a_sentence(result):
+    with pytest.raises(ValueError, match="at least 2"):
+        path_of(result, Toy(), frames=1)
+    several = explain(Toy(), pale_images(2), "red", method=TV)
+    with pytest.raises(ValueError, match=r"result\[i\]"):
+        path_of(several, Toy())
