@@ -63,7 +63,8 @@ class Path:
             axis.axis("off")
         curve = figure.add_subplot(grid[1, :])
         for index, colour in ((self.source, "#5e3c99"), (self.target, "#e66101")):
-            curve.plot(self.alphas, self.prediction.probabilities[:, index].cpu(), color=colour, label=self.classes[index])
+            seen = self.prediction.probabilities[:, index].cpu()
+            curve.plot(self.alphas, seen, color=colour, label=self.classes[index])
         curve.axvline(1.0, color="0.6", linewidth=0.8, linestyle="--")
         curve.set(xlabel="share of the change, α (1: the counterfactual)", ylabel="probability", ylim=(0, 1))
         curve.legend(frameon=False)

@@ -1,0 +1,76 @@
+"""A verdict needs evidence: another mind, survival, and a change that is no grain."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from cfexplain import PIXELS, TV, explain
+from cfexplain.images import round8
+from cfexplain.types import Prediction
+from cfexplain.verdict import Kind, judge_edits
+from toys import Toy, pale_images
+
+
+class Grain(Toy):
+    """Red only where neighbouring pixels differ: nothing that survives a blur."""
+
+    def forward(self, images):
+        seen = super().forward(images)
+        fine = (images[..., 1:] - images[..., :-1]).abs().mean((1, 2, 3))
+        return Prediction(torch.stack([0.05 - fine, fine - 0.05], 1) * 100, seen.features, seen.loss)
+
+
+class Stubborn(Toy):
+    """Never changes its mind."""
+
+    def forward(self, images):
+        seen = super().forward(images)
+        return Prediction(torch.tensor([[1.0, 0.0]]).repeat(len(images), 1), seen.features, seen.loss)
+
+
+@pytest.fixture(scope="module")
+def red():
+    return explain(Toy(), pale_images(2), "red", method=TV)
+
+
+def test_a_change_that_others_see_and_that_survives_is_semantic(red):
+    for verdict in judge_edits(red, Toy(), {"other": Toy(seed=3)}):
+        assert verdict.kind is Kind.SEMANTIC
+        assert verdict.believed == 1
+        assert verdict.survives["together"]
+        assert verdict.to_dict()["kind"] == "semantic"
+
+
+def test_without_another_mind_or_with_one_that_disagrees_it_is_fragile(red):
+    assert judge_edits(red, Toy())[0].kind is Kind.FRAGILE
+    assert judge_edits(red, Toy())[0].believed is None
+    seen = judge_edits(red, Toy(), {"stubborn": Stubborn()})[0]
+    assert (seen.kind, seen.believed) == (Kind.FRAGILE, 0.0)
+    half = judge_edits(red, Toy(), {"stubborn": Stubborn(), "other": Toy(seed=3)})[0]
+    assert (half.kind, half.believed) == (Kind.SEMANTIC, 0.5)
+
+
+def test_grain_is_adversarial_whoever_believes_it():
+    found = explain(Grain(), pale_images(1), "red", method=PIXELS)
+    assert found.found == (True,)
+    verdict = judge_edits(found, Grain(), {"stubborn": Stubborn()})[0]
+    assert verdict.kind is Kind.ADVERSARIAL
+    assert verdict.high_frequency_share > 0.2
+
+
+def test_no_flip_no_verdict(red):
+    still = replace(red, image=round8(red.query), status=(type(red.status[0])("not_found"),) * 2)
+    assert judge_edits(still, Toy())[0].kind is Kind.NONE
+
+
+def test_naturalness_is_a_percentile_that_grows_with_the_estimated_loss(red):
+    class Scaled(Toy):
+        def usual_loss(self, index, share=0.5):
+            return {0.05: -2.0, 0.25: -1.0, 0.5: 0.0, 0.75: 1.0, 0.95: 2.0}[share]
+
+    seen = []
+    for loss in (-9.0, -0.5, 0.0, 0.5, 9.0):
+        shifted = replace(red, after=replace(red.after, loss=torch.full((2,), loss)))
+        seen.append(judge_edits(shifted, Scaled())[0].naturalness)
+    assert seen == pytest.approx([5.0, 37.5, 50.0, 62.5, 95.0])
