@@ -27,7 +27,7 @@ def seed_agreement(edits: Sequence[Edit]) -> Float[Tensor, " n"]:
     """Mean over pairs of seeds of the intersection over union of their strongest tenths of changed pixels.
 
     1 is the same pixels under every seed; two tenths drawn at random share 0.05. A seed that changes nothing
-    shares nothing: 0.
+    shares nothing: 0. Where more than a tenth changes by one and the same value, which pixels count is chance.
 
     Args:
         edits: of the same n images, one a seed; at least two.
@@ -61,7 +61,7 @@ def diversity(edits: Sequence[Edit]) -> Float[Tensor, " n"]:
     Source: the place of DiME's sigma_L (mean pairwise LPIPS, Jeanneret et al. 2022), without a network.
     """
     changes = torch.stack([change(edit) for edit in _several(edits)]).flatten(2)
-    apart = [1 - F.cosine_similarity(a, b, dim=1) for a, b in combinations(changes, 2)]
+    apart = [(1 - F.cosine_similarity(a, b, dim=1)).clamp(0, 2) for a, b in combinations(changes, 2)]
     nothing = [~(a.any(1) | b.any(1)) for a, b in combinations(changes, 2)]
     return torch.stack(apart).masked_fill(torch.stack(nothing), 0).mean(0)
 
