@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cfexplain.generators import DeepImagePrior, FourierNetwork, Pixels
-from cfexplain.objective import ramp, total
+from cfexplain.objective import Objective, ramp, total
 from cfexplain.shrink import Shrink
 from cfexplain.solve import Method, Stage
 from cfexplain.stop import CloseEnough, TargetReached
@@ -121,3 +121,28 @@ TV_INVERSION = Method(
 """Pre-images by total variation (Mahendran and Vedaldi 2015, ported to Adam and mean energies)."""
 
 INVERSIONS = {m.name: m for m in (DIP_INVERSION, TV_INVERSION)}
+
+
+def at_confidence(method: Method, confidence: float) -> Method:
+    """The same method asked for a probability of the target, on average over views where it has some.
+
+    The edit goes a little beyond it, and what is shown is the smallest share that reaches it.
+
+    Raises:
+        ValueError: the confidence is not between 0 and 1.
+
+    Example:
+        >>> at_confidence(NATURAL, 0.6).shrink.confidence
+        0.6
+    """
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence is a probability between 0 and 1, got {confidence}")
+    beyond = (2 * confidence + 1) / 3
+    parts = tuple(
+        replace(part, term=TargetClass(beyond)) if isinstance(part.term, TargetClass) else part
+        for part in method.edit.objective.parts
+    )
+    stop = method.edit.stop
+    stop = replace(stop, confidence=(confidence + beyond) / 2) if isinstance(stop, TargetReached) else stop
+    edit = replace(method.edit, objective=Objective(parts), stop=stop)
+    return replace(method, edit=edit, shrink=replace(method.shrink or Shrink(), confidence=confidence))

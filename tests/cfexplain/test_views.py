@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from cfexplain import NATURAL, Shrink, Views, explain
+from cfexplain import DIP, NATURAL, Shrink, Views, explain
 from cfexplain.generators import Pixels
 from cfexplain.images import round8
+from cfexplain.methods import at_confidence
 from cfexplain.objective import total
 from cfexplain.solve import Stage, descend
 from cfexplain.terms import EstimatedLoss, TargetClass
@@ -148,3 +149,19 @@ def test_the_default_shows_the_shrunken_change_and_says_its_share():
     assert whole.alpha == (1.0,)
     torch.testing.assert_close(short.difference, short.alpha[0] * whole.difference)
     assert short.records()[0]["alpha"] == pytest.approx(short.alpha[0], abs=1e-6)
+
+
+@pytest.mark.parametrize("method", [NATURAL, replace(DIP, name="dip")], ids=lambda m: m.name)
+def test_a_requested_confidence_is_reached_and_hardly_exceeded(method):
+    method = replace(method, anchor=replace(method.anchor, steps=60), edit=replace(method.edit, learning_rate=2e-3))
+    reached = []
+    for wanted in (0.55, 0.7):
+        result = explain(Toy(), pale_images(1), "red", method=at_confidence(method, wanted))
+        views = Shrink().views.draw(result.image, rng(9))
+        reached.append(float(Toy()(torch.cat([result.image, views])).probabilities[:, 1].mean()))
+        assert result.found == (True,)
+    assert reached[0] == pytest.approx(0.55, abs=0.12)
+    assert reached[1] == pytest.approx(0.7, abs=0.12)
+    assert reached[1] > reached[0]
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        at_confidence(method, 1.0)
