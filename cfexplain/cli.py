@@ -35,9 +35,20 @@ def explain(
     images: Images,
     classifier: ClassifierName,
     target: Annotated[str, typer.Option(help="Class to reach; auto is the second most likely.")] = "auto",
-    method: Annotated[str, typer.Option(help="natural, regularised-dip, dip, tv, pixels, or module:NAME.")] = "natural",
+    method: Annotated[
+        str, typer.Option(help="natural, regularised-dip, dip, disc, tv, pixels; or module:NAME.")
+    ] = "natural",
     mask: Annotated[Path | None, typer.Option(help="White where the image may change.")] = None,
     seed: Seed = 0,
+    seeds: Annotated[int, typer.Option(min=1, help="Repeat with so many seeds and show where they agree.")] = 1,
+    confidence: Annotated[
+        float | None, typer.Option(help="Probability of the target to reach, over views where the method has some.")
+    ] = None,
+    oracle: Annotated[
+        list[str] | None,
+        typer.Option(help="Independent classifier that judges; repeat it; none for no one.", show_default="witness"),
+    ] = None,
+    path: Annotated[bool, typer.Option("--path", help="Also write the way there: path.gif and path.png.")] = False,
     budget: Annotated[float | None, typer.Option(min=0.0, help="Seconds an image.")] = None,
     device: Device = "auto",
     out: Annotated[Path, typer.Option(help="A folder a picture is made in it.")] = Path("out"),
@@ -49,14 +60,16 @@ def explain(
     """
     from cfexplain import command
 
-    job = command.Job(classifier, target, method, mask, seed, budget, device, out)
+    job = command.Job(
+        classifier, target, method, mask, seed, budget, device, out, confidence, tuple(oracle or ()), path, seeds
+    )
     records, failures = [], []
     with _errors():
         prepared = job.prepare(images)
-        for path, folder in prepared.folders(images):
+        for picture, folder in prepared.folders(images):
             try:
                 with _progress() as show:
-                    record = prepared.explain(path, folder, show)
+                    record = prepared.explain(picture, folder, show)
             except ValueError as error:
                 failures.append(str(error))
                 typer.echo(f"cfexplain: {error}", err=True)

@@ -15,9 +15,10 @@ from torch import Tensor
 from cfexplain import images as files
 from cfexplain import plot
 from cfexplain.classifier import check_classifier, class_index
+from cfexplain.evidence import draw, evidence
 from cfexplain.explanation import explain
 from cfexplain.inversion import invert
-from cfexplain.methods import INVERSIONS, METHODS
+from cfexplain.methods import INVERSIONS, METHODS, at_confidence
 from cfexplain.result import Counterfactual
 from cfexplain.solve import Method
 from cfexplain.stop import Step
@@ -39,16 +40,21 @@ class Job:
     budget: float | None
     device: str
     out: Path
+    confidence: float | None = None
+    oracles: tuple[str, ...] = ()
+    path: bool = False
+    seeds: int = 1
 
     def prepare(self, pictures: Sequence[Path]) -> Prepared:
         """Check all that can be checked before the first picture is read, and load the classifier."""
         method = load_method(self.method)
+        method = method if self.confidence is None else at_confidence(method, self.confidence)
         make_folder(self.out)
         classifier = load_classifier(self.classifier, self.device)
         check_classifier(classifier)
         named = self.target
         target = named if named == "auto" else class_index(classifier, int(named) if named.isdigit() else named)
-        return Prepared(self, classifier, method, target)
+        return Prepared(self, classifier, method, target, load_oracles(self.oracles, self.classifier, classifier))
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +65,7 @@ class Prepared:
     classifier: Classifier
     method: Method
     target: int | str
+    oracles: Mapping[str, Classifier]
 
     def folders(self, pictures: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
         """Each picture with its folder, named by the stem; a stem seen before gets a number."""
@@ -76,19 +83,25 @@ class Prepared:
         picture = files.load_picture(path)
         size = self.classifier.image_size
         region = self._region(path, picture, size)
-        result = explain(
-            self.classifier,
-            files.square(picture, size)[None].to(device_of(self.job.device)),
-            self.target,
-            method=self.method,
-            seed=self.job.seed,
-            budget=math.inf if self.job.budget is None else self.job.budget,
-            region=None if region is None else region[None].to(device_of(self.job.device)),
-            watch=self._watch(path, show),
+        result, *others = (
+            explain(
+                self.classifier,
+                files.square(picture, size)[None].to(device_of(self.job.device)),
+                self.target,
+                method=self.method,
+                seed=self.job.seed + k,
+                budget=math.inf if self.job.budget is None else self.job.budget,
+                region=None if region is None else region[None].to(device_of(self.job.device)),
+                watch=self._watch(path, show),
+            )
+            for k in range(self.job.seeds)
         )
+        said = evidence(result, self.classifier, self.oracles, others=others)
         make_folder(folder)
-        result.save(folder, image=str(path), picture=picture)
-        return result.records([str(path)])[0]
+        if self.job.path or others:
+            draw(result, self.classifier, folder, others)
+        result.save(folder, image=str(path), picture=picture, extra=said)
+        return result.records([str(path)])[0] | said
 
     def invert(self, path: Path, folder: Path, layers: str, method: str, show: Show | None) -> Iterator[str]:
         """Invert each layer of one picture alone, save the pre-images, and describe them."""
@@ -159,6 +172,16 @@ def load_classifier(name: str, device: str = "auto") -> Classifier:
     return moved
 
 
+def load_oracles(names: Sequence[str], explained: str, classifier: Classifier) -> dict[str, Classifier]:
+    """Independent classifiers for the verdict; by default the shipped witness, where it knows the same classes."""
+    if not names:
+        described = import_module("cfexplain_classifiers.checkpoint")
+        known = described.describe(described.locate("witness"))["architecture"]["classes"]
+        names = ("witness",) if explained != "witness" and list(known) == list(classifier.classes) else ()
+    device = str(next(iter(getattr(classifier, "parameters", lambda: iter(()))()), torch.empty(0)).device)
+    return {name: load_classifier(name, device) for name in names if name != "none"}
+
+
 def load_method(name: str) -> Method:
     """A method by name, or module:NAME of your own."""
     if name in METHODS:
@@ -227,8 +250,17 @@ def sentence(record: Mapping[str, Any], folder: Path | None = None) -> str:
         f"{record['image']}: {source} becomes {target} (p {p['query'][target]:.2f} -> "
         f"{p['counterfactual'][target]:.2f}) when {m['changed_share']:.0%} of the pixels change visibly, by "
         f"{m['mean_change']:.3f} on average and {m['largest_change']:.2f} at most; "
-        f"{record['steps']} steps, {record['seconds']:.1f} s{where}"
+        f"{record['steps']} steps, {record['seconds']:.1f} s. {record['verdict']['kind'].capitalize()}: "
+        f"{_seen(record['verdict'])}. {record['words']}{where}"
     )
+
+
+def _seen(verdict: Mapping[str, Any]) -> str:
+    """What others make of it."""
+    counted = {name: o["flipped"] for name, o in verdict["oracles"].items() if o["counted"]}
+    others = ", ".join(f"{name} {'agrees' if flipped else 'disagrees'}" for name, flipped in counted.items())
+    holds = "survives" if verdict["survives"]["together"] else "does not survive"
+    return f"{holds} shift, blur, resizing and JPEG; {others or 'no independent classifier could be asked'}"
 
 
 def train(

@@ -80,8 +80,7 @@ NATURAL = Method(
         total(
             (1.0, TargetClass(confidence=0.985)),
             (1.0, EstimatedLoss(quantile=0.5)),
-            (50.0, SamePixels(to="anchor")),
-            (10.0, SparseChange()),
+            (40.0, SparseChange()),
             (30.0, SameColour()),
         ),
         steps=80,

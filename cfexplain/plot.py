@@ -63,6 +63,33 @@ def change_figure(result: Counterfactual) -> Figure:
     return figure
 
 
+def seeds_figure(results: Sequence[Counterfactual], agreement: Tensor, floor: Tensor) -> Figure:
+    """The change by each seed, where their strongest tenths agree, and what the change is told apart from.
+
+    Args:
+        results: the same question by several seeds, one image each.
+        agreement: share of the seeds in whose strongest tenth a pixel is, shape (h, w).
+        floor: what two anchors of this image differ by, shape (h, w).
+    """
+    shown = list(results)[:4]
+    figure = _figure(2.9 * (len(shown) + 2), 2.9)
+    grid = figure.add_gridspec(1, len(shown) + 2, left=0.01, right=0.97, top=0.88, bottom=0.03, wspace=0.22)
+    scale = max(change_scale(change_values(one.difference[0])) for one in shown)
+    for column, one in enumerate(shown):
+        axes = figure.add_subplot(grid[0, column])
+        axes.imshow(change_values(one.difference[0]), cmap="PuOr_r", vmin=-scale, vmax=scale, interpolation="nearest")
+        _plain(axes, f"change by seed {one.seed} (±{scale:g})")
+    maps = ((agreement, 1.0, "seeds that agree"), (floor, scale, "noise floor: two anchors differ"))
+    for column, (values, top, title) in enumerate(maps, start=len(shown)):
+        axes = figure.add_subplot(grid[0, column])
+        drawn = axes.imshow(values.cpu(), cmap="magma", vmin=0, vmax=top, interpolation="nearest")
+        _plain(axes, title)
+        bar = figure.colorbar(drawn, ax=axes, fraction=0.046, pad=0.03, ticks=(0, top))
+        bar.ax.tick_params(labelsize=8, length=2)
+        bar.outline.set_visible(False)
+    return figure
+
+
 def inversion_figure(query: Tensor, rows: Sequence[tuple[str, Sequence[tuple[str, Tensor]]]]) -> Figure:
     """Pre-images by layer: the query, then a row a method and a column a layer; titles are (label, image)."""
     columns = 1 + max(len(images) for _, images in rows)

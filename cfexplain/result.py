@@ -106,12 +106,20 @@ class Counterfactual:
         names = images or [f"image-{i}" for i in range(len(self))]
         return [self._record(i, name, measured[i]) for i, name in enumerate(names)]
 
-    def save(self, out: str | Path, *, image: str = "image-0", picture: Image | None = None) -> Path:
+    def save(
+        self,
+        out: str | Path,
+        *,
+        image: str = "image-0",
+        picture: Image | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> Path:
         """Write one explanation to a folder: pictures, panel, exact tensors, result.json (last, as a seal).
 
         Args:
             out: the folder.
             image: name of the image in the record.
+            extra: plain values to add to the record.
             picture: the picture at its own resolution; the change is then also shown there, as fullsize.png.
 
         Raises:
@@ -130,7 +138,7 @@ class Counterfactual:
         plot.save(plot.change_figure(self), out / "change.png")
         plot.save(plot.panel(self), out / "panel.png")
         write_whole(out / "tensors.safetensors", self._packed())
-        record = json.dumps(self.records([image])[0], indent=2, allow_nan=False)
+        record = json.dumps(self.records([image])[0] | dict(extra or {}), indent=2, allow_nan=False)
         write_whole(out / "result.json", (record + "\n").encode())
         return out
 

@@ -26,7 +26,7 @@ from cfexplain.metrics.oracle import believed
 from cfexplain.objective import total
 from cfexplain.result import Counterfactual
 from cfexplain.shrink import Shrink
-from cfexplain.terms import EstimatedLoss, SameColour, SameFeatures
+from cfexplain.terms import EstimatedLoss, SameColour, SameFeatures, SamePixels, SparseChange
 from cfexplain.views import Views
 from cfexplain_classifiers import folded, load
 from cfexplain_datasets import open_dataset
@@ -46,6 +46,8 @@ def estimated(weight: float) -> cfexplain.Objective:
     return EDIT.objective.without(EstimatedLoss) | total((weight, EstimatedLoss(quantile=0.5)))
 
 
+SOFTER = EDIT.objective.without(SparseChange) | total((10.0, SparseChange()), (50.0, SamePixels(to="anchor")))
+
 VARIANTS = (
     variant("default"),
     variant("no views", views=None),
@@ -54,6 +56,7 @@ VARIANTS = (
     variant("no estimator", objective=EDIT.objective.without(EstimatedLoss)),
     variant("estimator 0.3", objective=estimated(0.3)),
     variant("with features 0.3", objective=EDIT.objective | total((0.3, SameFeatures()))),
+    variant("less sparse, mean squares", objective=SOFTER),
     variant("free colour", objective=EDIT.objective.without(SameColour)),
     variant("not shrunken", shrink=None),
     variant("shrunken to 0.6", shrink=Shrink(confidence=0.6)),

@@ -258,3 +258,33 @@ def test_imports_are_light(statement):
     code = f"import sys; {statement}; print([m for m in {HEAVY[statement]} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_verdict_the_words_the_path_and_the_seeds(lesions, tmp_path):
+    result = explain(
+        lesions / "lesion1.png", "--out", tmp_path, "--json", "--method", "tests_methods:QUICK", "--path",
+        "--seeds", "2", "--oracle", "synthetic", "--confidence", "0.7",
+    )  # fmt: skip
+    record = json.loads(result.stdout)
+    verdict = record["verdict"]
+    assert verdict["kind"] in ("semantic", "fragile", "adversarial")
+    assert verdict["oracles"]["synthetic"] == {
+        "counted": True,
+        "flipped": True,
+        "gain": pytest.approx(record["metrics"]["target_gain"], abs=1e-4),
+    }
+    assert set(verdict["survives"]) == {"jpeg", "blur", "noise", "shift", "resize", "together"}
+    assert record["target"] in record["words"]
+    assert any("irregularity" in name for name in record["readout"])
+    assert 0 <= record["seed_agreement"] <= 1
+    assert 0 < record["noise_floor"] < 0.2
+    assert {"path.gif", "path.png", "seeds.png"} < {p.name for p in (tmp_path / "lesion1").iterdir()}
+    with Image.open(tmp_path / "lesion1" / "path.gif") as gif:
+        assert gif.n_frames > 10
+    assert json.loads((tmp_path / "lesion1" / "result.json").read_text()) == record
+
+
+def test_an_oracle_that_does_not_exist_is_named(lesions, tmp_path):
+    result = explain(lesions / "lesion1.png", "--out", tmp_path, "--oracle", "delphi")
+    assert result.exit_code == 2
+    assert "delphi" in result.output
