@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cfexplain.diverse import explain_diverse as explain_diverse
     from cfexplain.explanation import explain as explain
     from cfexplain.images import ImageError as ImageError
     from cfexplain.images import load_images as load_images
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from cfexplain.wrapping import wrap as wrap
 
 _HOME = {
+    "diverse": ("explain_diverse",),
     "explanation": ("explain",),
     "inversion": ("Inversion", "invert"),
     "images": ("ImageError", "load_images", "load_picture"),

@@ -257,6 +257,8 @@ def settings_of(value: Any) -> Any:
         return {"kind": type(value).__name__} | {f.name: settings_of(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, tuple | list):
         return [settings_of(v) for v in value]
+    if isinstance(value, Tensor):
+        return f"tensor of shape {tuple(value.shape)}"
     return value if isinstance(value, str | int | float | bool | None) else repr(value)
 
 

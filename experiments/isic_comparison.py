@@ -2,6 +2,7 @@
 
     python experiments/isic_comparison.py search --shard 0/2      hours on 2 cores; each row is kept as soon as it is done
     python experiments/isic_comparison.py judge                   minutes; writes results/isic_comparison*
+    python experiments/isic_comparison.py sheet                   the first 12 lesions of the list as pictures
 
 The list is fixed before anything is computed: of the test split, one image a lesion (the smallest sha256 of the
 image ids), all melanomas, and of the other classes those with the smallest digests. Each is asked for the second
@@ -27,8 +28,8 @@ import torch
 from oracles import RUNS, grey_oracle
 
 import cfexplain
-from cfexplain import methods
-from cfexplain.images import Square, resize, square
+from cfexplain import methods, plot
+from cfexplain.images import Square, resize, square, to_uint8
 from cfexplain.metrics.oracle import believed
 from cfexplain.metrics.perceptual import load_lpips
 from cfexplain.metrics.survival import survives
@@ -255,9 +256,41 @@ def judge(chosen: tuple[cfexplain.Method, ...], seed: int, name: str) -> None:
     print(table(entries))
 
 
+def sheet(count: int, seed: int) -> None:
+    """The first lesions of the list, asked for the second most likely class: each method's image and change."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    classifier, lesions = load("ham10000"), manifest()[:count]
+    figure = Figure(figsize=(count * 1.1, 7.8))
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(7, count, gridspec_kw={"wspace": 0.03, "hspace": 0.03})
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+    for column, lesion in enumerate(lesions):
+        query, _ = picture_and_mask(lesion, classifier.image_size)
+        target = targets(classifier, query)["second"]
+        axes[0, column].imshow(to_uint8(query[0]))
+        for k, method in enumerate(("natural", "dip", "tv")):
+            folder = place(method, lesion.id, target, seed)
+            if (folder / "row.json").exists():
+                found = Counterfactual.load(folder)
+                axes[1 + 2 * k, column].imshow(to_uint8(found.image[0]))
+                axes[2 + 2 * k, column].imshow(
+                    plot.change_values(found.difference[0]), cmap="PuOr_r", vmin=-0.2, vmax=0.2
+                )
+                axes[0, column].set_title(f"{found.classes[int(found.source)]} → {target}", fontsize=8)
+                axes[1 + 2 * k, 0].set_ylabel(method, fontsize=9)
+    axes[0, 0].set_ylabel("query", fontsize=9)
+    for k in range(3):
+        axes[2 + 2 * k, 0].set_ylabel("change (±0.2)", fontsize=9)
+    figure.savefig(RESULTS / "isic_comparison.png", dpi=80, bbox_inches="tight")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("verb", choices=["search", "judge"])
+    parser.add_argument("verb", choices=["search", "judge", "sheet"])
     parser.add_argument("--methods", choices=["main", "ablations"], default="main")
     parser.add_argument("--shard", default="0/1", help="k/n: every n-th lesion from the k-th on")
     parser.add_argument("--first", type=int, default=sum(COUNTS.values()), help="only so many lesions of the list")
@@ -267,6 +300,8 @@ def main() -> None:
     chosen = MAIN if args.methods == "main" else ABLATIONS
     if args.verb == "search":
         search(chosen, shard, shards, args.first, args.seed)
+    elif args.verb == "sheet":
+        sheet(min(args.first, 12), args.seed)
     else:
         judge(chosen, args.seed, "isic_comparison" if args.methods == "main" else "isic_ablations")
 

@@ -115,7 +115,9 @@ def table(rows: pd.DataFrame) -> str:
         "found", "p_target", "alpha", "witness_flip", "witness_gain", "inside_lesion", "mean_change", "changed_share",
         "high_frequency_share", "colour_cast", "seconds",
     )  # fmt: skip
-    lines = ["| variant | n | " + " | ".join(c.replace("_", " ") for c in columns) + " | gain nv to mel | gain mel to nv |"]
+    lines = [
+        "| variant | n | " + " | ".join(c.replace("_", " ") for c in columns) + " | gain nv to mel | gain mel to nv |"
+    ]
     lines.append("|" + "---|" * (len(columns) + 4))
     for name in rows["variant"].unique():
         chosen = rows[rows["variant"] == name]

@@ -30,7 +30,7 @@ from cfexplain_datasets.lesion import Lesion
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("CFEXPLAIN_DATA", ROOT.parent / "shared" / "data"))
 OUT = ROOT / "experiments" / "results" / "twenty_lesions"
-METHODS = (cfexplain.REGULARISED_DIP, cfexplain.DIP, cfexplain.TV)
+METHODS = (cfexplain.NATURAL, cfexplain.REGULARISED_DIP, cfexplain.DIP, cfexplain.TV)
 
 
 def fixed_list(count: int = 10) -> list[Lesion]:
@@ -130,7 +130,7 @@ def main() -> None:
     targets = ["mel"] * args.count + ["nv"] * args.count
     results = []
     for method in METHODS:
-        results.append(cfexplain.explain(classifier, images, targets, method=method, mask=masks))
+        results.append(cfexplain.explain(classifier, images, targets, method=method, mask=masks, anchors=ROOT / "runs" / "twenty"))
         rows = pd.concat([rows_of(r, lesions, witness) for r in results])
         rows.to_csv(args.out / "rows.csv", index=False, float_format="%.5g")
         (args.out / "table.md").write_text(summary(rows))

@@ -8,6 +8,7 @@ from cfexplain.terms.manifold import NearClass as NearClass
 from cfexplain.terms.pixels import KnownPixels as KnownPixels
 from cfexplain.terms.pixels import SamePixels as SamePixels
 from cfexplain.terms.target import TargetClass as TargetClass
+from cfexplain.terms.unlike import Unlike as Unlike
 from cfexplain.terms.variation import TotalVariation as TotalVariation
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "SparseChange",
     "TargetClass",
     "TotalVariation",
+    "Unlike",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -48,7 +49,7 @@ def folded(network: LesionClassifier) -> LesionClassifier:
 def _fold_children(module: nn.Module) -> None:
     """Fold each normalisation that follows a convolution among the children; its activation stays."""
     names = list(module._modules)
-    for first, second in zip(names, names[1:], strict=False):
+    for first, second in pairwise(names):
         convolution, norm = module._modules[first], module._modules[second]
         if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
             module._modules[first] = fuse_conv_bn_eval(convolution, norm)

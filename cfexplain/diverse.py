@@ -1,0 +1,81 @@
+"""Several different answers to one question."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from cfexplain.explanation import Target, explain
+from cfexplain.methods import NATURAL
+from cfexplain.objective import total
+from cfexplain.result import Counterfactual, concatenate
+from cfexplain.solve import Method
+from cfexplain.terms import Unlike
+from cfexplain.types import Classifier, Images
+
+UNLIKE = 2.0
+"""Weight of being unlike the answers before."""
+
+
+def explain_diverse(
+    classifier: Classifier,
+    images: Images,
+    target: Target = "auto",
+    *,
+    count: int = 3,
+    method: Method = NATURAL,
+    seed: int = 0,
+    weight: float = UNLIKE,
+    **settings: Any,
+) -> list[Counterfactual]:
+    """Find several counterfactuals of each image, each with a change unlike those of the answers before it.
+
+    Args:
+        classifier: as for `explain`.
+        images: as for `explain`.
+        target: as for `explain`.
+        count: answers.
+        method: as for `explain`; its edit gains the term `Unlike`.
+        seed: of the first answer; the k-th has seed + k, so that it also starts from another painting.
+        weight: of being unlike the others.
+        **settings: passed on to `explain`.
+
+    Returns:
+        The answers in the order they were found; the first is that of `explain`. `metrics.seeds.diversity` says how
+        different they are.
+
+    Example:
+        >>> import torch, cfexplain_classifiers
+        >>> classifier = cfexplain_classifiers.load("synthetic")
+        >>> len(explain_diverse(classifier, torch.rand(1, 3, 64, 64), count=2, budget=0.5))
+        2
+    """
+    if count < 1:
+        raise ValueError(f"count must be at least 1, got {count}")
+    answers: list[Counterfactual] = []
+    for k in range(count):
+        found = [
+            explain(
+                classifier,
+                image,
+                _one(target, i),
+                method=_unlike(method, answers, i, weight),
+                seed=seed + k,
+                **settings,
+            )
+            for i, image in enumerate(images.split(1))
+        ]
+        answers.append(concatenate(found))
+    return answers
+
+
+def _one(target: Target, i: int) -> int | str:
+    return target if isinstance(target, int | str) else target[i]
+
+
+def _unlike(method: Method, answers: Sequence[Counterfactual], i: int, weight: float) -> Method:
+    if not answers:
+        return method
+    term = Unlike(tuple(answer[i].difference for answer in answers))
+    return replace(method, edit=replace(method.edit, objective=method.edit.objective | total((weight, term))))

@@ -1,0 +1,44 @@
+"""Several answers: each flips, and they differ more than seeds alone do."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from cfexplain import NATURAL, explain, explain_diverse
+from cfexplain.metrics.seeds import diversity
+from cfexplain.terms import Unlike
+from cfexplain.types import Candidate, Problem
+from toys import Toy, pale_images
+
+QUICK = replace(NATURAL, anchor=replace(NATURAL.anchor, steps=60), edit=replace(NATURAL.edit, steps=60), shrink=None)
+
+
+def test_the_term_is_the_squared_cosine():
+    query = torch.full((1, 3, 4, 4), 0.5)
+    one, other = torch.zeros_like(query), torch.zeros_like(query)
+    one[..., :2], other[..., 2:] = 0.2, 0.2
+
+    def value(change, *former):
+        return float(Unlike(former)(Candidate(query + change, Problem(query), None, query)))
+
+    assert value(one, one) == pytest.approx(1, abs=1e-3)
+    assert value(one, -one) == pytest.approx(1, abs=1e-3)
+    assert value(one, other) == 0
+    assert value(one, one, other) == pytest.approx(0.5, abs=1e-3)
+    assert value(0 * one, one) == 0
+    assert value(one) == 0
+
+
+def test_answers_differ_more_than_seeds_do_and_the_first_is_that_of_explain():
+    images = pale_images(2)
+    answers = explain_diverse(Toy(), images, "red", count=3, method=QUICK)
+    seeds = [explain(Toy(), images, "red", method=QUICK, seed=k) for k in range(3)]
+    assert torch.equal(answers[0].image, seeds[0].image)
+    assert all(all(a.found) for a in answers)
+    assert float(diversity(answers).mean()) > float(diversity(seeds).mean())
+
+
+def test_bad_use_is_refused():
+    with pytest.raises(ValueError, match="at least 1"):
+        explain_diverse(Toy(), pale_images(1), "red", count=0)
