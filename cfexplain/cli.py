@@ -121,6 +121,12 @@ def train(
     learning_rate: Annotated[float, typer.Option(min=0)] = 7e-4,
     balance: Annotated[float, typer.Option(min=0, max=1, help="0 natural class frequencies, 1 equal.")] = 0.5,
     workers: Annotated[int, typer.Option(min=0)] = 1,
+    adversarial: Annotated[
+        float, typer.Option(min=0, max=0.2, help="Train on images attacked by at most so much, such as 0.008.")
+    ] = 0.0,
+    disturbed: Annotated[
+        float, typer.Option(min=0, max=0.2, help="Show the estimator attacked and corrupted images, such as 0.02.")
+    ] = 0.0,
     drop_leaks: Annotated[
         bool, typer.Option("--drop-leaks", help="Leave out images that stand in two splits.")
     ] = False,
@@ -139,6 +145,8 @@ def train(
             "learning_rate": learning_rate,
             "balance": balance,
             "workers": workers,
+            "adversarial": adversarial,
+            "disturbed": disturbed,
             "seed": seed,
         }
         path = command.train(

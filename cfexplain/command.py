@@ -241,10 +241,10 @@ def write_json(path: Path, value: Any) -> None:
 def sentence(record: Mapping[str, Any], folder: Path | None = None) -> str:
     """One explanation in a sentence."""
     p, target, source = record["probabilities"], record["target"], record["source"]
-    where = "" if folder is None else f"; pictures in {folder}"
+    where = "" if folder is None else f" Pictures in {folder}."
     if record["status"] != "found":
         status, advice = record["status"].replace("_", " "), record["advice"].rstrip(".")
-        return f"{record['image']}: {source} -> {target} {status}. {advice}{where}"
+        return f"{record['image']}: {source} -> {target} {status}. {advice}.{where}"
     m = record["metrics"]
     return (
         f"{record['image']}: {source} becomes {target} (p {p['query'][target]:.2f} -> "

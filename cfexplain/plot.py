@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,11 +37,14 @@ def change_scale(values: np.ndarray) -> float:
     return next((s for s in SCALES if s >= reach), 1.0)
 
 
-def panel(result: Counterfactual) -> Figure:
-    """Query, anchor, counterfactual, signed change and probabilities before and after; a row an image."""
-    height = 3.0 * len(result)
+def panel(result: Counterfactual, caption: str = "") -> Figure:
+    """Query, anchor, counterfactual, signed change and probabilities before and after; a row an image; a caption."""
+    lines = textwrap.wrap(caption, 165)
+    foot = 0.22 + 0.21 * len(lines)
+    height = 2.78 * len(result) + foot
     figure = _figure(14.6, height)
-    margins = {"left": 0.008, "right": 0.99, "top": 1 - 0.32 / height, "bottom": 0.22 / height}
+    figure.text(0.008, 0.06 / height, "\n".join(lines), fontsize=10, color=INK, va="bottom", linespacing=1.4)
+    margins = {"left": 0.008, "right": 0.99, "top": 1 - 0.32 / height, "bottom": foot / height}
     grid = figure.add_gridspec(
         len(result), 6, width_ratios=(1, 1, 1, 1.16, 0.26, 0.95), wspace=0.06, hspace=0.16, **margins
     )

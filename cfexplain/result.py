@@ -136,7 +136,7 @@ class Counterfactual:
             shown = self.image[0].cpu() - self.query[0].cpu()
             save_png(out / "fullsize.png", Square.of(*picture.shape[-2:]).paste_change(picture, shown))
         plot.save(plot.change_figure(self), out / "change.png")
-        plot.save(plot.panel(self), out / "panel.png")
+        plot.save(plot.panel(self, caption=_caption(extra or {})), out / "panel.png")
         write_whole(out / "tensors.safetensors", self._packed())
         record = json.dumps(self.records([image])[0] | dict(extra or {}), indent=2, allow_nan=False)
         write_whole(out / "result.json", (record + "\n").encode())
@@ -232,6 +232,12 @@ class Counterfactual:
             "history": [{k: round(v, 6) for k, v in row.items()} for row in self.history[i]],
             "notice": NOTICE,
         }
+
+
+def _caption(extra: Mapping[str, Any]) -> str:
+    """The verdict and the readout's sentence, where they are known."""
+    verdict = str(extra["verdict"]["kind"]).capitalize() + ". " if "verdict" in extra else ""
+    return verdict + str(extra.get("words", ""))
 
 
 _WHOLE = ("classes", "method", "settings", "seed")

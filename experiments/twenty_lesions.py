@@ -130,7 +130,9 @@ def main() -> None:
     targets = ["mel"] * args.count + ["nv"] * args.count
     results = []
     for method in METHODS:
-        results.append(cfexplain.explain(classifier, images, targets, method=method, mask=masks, anchors=ROOT / "runs" / "twenty"))
+        results.append(
+            cfexplain.explain(classifier, images, targets, method=method, mask=masks, anchors=ROOT / "runs" / "twenty")
+        )
         rows = pd.concat([rows_of(r, lesions, witness) for r in results])
         rows.to_csv(args.out / "rows.csv", index=False, float_format="%.5g")
         (args.out / "table.md").write_text(summary(rows))
