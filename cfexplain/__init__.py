@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cfexplain.methods import REGULARISED_DIP as REGULARISED_DIP
     from cfexplain.methods import TV as TV
     from cfexplain.methods import TV_INVERSION as TV_INVERSION
+    from cfexplain.methods import WITHOUT_ESTIMATOR as WITHOUT_ESTIMATOR
     from cfexplain.metrics import METRICS as METRICS
     from cfexplain.metrics import evaluate as evaluate
     from cfexplain.objective import Objective as Objective
@@ -58,6 +59,7 @@ _HOME = {
         "REGULARISED_DIP",
         "TV",
         "TV_INVERSION",
+        "WITHOUT_ESTIMATOR",
     ),
     "metrics": ("METRICS", "evaluate"),
     "objective": ("Objective", "ramp", "total"),

@@ -92,6 +92,13 @@ NATURAL = Method(
 )
 """The default: the target and the estimated loss judged over random views, then the smallest share that holds."""
 
+WITHOUT_ESTIMATOR = replace(
+    NATURAL,
+    name="without-estimator",
+    edit=replace(NATURAL.edit, objective=NATURAL.edit.objective.without(EstimatedLoss)),
+)
+"""The default for a classifier that has no loss estimator."""
+
 DISC = replace(
     REGULARISED_DIP,
     name="disc",
@@ -101,7 +108,7 @@ DISC = replace(
 )
 """An implicit network as the prior, with the estimated loss (Thiagarajan et al. 2021); weights and rates are ours."""
 
-METHODS = {m.name: m for m in (NATURAL, REGULARISED_DIP, DIP, DISC, TV, PIXELS)}
+METHODS = {m.name: m for m in (NATURAL, WITHOUT_ESTIMATOR, REGULARISED_DIP, DIP, DISC, TV, PIXELS)}
 
 DIP_INVERSION = Method(
     name="dip",

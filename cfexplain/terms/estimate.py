@@ -39,7 +39,9 @@ class EstimatedLoss:
         require_prediction(candidate, self)
         loss = candidate.prediction.loss  # type: ignore[union-attr]
         if loss is None:
-            raise ValueError("the classifier has no loss estimator: fit one (fit_estimator), or use the method DIP")
+            raise ValueError(
+                "the classifier has no loss estimator: fit one (fit_estimator), or use the method WITHOUT_ESTIMATOR"
+            )
         floors = None if self.quantile is None else precise(loss).new_tensor(self._floors(candidate))
         seen = None if candidate.views is None or candidate.views.loss is None else candidate.views.loss
         return mean_over_views(_above(loss, floors), None if seen is None else _above(seen, floors))

@@ -12,6 +12,7 @@ from cfexplain.objective import Part, ramp, total
 from cfexplain.terms import (
     EstimatedLoss,
     KnownPixels,
+    SameColour,
     SameFeatures,
     SamePixels,
     SparseChange,
@@ -115,6 +116,10 @@ def test_values_by_hand():
     assert float(SamePixels()(seen)) == 1
     assert float(SamePixels(to="anchor")(seen)) == 0.25
     assert float(SparseChange()(seen)) == 0.5
+    assert float(SameColour()(seen)) == 0
+    red = torch.zeros(1, 3, 2, 2)
+    red[:, 0] = 0.3
+    assert float(SameColour()(Candidate(red, Problem(zero), None, zero))) == pytest.approx((0.2 + 0.1 + 0.1) / 3)
     step = torch.tensor([[0.0, 1.0], [0.0, 1.0]]).expand(1, 3, 2, 2)
     assert float(TotalVariation()(Candidate(step, Problem(zero)))) == 0.5
     region = torch.tensor([[1.0, 0.0], [1.0, 0.0]])[None, None]
