@@ -5,7 +5,8 @@
 The list is fixed before anything is computed: of the HAM10000 test split, one image a lesion, the ten nevi and
 ten melanomas whose sha256 of the image id is smallest; nevi go to melanoma and melanomas to nevus, however the
 classifier sees them. A melanoma that it already takes for a nevus counts as `already_target`. The witness
-classifier is shipped, of another architecture, and never optimised.
+classifier is shipped, of another architecture, and never optimised. The methods share the anchors: the seconds of
+the first include painting it, those of the others do not.
 """
 
 from __future__ import annotations
