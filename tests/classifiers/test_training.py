@@ -113,7 +113,7 @@ def test_disturbed_lesions_teach_the_estimator_and_nothing_else(tmp_path):
 
     recipe = replace(RECIPE, epochs=3, detach_after=0.3)
     plain, hardened = trained("plain", recipe), trained("hardened", replace(recipe, disturbed=0.06))
-    (images, labels), *_ = evaluation_batches(Reds(64, 2), 32)
+    (images, _), *_ = evaluation_batches(Reds(64, 2), 32)
     assert torch.equal(plain(images).logits, hardened(images).logits), "only the estimators differ"
     assert not torch.allclose(plain(images).loss, hardened(images).loss, atol=1e-2)
 
