@@ -7,9 +7,7 @@ import torch
 from cfexplain.methods import NATURAL, TV
 from toys import Toy
 
-QUICK = replace(
-    NATURAL, name="quick", anchor=replace(NATURAL.anchor, steps=40), edit=replace(NATURAL.edit, steps=40)
-)
+QUICK = replace(NATURAL, name="quick", anchor=replace(NATURAL.anchor, steps=40), edit=replace(NATURAL.edit, steps=40))
 STUCK = replace(TV, name="stuck", edit=replace(TV.edit, steps=1, learning_rate=1e-9))
 
 

@@ -44,7 +44,7 @@ def explain(*arguments):
 
 def test_explaining_two_pictures_writes_what_the_contract_names(lesions, tmp_path):
     result = explain(
-        lesions / "lesion0.png", lesions / "lesion1.png", "--json", "--method", "natural", "--out", tmp_path
+        lesions / "lesion0.png", lesions / "lesion1.png", "--json", "--method", "tests_methods:QUICK", "--out", tmp_path
     )
     assert result.exit_code == 0, result.output
     records = [json.loads(line) for line in result.stdout.splitlines()]
