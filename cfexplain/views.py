@@ -28,7 +28,8 @@ class Views:
         blur: largest standard deviation of a Gaussian blur, as a share of the side; each view draws its own.
         colour: largest relative gain of each channel, either way; each view draws its own three.
 
-    Source: expectation over transformations, Athalye et al. 2018; the ranges are ours (experiments/natural.py).
+    Source: expectation over transformations, Athalye et al. 2018; the ranges are ours, set on
+    8 validation lesions; experiments/natural.py compares the default with no views.
 
     Example:
         >>> Views(count=3).draw(torch.rand(2, 3, 16, 16), torch.Generator().manual_seed(0)).shape

@@ -37,7 +37,7 @@ class SameColour:
     Attributes:
         to: the image the change is measured against.
 
-    Source: ours; without it edits towards melanoma turn bright red (experiments/natural.py).
+    Source: ours, from a look at a few validation lesions; `free colour` in experiments/natural.py leaves it out.
     """
 
     to: Reference = "anchor"

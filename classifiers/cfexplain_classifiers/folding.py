@@ -18,8 +18,8 @@ CLOSE = 1e-3
 def folded(network: LesionClassifier) -> LesionClassifier:
     """A copy for inference in which y = (w * x - mean) * gain + shift is one convolution.
 
-    The arithmetic is the same but for rounding (about 1e-5 in the logits); images and gradients come a quarter to
-    a third sooner on a CPU, where normalisation in evaluation mode is bound by memory. Layers are paired by their
+    The arithmetic is the same but for rounding (about 1e-5 in the logits); images and gradients come
+    sooner on a CPU, where normalisation in evaluation mode is bound by memory. Layers are paired by their
     order in the module, which is the order of execution in timm's backbones; where it is not, the copy would
     disagree with the original on a picture of noise, and the original is returned.
 
