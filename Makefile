@@ -17,10 +17,10 @@ demo: $(BIN)/cfexplain  ## install and explain a synthetic lesion
 	$(BIN)/cfexplain demo --out out/demo
 
 test: $(BIN)/pytest  ## install what tests need and pass them, in under 5 minutes on 2 cores
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 test-all: $(BIN)/pytest  ## the slow ones too
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 check: $(BIN)/pytest  ## style, types, imports, and what the wheel holds
 	$(BIN)/ruff check .

@@ -10,6 +10,7 @@ from cfexplain.shrink import Shrink
 from cfexplain.solve import Method, Stage
 from cfexplain.stop import CloseEnough, TargetReached
 from cfexplain.terms import (
+    CompactChange,
     EstimatedLoss,
     SameColour,
     SameFeatures,
@@ -79,9 +80,10 @@ NATURAL = Method(
     edit=Stage(
         total(
             (1.0, TargetClass(confidence=0.985)),
-            (1.0, EstimatedLoss(quantile=0.5)),
-            (40.0, SparseChange()),
-            (30.0, SameColour()),
+            (0.3, EstimatedLoss(quantile=0.5)),
+            (20.0, SparseChange()),
+            (20.0, CompactChange()),
+            (600.0, SameColour()),
         ),
         steps=80,
         learning_rate=2e-3,
@@ -104,9 +106,12 @@ DISC = replace(
     name="disc",
     generator=FourierNetwork(),
     anchor=replace(_ANCHOR, learning_rate=3e-3),
-    edit=replace(REGULARISED_DIP.edit, learning_rate=1e-4),
+    edit=replace(REGULARISED_DIP.edit, learning_rate=1e-4, unlock=0.5),
 )
-"""An implicit network as the prior, with the estimated loss (Thiagarajan et al. 2021); weights and rates are ours."""
+"""An implicit network as the prior, with the estimated loss, set free layer by layer (Thiagarajan et al. 2021).
+
+The paper's schedule is not published: weights, rates and the order, from the coordinates on, are ours.
+"""
 
 METHODS = {m.name: m for m in (NATURAL, WITHOUT_ESTIMATOR, REGULARISED_DIP, DIP, DISC, TV, PIXELS)}
 

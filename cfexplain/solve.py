@@ -34,6 +34,8 @@ class Stage:
         views: random views of each candidate that the target and estimator terms are averaged over.
         jitter: standard deviation of the noise added to the generator's input at each step.
         precision: in which the generator computes; the classifier always keeps its own.
+        unlock: share of the steps over which the generator's layers are set free one after another, coarse to
+            fine (see `Generator`); 0 moves them all from the start.
     """
 
     objective: Objective
@@ -43,6 +45,7 @@ class Stage:
     views: Views | None = None
     jitter: float = 0.0
     precision: Literal["float32", "bfloat16"] = "float32"
+    unlock: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,7 @@ def descend(
     """
     parameters = [p for p in module.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(parameters, lr=stage.learning_rate)
+    locks = _locks(module, stage)
     for index in range(stage.steps):
         jittered = z if stage.jitter == 0 else z + stage.jitter * torch.randn(z.shape, generator=rng).to(z)
         painted = _within_region(_paint(module, jittered, stage), problem, anchor)
@@ -129,7 +133,7 @@ def descend(
         yield Step(index, painted.detach(), _cut(prediction), value.detach(), _cut(seen))
         gradients = torch.autograd.grad(value.sum(), parameters, allow_unused=True)
         for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
+            parameter.grad = gradient if locks.get(parameter, 0) <= index else None
         optimizer.step()
 
 
@@ -191,6 +195,16 @@ def _paint(module: nn.Module, z: Tensor, stage: Stage) -> Images:
     with torch.autocast(z.device.type, torch.bfloat16, enabled=stage.precision == "bfloat16"):
         image: Images = module(z)
     return image.float()
+
+
+def _locks(module: nn.Module, stage: Stage) -> dict[nn.Parameter, int]:
+    """The step from which each parameter moves: the coarsest layers from 0, the finest after `unlock` of the steps."""
+    ordered: Callable[[], list[list[nn.Parameter]]] | None = getattr(module, "coarse_to_fine", None)
+    if stage.unlock == 0 or ordered is None:
+        return {}
+    groups = ordered()
+    last = stage.unlock * stage.steps / max(1, len(groups) - 1)
+    return {parameter: round(k * last) for k, group in enumerate(groups) for parameter in group}
 
 
 def _predict(

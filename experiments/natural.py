@@ -26,7 +26,7 @@ from cfexplain.metrics.oracle import believed
 from cfexplain.objective import total
 from cfexplain.result import Counterfactual
 from cfexplain.shrink import Shrink
-from cfexplain.terms import EstimatedLoss, SameColour, SameFeatures, SamePixels, SparseChange
+from cfexplain.terms import CompactChange, EstimatedLoss, SameColour, SameFeatures, SamePixels, SparseChange
 from cfexplain.views import Views
 from cfexplain_classifiers import folded, load
 from cfexplain_datasets import open_dataset
@@ -41,12 +41,12 @@ def variant(name: str, shrink: Shrink | None = NATURAL.shrink, **changes: Any) -
     return replace(NATURAL, name=name, shrink=shrink, edit=replace(EDIT, **changes))
 
 
-def estimated(weight: float) -> cfexplain.Objective:
-    """The default's objective with another weight of the estimated loss."""
-    return EDIT.objective.without(EstimatedLoss) | total((weight, EstimatedLoss(quantile=0.5)))
+def reweighted(*parts: tuple[float, cfexplain.Term]) -> cfexplain.Objective:
+    """The default's objective with other weights of some terms."""
+    return EDIT.objective.without(*(type(term) for _, term in parts)) | total(*parts)
 
 
-SOFTER = EDIT.objective.without(SparseChange) | total((10.0, SparseChange()), (50.0, SamePixels(to="anchor")))
+SOFTER = reweighted((10.0, SparseChange())) | total((50.0, SamePixels(to="anchor")))
 
 VARIANTS = (
     variant("default"),
@@ -54,10 +54,13 @@ VARIANTS = (
     variant("mild views", views=MILD),
     variant("4 views", views=Views(count=4)),
     variant("no estimator", objective=EDIT.objective.without(EstimatedLoss)),
-    variant("estimator 0.3", objective=estimated(0.3)),
+    variant("estimator 1", objective=reweighted((1.0, EstimatedLoss(quantile=0.5)))),
     variant("with features 0.3", objective=EDIT.objective | total((0.3, SameFeatures()))),
     variant("less sparse, mean squares", objective=SOFTER),
     variant("free colour", objective=EDIT.objective.without(SameColour)),
+    variant("colour 1500", objective=reweighted((1500.0, SameColour()))),
+    variant("not compact", objective=EDIT.objective.without(CompactChange)),
+    variant("coarse to fine", unlock=0.5),
     variant("not shrunken", shrink=None),
     variant("shrunken to 0.6", shrink=Shrink(confidence=0.6)),
 )

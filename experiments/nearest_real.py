@@ -14,7 +14,8 @@ from types import SimpleNamespace
 
 import pandas as pd
 import torch
-from isic_comparison import DATA, RESULTS, interval, manifest, oracles, picture_and_mask, targets, wilson
+from isic_comparison import DATA, RESULTS, manifest, picture_and_mask, targets
+from isic_judge import interval, oracles, wilson
 from torch import Tensor
 
 from cfexplain.images import square

@@ -95,6 +95,15 @@ class Hourglass(nn.Module):
         with torch.autocast(z.device.type, enabled=False):
             return torch.sigmoid(self.tail(painted.float()))
 
+    def coarse_to_fine(self) -> list[list[nn.Parameter]]:
+        """Parameters by scale: the two deepest together, then each above them, the last with the tail."""
+        scales = [m for m in self.modules() if isinstance(m, Scale)]
+        deeper: list[set[nn.Parameter]] = [set() if m.deeper is None else set(m.deeper.parameters()) for m in scales]
+        own = [[p for p in m.parameters() if p not in inner] for m, inner in zip(scales, deeper, strict=True)]
+        own[0] += list(self.tail.parameters())
+        own.reverse()
+        return [[p for scale in own[:2] for p in scale], *own[2:]]
+
 
 class Scale(nn.Module):
     """One scale and, inside its deeper branch, all those below it."""

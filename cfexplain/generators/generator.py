@@ -17,7 +17,11 @@ class Generator(Protocol):
     """
 
     def build(self, query: Images, rng: torch.Generator) -> nn.Module:
-        """A fresh network for one query; only its parameters are optimised."""
+        """A fresh network for one query; only its parameters are optimised.
+
+        A network may have a method `coarse_to_fine()` that returns its parameters in groups, those that paint the
+        coarsest structure first; `Stage.unlock` sets them free in this order.
+        """
         ...
 
     def draw(self, query: Images, rng: torch.Generator) -> Tensor:

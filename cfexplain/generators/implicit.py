@@ -114,6 +114,12 @@ class Painter(nn.Module):
         with torch.autocast(z.device.type, enabled=False):
             return torch.sigmoid(self.tail(seen.float())).movedim(-1, 1)
 
+    def coarse_to_fine(self) -> list[list[nn.Parameter]]:
+        """Parameters by layer, from the coordinates on; the last layer moves with the first."""
+        groups = [list(layer.parameters()) for layer in self.hidden]
+        groups = [group for group in groups if group]
+        return [groups[0] + list(self.tail.parameters()), *groups[1:]]
+
 
 class FourierFeatures(nn.Module):
     """From v to [sin 2 pi B v, cos 2 pi B v]; B is a buffer, so that it travels with the weights."""

@@ -1,5 +1,6 @@
 """Terms: one wish about a candidate image each, one idea a file."""
 
+from cfexplain.terms.change import CompactChange as CompactChange
 from cfexplain.terms.change import SameColour as SameColour
 from cfexplain.terms.change import SparseChange as SparseChange
 from cfexplain.terms.estimate import EstimatedLoss as EstimatedLoss
@@ -12,6 +13,7 @@ from cfexplain.terms.unlike import Unlike as Unlike
 from cfexplain.terms.variation import TotalVariation as TotalVariation
 
 __all__ = [
+    "CompactChange",
     "EstimatedLoss",
     "KnownPixels",
     "NearClass",

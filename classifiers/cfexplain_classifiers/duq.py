@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from cfexplain.types import Classifier, Images, Prediction
+from cfexplain.types import Classifier, Images
 from cfexplain_classifiers.estimator import pool
+from cfexplain_classifiers.extended import Extended
 
 
 @dataclass(frozen=True)
@@ -71,46 +72,20 @@ class Centroids(nn.Module):
         return (pooled - self.mean) / self.std
 
 
-class CentroidClassifier:
+class CentroidClassifier(Extended):
     """A classifier that also knows how far its features lie from those of each class; itself a `Classifier`.
 
     `NearClass` reads `distances`; 1 - exp(-min_c distance_c) is the uncertainty of van Amersfoort et al.
     """
 
     def __init__(self, classifier: Classifier, centroids: Centroids, tap: int) -> None:
-        self.classifier, self.centroids, self.tap = classifier, centroids, tap
-
-    @property
-    def classes(self) -> Sequence[str]:
-        """Names in the order of the logits."""
-        return self.classifier.classes
-
-    @property
-    def image_size(self) -> int:
-        """Pixels a side."""
-        return self.classifier.image_size
-
-    @property
-    def module(self) -> nn.Module:
-        """The wrapped network."""
-        module: nn.Module = self.classifier.module  # type: ignore[attr-defined]
-        return module
-
-    def usual_loss(self, index: int, share: float = 0.5) -> float:
-        """As the wrapped classifier's loss estimator says, where it has one."""
-        usual = getattr(self.classifier, "usual_loss", None)
-        if usual is None:
-            raise ValueError("the classifier has no loss estimator: fit one (fit_estimator) before the centroids")
-        return float(usual(index, share))
+        super().__init__(classifier)
+        self.centroids, self.tap = centroids, tap
 
     def distances(self, features: Sequence[Tensor]) -> Float[Tensor, "n k"]:
         """-log K of every class, from a prediction's features."""
         distances: Tensor = self.centroids(features[self.tap])
         return distances
-
-    def __call__(self, images: Images, /) -> Prediction:
-        """Predict, as the wrapped classifier does."""
-        return self.classifier(images)
 
 
 def fit_centroids(

@@ -7,33 +7,19 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from cfexplain.types import Classifier, Images, Prediction
 from cfexplain_classifiers.estimator import LossEstimator, Scale, pool, ranking_loss
+from cfexplain_classifiers.extended import Extended
 
 
-class EstimatedClassifier:
+class EstimatedClassifier(Extended):
     """A classifier together with a loss estimator that reads its taps; itself a `Classifier`."""
 
     def __init__(self, classifier: Classifier, estimator: LossEstimator, scale: Scale) -> None:
-        self.classifier, self.estimator, self.scale = classifier, estimator, scale
-
-    @property
-    def classes(self) -> Sequence[str]:
-        """Names in the order of the logits."""
-        return self.classifier.classes
-
-    @property
-    def image_size(self) -> int:
-        """Pixels a side."""
-        return self.classifier.image_size
-
-    @property
-    def module(self) -> nn.Module:
-        """The wrapped network."""
-        module: nn.Module = self.classifier.module  # type: ignore[attr-defined]
-        return module
+        super().__init__(classifier)
+        self.estimator, self.scale = estimator, scale
 
     def usual_loss(self, index: int, share: float = 0.5) -> float:
         """Estimated loss below which this share of the correctly classified images of a class lies."""

@@ -11,6 +11,10 @@ from torch import nn
 import cfexplain.generators as package
 from cfexplain.generators import DeepImagePrior, Noise, UNet
 from cfexplain.methods import HOURGLASS
+from cfexplain.objective import total
+from cfexplain.solve import Stage, descend
+from cfexplain.terms import SamePixels
+from cfexplain.types import Problem
 
 NOUNS = {"Noise", "Generator"}
 
@@ -182,3 +186,21 @@ def test_the_default_paints_small_images_with_fewer_scales(side):
     assert module(z).shape == query.shape
     whole = sum(p.numel() for p in HOURGLASS.build(torch.rand(1, 3, 64, 64), rng).parameters())
     assert (sum(p.numel() for p in module.parameters()) == whole) == (side > 32)
+
+
+@pytest.mark.parametrize("recipe", [g for g in SMALL if hasattr(g.build(QUERY, torch.Generator()), "coarse_to_fine")])
+def test_layers_are_unlocked_coarse_to_fine(recipe):
+    rng = torch.Generator().manual_seed(0)
+    module, z = recipe.build(QUERY, rng), recipe.draw(QUERY, rng)
+    groups = module.coarse_to_fine()
+    assert sorted(id(p) for group in groups for p in group) == sorted(map(id, module.parameters())), (
+        "every parameter once"
+    )
+    start = [[p.detach().clone() for p in group] for group in groups]
+    stage = Stage(total((1.0, SamePixels())), steps=12, learning_rate=1e-3, unlock=0.5)
+    for step in descend(module, z, Problem(QUERY), stage):
+        free = 1 + sum(round(k * 6 / (len(groups) - 1)) < step.index for k in range(1, len(groups)))
+        moved = [
+            any(bool((p != q).any()) for p, q in zip(g, s, strict=True)) for g, s in zip(groups, start, strict=True)
+        ]
+        assert moved == [step.index > 0 and k < free for k in range(len(groups))]

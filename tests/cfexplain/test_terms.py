@@ -10,6 +10,7 @@ import torch
 import cfexplain.terms as package
 from cfexplain.objective import Part, ramp, total
 from cfexplain.terms import (
+    CompactChange,
     EstimatedLoss,
     KnownPixels,
     SameColour,
@@ -119,7 +120,10 @@ def test_values_by_hand():
     assert float(SameColour()(seen)) == 0
     red = torch.zeros(1, 3, 2, 2)
     red[:, 0] = 0.3
-    assert float(SameColour()(Candidate(red, Problem(zero), None, zero))) == pytest.approx((0.2 + 0.1 + 0.1) / 3)
+    assert float(SameColour()(Candidate(red, Problem(zero), None, zero))) == pytest.approx((0.04 + 0.01 + 0.01) / 3)
+    corner = torch.zeros(1, 3, 4, 4)
+    corner[..., :2, :2] = 0.5  # an outline of 4 pixel sides, 0.5 high, over 16 pixels
+    assert float(CompactChange()(Candidate(corner, Problem(zero), None, torch.zeros_like(corner)))) == 0.5 * 4 / 16
     step = torch.tensor([[0.0, 1.0], [0.0, 1.0]]).expand(1, 3, 2, 2)
     assert float(TotalVariation()(Candidate(step, Problem(zero)))) == 0.5
     region = torch.tensor([[1.0, 0.0], [1.0, 0.0]])[None, None]
