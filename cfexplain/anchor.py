@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from cfexplain.batch import Search, minimise_all
 from cfexplain.generators.noise import generator_for
 from cfexplain.images import round8, write_whole
-from cfexplain.solve import Ending, Method, minimise
+from cfexplain.solve import Ending, Method, Solution
 from cfexplain.stop import Step
 from cfexplain.types import Images, Problem
 
@@ -38,35 +40,58 @@ class Anchor:
     ending: Ending
 
 
-def paint_anchor(
-    problem: Problem,
-    method: Method,
-    seed: int,
-    *,
-    deadline: float,
-    watch: Callable[[Step], object] | None = None,
-    store: Path | None = None,
-) -> Anchor:
-    """Build the method's generator and let it learn the query, or take the painter from the store.
+@dataclass(frozen=True, eq=False)
+class Sitting:
+    """All that painting an anchor needs: the query's problem, the method, and who watches.
 
-    Args:
+    Attributes:
         problem: with the query, and the classifier where the anchor's objective reads it.
         method: its generator and its anchor stage.
         seed: of the generator's noise and weights.
-        deadline: on the clock of `time.perf_counter()`.
-        watch: called with each step.
         store: a folder in which painters are kept by content; the same query, classifier, generator, stage and
             seed are then learned once, for every target and every edit.
+        watch: called with each step.
     """
-    rng = generator_for(problem.query, seed)
-    module, z = method.generator.build(problem.query, rng), method.generator.draw(problem.query, rng)
-    if method.anchor is None:
-        return Anchor(problem.query, module, z, 0, "exhausted")
-    path = None if store is None else _path(store, problem, method, seed)
-    if path is not None and path.exists():
-        return _read(path, module, z)
-    found = minimise(module, z, problem, method.anchor, rng=rng, deadline=deadline, watch=watch)
-    anchor = Anchor(found.image, module, z, found.steps, found.ending)
+
+    problem: Problem
+    method: Method
+    seed: int
+    store: Path | None = None
+    watch: Callable[[Step], object] | None = None
+
+    def path(self) -> Path | None:
+        """Where the painter is kept."""
+        return None if self.store is None else _path(self.store, self.problem, self.method, self.seed)
+
+    def begin(self) -> Search:
+        """The method's generator, before it has seen the query."""
+        rng, query = generator_for(self.problem.query, self.seed), self.problem.query
+        module, z = self.method.generator.build(query, rng), self.method.generator.draw(query, rng)
+        return Search(module, z, self.problem, rng, watch=self.watch)
+
+
+def paint_anchors(sittings: Sequence[Sitting], deadline: float = math.inf) -> list[Anchor]:
+    """Let each method's generator learn its query, or take the painter from the store.
+
+    Args:
+        sittings: of one method, one classifier and one size.
+        deadline: on the clock of `time.perf_counter()`, for all.
+    """
+    stage = sittings[0].method.anchor
+    begun = [sitting.begin() for sitting in sittings]
+    if stage is None:
+        return [Anchor(s.problem.query, s.module, s.z, 0, "exhausted") for s in begun]
+    paths = [sitting.path() for sitting in sittings]
+    kept = [path is not None and path.exists() for path in paths]
+    found = iter(minimise_all([s for s, k in zip(begun, kept, strict=True) if not k], stage, deadline=deadline))
+    return [
+        _read(path, s.module, s.z) if k and path is not None else _learned(next(found), s, path)
+        for s, path, k in zip(begun, paths, kept, strict=True)
+    ]
+
+
+def _learned(found: Solution, search: Search, path: Path | None) -> Anchor:
+    anchor = Anchor(found.image, search.module, search.z, found.steps, found.ending)
     if path is not None and found.ending in ("stopped", "exhausted"):
         _write(path, anchor)
     return anchor

@@ -161,6 +161,11 @@ def round8(images: Tensor) -> Tensor:
     return images.clamp(0, 1).mul(255).round().div(255)
 
 
+def precise(values: Tensor) -> Tensor:
+    """Values in float32, or in float64 where they are."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def to_uint8(image: Image) -> np.ndarray:
     """An image as an array for display, shape (h, w, 3), 0 to 255, rounded (not truncated)."""
     array: np.ndarray = round8(image.detach().cpu().float()).mul(255).byte().permute(1, 2, 0).numpy()

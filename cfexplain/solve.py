@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from cfexplain.generators.generator import Generator
+from cfexplain.generators.generator import Generator as Painter
 from cfexplain.objective import Objective
 from cfexplain.shrink import Shrink
+from cfexplain.stack import select
 from cfexplain.stop import Step, StopRule, target_probability
 from cfexplain.types import Candidate, Classifier, Images, Prediction, Problem
-from cfexplain.views import Views, split
+from cfexplain.views import Randomness, Views, split
 
 Transfer = Literal["never", "after", "during"]
 Ending = Literal["stopped", "exhausted", "out_of_time", "diverged"]
@@ -64,7 +65,7 @@ class Method:
     """
 
     name: str
-    generator: Generator
+    generator: Painter
     edit: Stage
     anchor: Stage | None = None
     transfer: Transfer = "during"
@@ -96,10 +97,10 @@ def descend(
     problem: Problem,
     stage: Stage,
     *,
-    rng: torch.Generator | None = None,
+    rng: Randomness | None = None,
     anchor: Images | None = None,
     transfer: bool = False,
-) -> Iterator[Step]:
+) -> Generator[Step, list[int] | None]:
     """Run a stage step by step; progress bars, logs and stop rules are a `for` away.
 
     Each step is handed out before the parameters move, so when the caller breaks off, the module still paints
@@ -110,18 +111,17 @@ def descend(
         z: the generator's input.
         problem: what is asked.
         stage: what is minimised and how.
-        rng: of the jitter; needed only with jitter.
+        rng: of jitter and views, one or one an image; needed only with these.
         anchor: the painting that the edit departs from; the region's outside is kept at it exactly.
         transfer: let the terms judge query + (painting - anchor), against the query, instead of the painting.
 
     Yields:
-        A `Step` for each of the stage's steps.
+        A `Step` for each of the stage's steps. A `Stack` takes, by `send`, the places of the images that go on.
     """
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam(parameters, lr=stage.learning_rate)
+    optimizer = torch.optim.Adam([p for p in module.parameters() if p.requires_grad], lr=stage.learning_rate)
     locks = _locks(module, stage)
     for index in range(stage.steps):
-        jittered = z if stage.jitter == 0 else z + stage.jitter * torch.randn(z.shape, generator=rng).to(z)
+        jittered = z if stage.jitter == 0 else z + stage.jitter * _noise(z, rng)
         painted = _within_region(_paint(module, jittered, stage), problem, anchor)
         image, reference = painted, anchor
         if transfer and anchor is not None:
@@ -130,11 +130,54 @@ def descend(
         prediction, seen = _predict(problem.classifier, image, stage.views, rng) if asked else (None, None)
         candidate = Candidate(image, problem, prediction, reference, index / max(1, stage.steps - 1), seen)
         value = stage.objective(candidate, index)
-        yield Step(index, painted.detach(), _cut(prediction), value.detach(), _cut(seen))
+        going = yield Step(index, painted.detach(), _cut(prediction), value.detach(), _cut(seen))
+        parameters = optimizer.param_groups[0]["params"]
         gradients = torch.autograd.grad(value.sum(), parameters, allow_unused=True)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient if locks.get(parameter, 0) <= index else None
         optimizer.step()
+        if going is not None:
+            if len(going) == 0:
+                return
+            select(module, optimizer, going)
+            z, problem, anchor = z[going], problem.at(going), None if anchor is None else anchor[going]
+            rng = [rng[k] for k in going] if isinstance(rng, Sequence) else rng
+            locks = _locks(module, stage)
+
+
+class Watched:
+    """The bookkeeping of one image's descent: its best step, its history, whether it has ended."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        stage: Stage,
+        better: Callable[[Step], float] | None = None,
+        watch: Callable[[Step], object] | None = None,
+    ) -> None:
+        self.problem, self.better, self.watch = problem, better, watch
+        self.stopped = stage.stop.start(problem) if stage.stop is not None else None
+        self.kept: Step | None = None
+        self.best = -math.inf
+        self.history: list[dict[str, float]] = []
+
+    def see(self, step: Step) -> Ending | None:
+        """Take note of a step; says why the descent ends here, or None where it goes on."""
+        if not bool(step.value.isfinite().all()):
+            return "diverged"
+        score = 0.0 if self.better is None else self.better(step)
+        if self.kept is None or score >= self.best:
+            self.kept, self.best = step, score
+        self.history.append(_row(step, self.problem))
+        if self.watch is not None:
+            self.watch(step)
+        return "stopped" if self.stopped is not None and self.stopped(step) else None
+
+    def solution(self, ending: Ending) -> Solution:
+        """Where the descent ended."""
+        if self.kept is None:
+            return Solution(self.problem.query, self.problem.source, len(self.history), "diverged", self.history)
+        return Solution(self.kept.image, self.kept.prediction, len(self.history), ending, self.history)
 
 
 def minimise(
@@ -157,7 +200,7 @@ def minimise(
         z: the generator's input.
         problem: what is asked.
         stage: what is minimised and how.
-        rng: of the jitter.
+        rng: of jitter and views.
         anchor: the painting that the edit departs from.
         transfer: see `descend`.
         better: larger is better; the latest of the best steps is kept. None keeps the last step.
@@ -167,34 +210,26 @@ def minimise(
     Returns:
         The kept step and how the stage ended.
     """
-    kept: Step | None = None
-    best, ending, history = -math.inf, "exhausted", []
-    stopped = stage.stop.start(problem) if stage.stop is not None else None
+    watched = Watched(problem, stage, better, watch)
     for step in descend(module, z, problem, stage, rng=rng, anchor=anchor, transfer=transfer):
-        if not bool(step.value.isfinite().all()):
-            ending = "diverged"
-            break
-        score = 0.0 if better is None else better(step)
-        if kept is None or score >= best:
-            kept, best = step, score
-        history.append(_row(step, problem))
-        if watch is not None:
-            watch(step)
-        if stopped is not None and stopped(step):
-            ending = "stopped"
-            break
+        ended = watched.see(step)
+        if ended is not None:
+            return watched.solution(ended)
         if time.perf_counter() >= deadline:
-            ending = "out_of_time"
-            break
-    if kept is None:
-        return Solution(problem.query, problem.source, len(history), "diverged", history)
-    return Solution(kept.image, kept.prediction, len(history), ending, history)  # type: ignore[arg-type]
+            return watched.solution("out_of_time")
+    return watched.solution("exhausted")
 
 
 def _paint(module: nn.Module, z: Tensor, stage: Stage) -> Images:
     with torch.autocast(z.device.type, torch.bfloat16, enabled=stage.precision == "bfloat16"):
         image: Images = module(z)
-    return image.float()
+    return image if image.dtype == torch.float64 else image.float()
+
+
+def _noise(z: Tensor, rng: Randomness | None) -> Tensor:
+    if isinstance(rng, Sequence):
+        return torch.stack([torch.randn(own.shape, generator=each) for own, each in zip(z, rng, strict=True)]).to(z)
+    return torch.randn(z.shape, generator=rng).to(z)
 
 
 def _locks(module: nn.Module, stage: Stage) -> dict[nn.Parameter, int]:
@@ -208,7 +243,7 @@ def _locks(module: nn.Module, stage: Stage) -> dict[nn.Parameter, int]:
 
 
 def _predict(
-    classifier: Classifier | None, image: Images, views: Views | None, rng: torch.Generator | None
+    classifier: Classifier | None, image: Images, views: Views | None, rng: Randomness | None
 ) -> tuple[Prediction | None, Prediction | None]:
     """Prediction of the image, and of its views: one pass for all."""
     if classifier is None:

@@ -17,6 +17,10 @@ Images = Float[Tensor, "n 3 h w"]
 """A batch of RGB images, values in [0, 1]; normalisation happens inside the classifier."""
 
 
+Which = slice | list[int]
+"""Some images of a batch."""
+
+
 @dataclass(frozen=True, eq=False)
 class Prediction:
     """All that a classifier says of a batch.
@@ -41,6 +45,11 @@ class Prediction:
         """The same prediction cut from the graph."""
         loss = None if self.loss is None else self.loss.detach()
         return Prediction(self.logits.detach(), tuple(f.detach() for f in self.features), loss)
+
+    def at(self, which: Which) -> Prediction:
+        """The prediction of some of the images."""
+        loss = None if self.loss is None else self.loss[which]
+        return Prediction(self.logits[which], tuple(f[which] for f in self.features), loss)
 
 
 @runtime_checkable
@@ -103,6 +112,12 @@ class Problem:
     source: Prediction | None = None
     target: Int[Tensor, " n"] | None = None
     region: Float[Tensor, "n 1 h w"] | None = None
+
+    def at(self, which: Which) -> Problem:
+        """What is asked of some of the images."""
+        source = None if self.source is None else self.source.at(which)
+        target, region = (None if part is None else part[which] for part in (self.target, self.region))
+        return Problem(self.query[which], self.classifier, source, target, region)
 
 
 @dataclass(frozen=True, eq=False)

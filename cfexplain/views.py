@@ -3,13 +3,34 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from cfexplain.types import Images, Prediction
+
+Randomness = torch.Generator | Sequence[torch.Generator]
+"""One generator for a batch, or one for each of its images."""
+
+
+class Viewing(NamedTuple):
+    """How n views are seen.
+
+    Attributes:
+        affine: shape (n, 2, 3), of `affine_grid`.
+        blur: standard deviation as a share of the largest, shape (n, 1).
+        gain: of each channel, shape (n, 3, 1, 1).
+        noise: added last, shape (n, 3, h, w).
+    """
+
+    affine: Tensor
+    blur: Tensor
+    gain: Tensor
+    noise: Tensor
 
 
 @dataclass(frozen=True)
@@ -49,47 +70,56 @@ class Views:
         if self.count < 1:
             raise ValueError(f"count must be at least 1, got {self.count}")
 
-    def draw(self, images: Images, rng: torch.Generator) -> Images:
-        """Views of a batch, shape (count * n, 3, h, w): the first view of all images, then the second, and so on."""
-        repeated = images.repeat(self.count, 1, 1, 1)
-        return self._tone(self._sharpness(self._viewpoint(repeated, rng), rng), rng).clamp(0, 1)
+    def draw(self, images: Images, rng: Randomness) -> Images:
+        """Views of a batch, shape (count * n, 3, h, w): the first view of all images, then the second, and so on.
 
-    def _viewpoint(self, images: Images, rng: torch.Generator) -> Images:
-        n = len(images)
+        Args:
+            images: n images.
+            rng: one generator for all, or one an image, whose views then do not depend on its neighbours.
+        """
+        return self.see(images, self.sample(images, rng))
+
+    def sample(self, images: Images, rng: Randomness) -> Viewing:
+        """Draw how each view of each image is seen."""
+        if isinstance(rng, torch.Generator):
+            return self._sample(self.count * len(images), images.shape[-2:], rng)
+        each = [self._sample(self.count, images.shape[-2:], own) for own in rng]
+        return Viewing(*(torch.stack(parts, 1).flatten(0, 1) for parts in zip(*each, strict=True)))
+
+    def _sample(self, n: int, size: torch.Size, rng: torch.Generator) -> Viewing:
         angle = math.radians(self.rotation) * _signed(rng, n)
         zoom = torch.empty(n).uniform_(*self.scale, generator=rng)
         mirror = torch.where(torch.rand(n, generator=rng) < 0.5, -1.0, 1.0) if self.flip else torch.ones(n)
         cos, sin = angle.cos() / zoom, angle.sin() / zoom
         moved = 2 * self.shift * _signed(rng, n, 2)
         affine = torch.stack([cos * mirror, -sin, moved[:, 0], sin * mirror, cos, moved[:, 1]], 1).view(n, 2, 3)
-        grid = F.affine_grid(affine.to(images), list(images.shape), align_corners=False)
-        return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+        blur = torch.rand(n, 1, generator=rng) if self.blur else torch.zeros(n, 1)
+        gain = 1 + self.colour * _signed(rng, n, 3, 1, 1)
+        sigma = self.noise * torch.rand(n, 1, 1, 1, generator=rng)
+        return Viewing(affine, blur, gain, sigma * torch.randn(n, 3, *size, generator=rng))
 
-    def _sharpness(self, images: Images, rng: torch.Generator) -> Images:
+    def see(self, images: Images, viewing: Viewing) -> Images:
+        """The views that were drawn."""
+        affine, blur, gain, noise = (part.to(images) for part in viewing)
+        repeated = images.repeat(self.count, 1, 1, 1)
+        grid = F.affine_grid(affine, list(repeated.shape), align_corners=False)
+        seen = F.grid_sample(repeated, grid, padding_mode="reflection", align_corners=False)
+        return (self._blurred(seen, blur) * gain + noise).clamp(0, 1)
+
+    def _blurred(self, images: Images, share: Tensor) -> Images:
         if self.blur == 0:
             return images
         largest = self.blur * images.shape[-1]
-        sigma = (torch.rand(len(images), 1, generator=rng) * largest).clamp_min(0.05)
+        sigma = (share * largest).clamp_min(0.05)
         reach = max(1, math.ceil(2 * largest))
-        taps = (-(torch.arange(-reach, reach + 1) ** 2) / (2 * sigma**2)).exp()
-        taps = (taps / taps.sum(1, keepdim=True)).repeat_interleave(3, 0).to(images)
+        taps = (-(torch.arange(-reach, reach + 1, device=images.device) ** 2) / (2 * sigma**2)).exp()
+        taps = (taps / taps.sum(1, keepdim=True)).repeat_interleave(3, 0)
         return _filtered(_filtered(images, taps[:, None, :, None]), taps[:, None, None, :])
-
-    def _tone(self, images: Images, rng: torch.Generator) -> Images:
-        n = len(images)
-        gain = 1 + self.colour * _signed(rng, n, 3, 1, 1).to(images)
-        sigma = self.noise * torch.rand(n, 1, 1, 1, generator=rng)
-        return images * gain + (sigma * torch.randn(images.shape, generator=rng)).to(images)
 
 
 def split(prediction: Prediction, n: int) -> tuple[Prediction, Prediction]:
     """The prediction of the first n images, and that of the rest."""
-    loss = prediction.loss
-    parts = tuple(
-        Prediction(prediction.logits[s], tuple(f[s] for f in prediction.features), None if loss is None else loss[s])
-        for s in (slice(None, n), slice(n, None))
-    )
-    return parts[0], parts[1]
+    return prediction.at(slice(None, n)), prediction.at(slice(n, None))
 
 
 def mean_over_views(value: Tensor, views: Tensor | None) -> Tensor:

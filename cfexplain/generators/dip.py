@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from cfexplain.generators.noise import Noise, seeded
+from cfexplain.images import precise
 from cfexplain.types import Images
 
 Upsampling = Literal["bilinear", "nearest"]
@@ -93,7 +94,7 @@ class Hourglass(nn.Module):
         """Paint; the last layer runs in float32, for eight bits of mantissa are too few for an image."""
         painted = self.scales(z)
         with torch.autocast(z.device.type, enabled=False):
-            return torch.sigmoid(self.tail(painted.float()))
+            return torch.sigmoid(self.tail(precise(painted)))
 
     def coarse_to_fine(self) -> list[list[nn.Parameter]]:
         """Parameters by scale: the two deepest together, then each above them, the last with the tail."""

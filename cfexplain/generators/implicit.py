@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from cfexplain.generators.noise import Noise, seeded
+from cfexplain.images import precise
 from cfexplain.types import Images
 
 COORDINATES = Noise(channels=2, kind="coordinates")
@@ -112,7 +113,7 @@ class Painter(nn.Module):
         """Paint; the last layer runs in float32, for eight bits of mantissa are too few for an image."""
         seen = self.hidden(z.movedim(1, -1))
         with torch.autocast(z.device.type, enabled=False):
-            return torch.sigmoid(self.tail(seen.float())).movedim(-1, 1)
+            return torch.sigmoid(self.tail(precise(seen))).movedim(-1, 1)
 
     def coarse_to_fine(self) -> list[list[nn.Parameter]]:
         """Parameters by layer, from the coordinates on; the last layer moves with the first."""

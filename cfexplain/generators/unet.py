@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from cfexplain.generators.dip import Block
 from cfexplain.generators.noise import Noise, seeded
+from cfexplain.images import precise
 from cfexplain.types import Images
 
 
@@ -68,7 +69,7 @@ class UNetwork(nn.Module):
             grown = F.interpolate(x, beside.shape[-2:], mode="bilinear", align_corners=False)
             x = level(torch.cat([grown, beside], dim=1))
         with torch.autocast(z.device.type, enabled=False):
-            return torch.sigmoid(self.tail(x.float()))
+            return torch.sigmoid(self.tail(precise(x)))
 
 
 def _double(channels: int, width: int) -> nn.Sequential:

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from cfexplain.terms.features import precise, require_prediction
+from cfexplain.images import precise
+from cfexplain.terms.features import require_prediction
 from cfexplain.types import Candidate
 from cfexplain.views import mean_over_views
 
@@ -53,7 +54,7 @@ class EstimatedLoss:
             raise ValueError(
                 "EstimatedLoss(quantile=...) needs a target and a classifier with usual_loss(class, share)"
             )
-        return [usual(int(t), self.quantile) for t in target]
+        return [usual(t, self.quantile) for t in target.tolist()]
 
 
 def _above(loss: Tensor, floors: Tensor | None) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cfexplain.images import precise
 from cfexplain.types import Candidate
 
 
@@ -51,11 +52,6 @@ def relative_error(ours: Tensor, theirs: Tensor) -> Float[Tensor, " n"]:
     """||a - b||^2 / ||b||^2 of each image."""
     theirs = precise(theirs.detach().flatten(1))
     return (precise(ours.flatten(1)) - theirs).square().sum(1) / theirs.square().sum(1).clamp_min(1e-12)
-
-
-def precise(values: Tensor) -> Tensor:
-    """Values in float32, or in float64 where they are."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def require_prediction(candidate: Candidate, term: object) -> None:

@@ -8,7 +8,8 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from cfexplain.terms.features import precise, require_prediction
+from cfexplain.images import precise
+from cfexplain.terms.features import require_prediction
 from cfexplain.types import Candidate
 
 

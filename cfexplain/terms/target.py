@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from cfexplain.terms.features import precise, require_prediction
+from cfexplain.images import precise
+from cfexplain.terms.features import require_prediction
 from cfexplain.types import Candidate
 from cfexplain.views import mean_over_views
 

@@ -1,0 +1,159 @@
+"""Many images at once: one loop over stacked painters, from which images leave as they are done."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from cfexplain.solve import Ending, Solution, Stage, Watched, descend, minimise
+from cfexplain.stack import Stack
+from cfexplain.stop import Step
+from cfexplain.types import Images, Prediction, Problem
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """One image's part in a batch.
+
+    Attributes:
+        module: its painter, moved in place.
+        z: the painter's input.
+        problem: what is asked of it.
+        rng: of its jitter and views.
+        anchor: the painting that its edit departs from.
+        better: larger is better; the latest of the best steps is kept. None keeps the last step.
+        watch: called with each step.
+    """
+
+    module: nn.Module
+    z: Tensor
+    problem: Problem
+    rng: torch.Generator | None = None
+    anchor: Images | None = None
+    better: Callable[[Step], float] | None = None
+    watch: Callable[[Step], object] | None = None
+
+
+def minimise_all(
+    searches: Sequence[Search], stage: Stage, *, transfer: bool = False, deadline: float = math.inf
+) -> list[Solution]:
+    """Run a stage for many images in one loop; each ends as `minimise` would end it alone.
+
+    An image that is done leaves, with its weights and what the optimiser remembers of them, so that the rest goes
+    faster. One image alone runs without a stack; the results of several agree with that but for rounding, which
+    Adam amplifies over the steps.
+
+    Args:
+        searches: of one classifier, one size and one kind of painter; all or none with anchors.
+        stage: what is minimised and how.
+        transfer: see `descend`.
+        deadline: on the clock of `time.perf_counter()`, for all.
+    """
+    if len(searches) == 1:
+        only = searches[0]
+        return [
+            minimise(
+                only.module, only.z, only.problem, stage, rng=only.rng, anchor=only.anchor, transfer=transfer,
+                better=only.better, deadline=deadline, watch=only.watch,
+            )
+        ]  # fmt: skip
+    if not searches:
+        return []
+    runs = [Watched(_decided_here(s.problem), stage, s.better, s.watch) for s in searches]
+    stack, going = Stack([s.module for s in searches]), list(range(len(searches)))
+    endings: list[Ending] = ["exhausted"] * len(searches)
+    anchors = [s.anchor for s in searches if s.anchor is not None]
+    steps = descend(
+        stack, torch.stack([s.z for s in searches]).contiguous(), joined([s.problem for s in searches]), stage,
+        rng=[s.rng for s in searches if s.rng is not None] or None,
+        anchor=torch.cat(anchors) if anchors else None, transfer=transfer,
+    )  # fmt: skip
+    step = next(steps, None)
+    while step is not None:
+        late: Ending | None = "out_of_time" if time.perf_counter() >= deadline else None
+        ended = [runs[k].see(part) or late for k, part in zip(going, parts(step), strict=True)]
+        stay = [place for place, why in enumerate(ended) if why is None]
+        for place, why in enumerate(ended):
+            if why is not None:
+                endings[going[place]] = why
+                stack.unstack(place, searches[going[place]].module)
+        changed, going = len(stay) < len(going), [going[place] for place in stay]
+        try:
+            step = steps.send(stay if changed else None)
+        except StopIteration:
+            break
+    for place, k in enumerate(going):
+        stack.unstack(place, searches[k].module)
+    return [run.solution(ending) for run, ending in zip(runs, endings, strict=True)]
+
+
+def fitting(search: Search, stage: Stage, share: float = 0.5) -> int:
+    """How many images like this one to optimise together: one on a CPU, as many as fit into the memory of a GPU.
+
+    One step of one image is tried; `share` of the free memory is dealt out, for backward passes take more.
+    """
+    device = search.problem.query.device
+    if device.type != "cuda":
+        return 1
+    before = torch.cuda.memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    next(descend(search.module.to(device), search.z, search.problem, stage, rng=search.rng), None)
+    each = max(1, torch.cuda.max_memory_allocated(device) - before)
+    return max(1, min(256, int(share * torch.cuda.mem_get_info(device)[0] / each)))
+
+
+def joined(problems: Sequence[Problem]) -> Problem:
+    """The problems of single images as one; they must share the classifier."""
+    first = problems[0]
+    source = None if first.source is None else _prediction([p.source for p in problems if p.source is not None])
+    targets = [p.target for p in problems if p.target is not None]
+    regions = [p.region for p in problems if p.region is not None]
+    if 0 < len(regions) < len(problems):
+        raise ValueError("of a batch either all images have a region or none has")
+    return Problem(
+        torch.cat([p.query for p in problems]),
+        first.classifier,
+        source,
+        torch.cat(targets) if targets else None,
+        torch.cat(regions) if regions else None,
+    )
+
+
+def _prediction(parts: Sequence[Prediction]) -> Prediction:
+    losses = [p.loss for p in parts if p.loss is not None]
+    features = tuple(torch.cat(tap) for tap in zip(*(p.features for p in parts), strict=True))
+    return Prediction(torch.cat([p.logits for p in parts]), features, torch.cat(losses) if losses else None)
+
+
+def _decided_here(problem: Problem) -> Problem:
+    """The same with its target on the CPU, where stop rules compare."""
+    return problem if problem.target is None else replace(problem, target=problem.target.cpu())
+
+
+def parts(step: Step) -> list[Step]:
+    """A step of n images as n steps of one; what is decided by is on the CPU, in one transfer."""
+    n, value = len(step.image), step.value.cpu()
+    prediction, views = _light(step.prediction), _light(step.views)
+    count = 0 if views is None else len(views.logits) // n
+    return [
+        replace(
+            step,
+            image=step.image[k : k + 1].clone(),
+            value=value[k : k + 1],
+            prediction=None if prediction is None else prediction.at([k]),
+            views=None if views is None else views.at([k + n * j for j in range(count)]),
+        )
+        for k in range(n)
+    ]
+
+
+def _light(prediction: Prediction | None) -> Prediction | None:
+    """Logits and estimates on the CPU, without features."""
+    if prediction is None:
+        return None
+    return Prediction(prediction.logits.cpu(), (), None if prediction.loss is None else prediction.loss.cpu())
