@@ -93,13 +93,11 @@ def minimise_all(
 
 
 def fitting(search: Search, stage: Stage, share: float = 0.5) -> int:
-    """How many images like this one to optimise together: one on a CPU, as many as fit into the memory of a GPU.
+    """How many images like this one fit into the memory of its GPU.
 
     One step of one image is tried; `share` of the free memory is dealt out, for backward passes take more.
     """
     device = search.problem.query.device
-    if device.type != "cuda":
-        return 1
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
     next(descend(search.module.to(device), search.z, search.problem, stage, rng=search.rng), None)

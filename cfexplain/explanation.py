@@ -90,7 +90,9 @@ def explain(
         problem = Problem(query, classifier, before[i], targets[here], None if region is None else region[here])
         area = None if mask is None else mask[here]
         searches.append(_Search(problem, method, seed, budget, store, area, None if watch is None else _bind(watch, i)))
-    return concatenate(_in_batches(searches, batch or fitting(searches[0].sitting().begin(), method.edit)))
+    alone = batch is None and not images.is_cuda
+    size = 1 if alone else batch or fitting(searches[0].sitting().begin(), method.edit)
+    return concatenate(_in_batches(searches, size))
 
 
 def _in_batches(searches: Sequence[_Search], size: int) -> list[Counterfactual]:

@@ -1,6 +1,7 @@
 """Counterfactuals of HAM10000 test lesions by each method; `isic_judge.py` says what they are worth.
 
     python experiments/isic_comparison.py --shard 0/2                        hours on 2 cores; rows are kept one by one
+    python experiments/isic_comparison.py --targets hard                     of nevi, melanoma
     python experiments/isic_comparison.py --methods ablations --targets second --first 60
     python experiments/isic_comparison.py --methods seeds --seed 1 --targets second --first 24
     python experiments/isic_comparison.py --edition 64 --targets second --first 60
@@ -68,7 +69,6 @@ ABLATIONS = (
     without("free colour", SameColour),
     without("not compact", CompactChange),
     without("not sparse", SparseChange),
-    replace(methods.NATURAL, name="natural, coarse to fine", edit=replace(_EDIT, unlock=0.5)),
     replace(methods.DIP, name="dip + views", edit=_VIEWED),
     replace(methods.TV, name="pixels + views", edit=_ON_PIXELS),
     replace(
@@ -113,6 +113,16 @@ def targets(classifier: cfexplain.Classifier, query: torch.Tensor) -> dict[str, 
     with torch.no_grad():
         first, second = (classifier.classes[i] for i in classifier(query).logits[0].topk(2).indices)
     return {"second": second, "melanoma": "nv" if first == "mel" else "mel"}
+
+
+def wanted(classifier: cfexplain.Classifier, query: torch.Tensor, which: str) -> list[str]:
+    """The targets to search for: both, the second most likely class, or melanoma of a nevus (`hard`)."""
+    asked = targets(classifier, query)
+    if which == "hard":
+        with torch.no_grad():
+            source = classifier.classes[int(classifier(query).logits.argmax())]
+        return ["mel"] if source == "nv" else []
+    return list(dict.fromkeys(asked.values() if which == "both" else [asked["second"]]))
 
 
 class Enlarged(Extended):
@@ -172,8 +182,7 @@ def search(args: argparse.Namespace) -> None:
     shard, shards = map(int, args.shard.split("/"))
     for lesion in lesions[shard::shards]:
         query, mask = picture_and_mask(lesion, classifier.image_size)
-        asked = targets(classifier, query)
-        for target in dict.fromkeys(asked.values() if args.targets == "both" else [asked["second"]]):
+        for target in wanted(classifier, query, args.targets):
             for method in METHODS[args.methods]:
                 folder = place(method.name, lesion.id, target, args.seed, args.edition)
                 if not (folder / "row.json").exists():
@@ -205,7 +214,7 @@ def read(method: str, seed: int, edition: str = "") -> list[tuple[str, Counterfa
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--methods", choices=METHODS, default="main")
-    parser.add_argument("--targets", choices=["both", "second"], default="both")
+    parser.add_argument("--targets", choices=["both", "second", "hard"], default="both")
     parser.add_argument("--edition", choices=["", "64", "robust"], default="", help="which classifier is explained")
     parser.add_argument("--shard", default="0/1", help="k/n: every n-th lesion from the k-th on")
     parser.add_argument("--first", type=int, default=sum(COUNTS.values()), help="only so many lesions of the list")

@@ -60,9 +60,10 @@ def main() -> None:
     text = (
         "The shipped classifiers on their test splits (`ECE`: calibration error after temperature scaling):\n\n"
         + "\n".join(classifiers())
-        + "\n\nCounterfactuals of HAM10000 test lesions on a list fixed beforehand, judged by classifiers that no method sees "
-        + "(`experiments/isic_comparison.py`; `witness`\nwas at hand when the default was chosen on validation lesions, "
-        + "`isic2017` learned from another data set, `grey` from grey pictures):\n\n"
+        + "\n\nCounterfactuals of HAM10000 test lesions on a list fixed beforehand, judged by classifiers that no method sees\n"
+        + "(`experiments/isic_comparison.py`, `isic_judge.py`). `witness` was at hand when the default was chosen on validation\n"
+        + "lesions; the oracles `isic2017`, which learned from another data set, and `grey`, from grey pictures, only report:\n"
+        + "both are SqueezeNets (`experiments/oracles/`), the classifier explained is a MobileNetV2.\n\n"
         + "\n".join(comparison())
     )
     path = ROOT / "README.md"

@@ -1,0 +1,149 @@
+"""One explanation against the published settings, on this machine, in one run.
+
+    python experiments/benchmarks/one_lesion.py             about 20 minutes on 2 cores, alone on the machine
+    python experiments/benchmarks/one_lesion.py --sizes 64  a part of it
+
+The reference is the same objective descended as plainly as the papers do it: the published network (128 channels, 5
+scales), float32, contiguous memory, one image, a fixed 2,000 steps for the anchor and 500 for the edit, from a cold
+start. Its time is 5 times 30 steps of each kind, scaled to these counts. Ours is `explain` with its default, median
+over the first lesions of the list of `isic_comparison.py`; each measurement is a process of its own, for its peak
+memory. Seconds are what was seen on the machine named; the ratio is the claim.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from isic_comparison import DATA, RESULTS, manifest, targets
+
+import cfexplain
+from cfexplain.classifier import predict
+from cfexplain.generators import DeepImagePrior
+from cfexplain.images import square
+from cfexplain.methods import NATURAL
+from cfexplain.types import Candidate, Problem
+from cfexplain_classifiers import folded, load
+
+ANCHOR_STEPS, EDIT_STEPS, TIMED, REPEATS = 2000, 500, 30, 5
+OUT = RESULTS / "benchmarks"
+
+
+def reference(size: int) -> dict[str, Any]:
+    """Seconds of the plain descent: every step paints, asks the classifier, and moves every weight."""
+    classifier, lesion = load("ham10000"), manifest()[0]
+    query = square(lesion.image, size)[None]
+    target = torch.tensor([classifier.classes.index(targets(classifier, query)["second"])])
+    rng = torch.Generator().manual_seed(0)
+    generator = DeepImagePrior()
+    network = generator.build(query, rng).to(memory_format=torch.contiguous_format)
+    z = generator.draw(query, rng).contiguous()
+    problem = Problem(query, classifier, predict(classifier, query), target)
+
+    def steps(objective: cfexplain.Objective, anchor: torch.Tensor | None, count: int) -> float:
+        optimiser, began = torch.optim.Adam(network.parameters(), lr=1e-3), time.perf_counter()
+        for _ in range(count):
+            image = network(z)
+            cost = objective(Candidate(image, problem, classifier(image), anchor, 1.0))
+            optimiser.zero_grad()
+            cost.sum().backward()
+            optimiser.step()
+        return (time.perf_counter() - began) / count
+
+    anchor_stage = cfexplain.REGULARISED_DIP.anchor
+    assert anchor_stage is not None
+    steps(anchor_stage.objective, None, 3)
+    painted = network(z).detach()
+    first = [steps(anchor_stage.objective, None, TIMED) for _ in range(REPEATS)]
+    second = [steps(cfexplain.REGULARISED_DIP.edit.objective, painted, TIMED) for _ in range(REPEATS)]
+    seconds = ANCHOR_STEPS * statistics.median(first) + EDIT_STEPS * statistics.median(second)
+    return {"seconds": seconds, "anchor_step": statistics.median(first), "edit_step": statistics.median(second)}
+
+
+def ours(size: int) -> dict[str, Any]:
+    """Seconds and outcome of `explain` on the first lesions."""
+    classifier, rows = folded(load("ham10000")), []
+    for lesion in manifest()[: REPEATS + 1]:
+        query = square(lesion.image, size)[None]
+        target = targets(classifier, query)["second"]
+        began = time.perf_counter()
+        found = cfexplain.explain(classifier, query, target, method=NATURAL)
+        rows.append(
+            {
+                "seconds": time.perf_counter() - began,
+                "found": bool(found.found[0]),
+                "anchor_psnr": float(cfexplain.evaluate(found)["anchor_psnr"].iloc[0]),
+                "steps": found.steps[0],
+            }
+        )
+    rows = rows[1:]  # the first warms the machine
+    return {
+        "seconds": statistics.median(r["seconds"] for r in rows),
+        "all_seconds": [round(r["seconds"], 2) for r in rows],
+        "found": sum(r["found"] for r in rows),
+        "n": len(rows),
+        "anchor_psnr": statistics.median(r["anchor_psnr"] for r in rows),
+        "steps": statistics.median(r["steps"] for r in rows),
+    }
+
+
+def measured(what: str, size: int) -> dict[str, Any]:
+    """One measurement in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, __file__, "--measure", what, "--sizes", str(size)], check=True, capture_output=True, text=True
+    )
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """As Markdown."""
+    lines = ["| pixels | reference | `explain` | ratio | found | anchor | peak memory |", "|" + "---|" * 7]
+    lines += [
+        f"| {r['size']} | {r['reference']['seconds']:.0f} s | {r['ours']['seconds']:.1f} s | {r['ratio']:.0f} | "
+        f"{r['ours']['found']} of {r['ours']['n']} | {r['ours']['anchor_psnr']:.1f} dB | {r['ours']['peak_gib']:.2f} GiB |"
+        for r in rows
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 224])
+    parser.add_argument("--measure", choices=["reference", "ours"], help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.measure:
+        found = {"reference": reference, "ours": ours}[args.measure](args.sizes[0])
+        print(json.dumps(found | {"peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}))
+        return
+    rows = []
+    for size in args.sizes:
+        row: dict[str, Any] = {"size": size, "reference": measured("reference", size), "ours": measured("ours", size)}
+        rows.append(row | {"ratio": row["reference"]["seconds"] / row["ours"]["seconds"]})
+        print(table(rows).splitlines()[-1], flush=True)
+    OUT.mkdir(exist_ok=True)
+    machine = {
+        "cores": os.cpu_count(),
+        "processor": platform.processor() or platform.machine(),
+        "torch": torch.__version__,
+    }
+    (OUT / "one_lesion.json").write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
+    (OUT / "one_lesion.md").write_text(table(rows))
+
+
+if __name__ == "__main__":
+    assert DATA.is_dir(), "the lesions are read from CFEXPLAIN_DATA"
+    main()
