@@ -60,34 +60,31 @@ def without(name: str, *terms: type) -> cfexplain.Method:
 
 _VIEWED = replace(methods.DIP.edit, views=_EDIT.views, learning_rate=_EDIT.learning_rate, steps=_EDIT.steps)
 _ON_PIXELS = replace(methods.TV.edit, views=_EDIT.views, objective=_EDIT.objective, learning_rate=1e-2)
+_SMOOTH_PIXELS = replace(_ON_PIXELS, objective=_ON_PIXELS.objective | total((10.0, TotalVariation())))
+_CENTRED = replace(methods.DIP.edit, objective=methods.DIP.edit.objective | total((0.3, NearClass())))
 PGD = replace(methods.PIXELS, name="pgd")
 """Stands for captum's projected gradient descent, see `attacked`."""
 
 ABLATIONS = (
-    replace(methods.NATURAL, name="natural, no views", edit=replace(_EDIT, views=None)),
     without("no estimator", EstimatedLoss),
-    without("free colour", SameColour),
-    without("not compact", CompactChange),
-    without("not sparse", SparseChange),
+    replace(methods.NATURAL, name="natural, no views", edit=replace(_EDIT, views=None)),
     replace(methods.DIP, name="dip + views", edit=_VIEWED),
     replace(methods.TV, name="pixels + views", edit=_ON_PIXELS),
-    replace(
-        methods.TV,
-        name="pixels + views + TV",
-        edit=replace(_ON_PIXELS, objective=_ON_PIXELS.objective | total((10.0, TotalVariation()))),
-    ),
-    replace(
-        methods.DIP,
-        name="dip + centroids",
-        edit=replace(methods.DIP.edit, objective=methods.DIP.edit.objective | total((0.3, NearClass()))),
-    ),
+    replace(methods.DIP, name="dip + centroids", edit=_CENTRED),
     methods.DISC,
     methods.PIXELS,
     PGD,
 )
+TERMS = (
+    without("free colour", SameColour),
+    without("not compact", CompactChange),
+    without("not sparse", SparseChange),
+    replace(methods.TV, name="pixels + views + TV", edit=_SMOOTH_PIXELS),
+)
 METHODS = {
     "main": MAIN,
     "ablations": ABLATIONS,
+    "terms": TERMS,
     "seeds": (methods.NATURAL, methods.REGULARISED_DIP, methods.DIP),
 }
 
