@@ -10,6 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cfexplain.attribution import Comparison as Comparison
+    from cfexplain.attribution import CounterfactualAttribution as CounterfactualAttribution
+    from cfexplain.attribution import attribute as attribute
+    from cfexplain.attribution import compare as compare
     from cfexplain.diverse import explain_diverse as explain_diverse
     from cfexplain.explanation import explain as explain
     from cfexplain.images import ImageError as ImageError
@@ -45,6 +49,7 @@ if TYPE_CHECKING:
     from cfexplain.wrapping import wrap as wrap
 
 _HOME = {
+    "attribution": ("Comparison", "CounterfactualAttribution", "attribute", "compare"),
     "diverse": ("explain_diverse",),
     "explanation": ("explain",),
     "inversion": ("Inversion", "invert"),

@@ -82,6 +82,43 @@ def explain(
 
 
 @app.command()
+def compare(
+    images: Images,
+    classifier: ClassifierName,
+    methods: Annotated[str, typer.Option("--with", help="Methods with commas, or all.", show_default="eight")] = "",
+    target: Annotated[str, typer.Option(help="Class of the counterfactual; auto is the second most likely.")] = "auto",
+    method: Annotated[str, typer.Option(help="Of the counterfactual, as in explain.")] = "natural",
+    mask: Annotated[Path | None, typer.Option(help="White on the lesion: a picture, or a folder of STEM.png.")] = None,
+    seed: Seed = 0,
+    budget: Annotated[float | None, typer.Option(min=0.0, help="Seconds a counterfactual.")] = None,
+    device: Device = "auto",
+    out: Annotated[Path, typer.Option(help="A folder a picture is made in it.")] = Path("out"),
+) -> None:
+    """Compare attribution maps with what the counterfactual shows. Exit codes are those of explain.
+
+    Methods: saliency, input-x-gradient, integrated-gradients (also with -blurred and -counterfactual), smoothgrad,
+    gradcam, guided-gradcam, gradient-shap, deep-lift, occlusion, superpixels.
+    """
+    from cfexplain import command
+    from cfexplain.attribution.report import Asked, Report, named, sentence
+
+    failed = False
+    with _errors():
+        job = command.Job(classifier, target, method, None, seed, budget, device, out, oracles=("none",))
+        prepared = job.prepare(images)
+        asked = Asked(prepared.target, prepared.method, seed, budget, command.device_of(device))
+        report = Report(prepared.classifier, named(methods), asked, mask)
+        for picture, folder in prepared.folders(images):
+            try:
+                typer.echo(sentence(report.compare(picture, folder), str(picture)))
+            except ValueError as error:
+                failed = True
+                typer.echo(f"cfexplain: {error}", err=True)
+        report.save(out)
+    raise typer.Exit(BAD_USE if failed else 0 if all(row["found"] for row in report.rows) else 1)
+
+
+@app.command()
 def invert(
     images: Images,
     classifier: ClassifierName,

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from isic_comparison import MAIN, RESULTS, ROOT, interval
+from isic_comparison import MAIN, RESULTS, ROOT
+from isic_judge import interval
 from torch import Tensor
 from train_shipped import InMemory
 

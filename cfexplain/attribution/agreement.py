@@ -1,0 +1,78 @@
+"""Does a map point where the counterfactual changes the image, and where the lesion is?"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cfexplain.attribution.swap import places
+from cfexplain.metrics.place import inside_lesion
+from cfexplain.result import Counterfactual
+
+TOP = 0.1
+"""The share of pixels that counts as a map's top."""
+
+
+def magnitude(values: Float[Tensor, "c h w"]) -> Float[Tensor, "h w"]:
+    """A change as one number a pixel: the sum over channels of its magnitude, as COUT ranks it."""
+    return values.abs().sum(0)
+
+
+def rank_correlation(one: Float[Tensor, "h w"], other: Float[Tensor, "h w"]) -> float:
+    """Spearman's correlation of two maps' magnitudes over pixels, in [-1, 1]; 0 where one of them is constant.
+
+    Example:
+        >>> rank_correlation(torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[-2.0, 4.0, 8.0]]))
+        1.0
+
+    Source: Adebayo et al., "Sanity checks for saliency maps", NeurIPS 2018, compare magnitudes likewise.
+    """
+    from scipy.stats import rankdata
+
+    a, b = (torch.from_numpy(rankdata(m.abs().flatten().double().cpu().numpy())) for m in (one, other))
+    a, b = a - a.mean(), b - b.mean()
+    scale = math.sqrt(float(a.square().sum() * b.square().sum()))
+    return round(float((a * b).sum()) / scale, 9) if scale > 0 else 0.0
+
+
+def top_overlap(one: Float[Tensor, "h w"], other: Float[Tensor, "h w"], share: float = TOP) -> float:
+    """Intersection over union of the two maps' top pixels; two random maps reach share / (2 - share).
+
+    Example:
+        >>> top_overlap(torch.tensor([[1.0, 2.0, 3.0, 4.0]]), torch.tensor([[4.0, 3.0, 2.0, 1.0]]), share=0.75)
+        0.5
+    """
+    count = max(1, round(share * one.numel()))
+    a, b = places(one) < count, places(other) < count
+    return float((a & b).sum()) / float((a | b).sum())
+
+
+def energy_inside(counterfactual: Counterfactual, heatmap: Float[Tensor, "h w"]) -> float:
+    """Share of the map's squared magnitude on the lesion's mask: `inside_lesion` of the map instead of the change."""
+    as_change = heatmap.abs().to(counterfactual.query)[None, None]
+    found = inside_lesion(replace(counterfactual, anchor=torch.zeros_like(as_change), painted=as_change))
+    return math.nan if found is None else float(found)
+
+
+def pointing(heatmap: Float[Tensor, "h w"], mask: Float[Tensor, "1 h w"]) -> float:
+    """The pointing game: 1 where the map's highest pixel lies on the mask, else 0; chance is the mask's area.
+
+    Source: Zhang et al., "Top-down neural attention by excitation backprop", ECCV 2016.
+    """
+    return float(mask[0][places(heatmap).to(mask.device) == 0] > 0.5)
+
+
+def agreement(counterfactual: Counterfactual, heatmap: Float[Tensor, "h w"]) -> dict[str, float]:
+    """All of these of one map and one counterfactual; those of the mask are missing without one."""
+    change = magnitude(counterfactual.difference[0]).to(heatmap.device)
+    mask = counterfactual.mask
+    return {
+        "rank_correlation": rank_correlation(heatmap, change),
+        "top_overlap": top_overlap(heatmap, change),
+        "energy_inside": energy_inside(counterfactual, heatmap),
+        "pointing": math.nan if mask is None else pointing(heatmap, mask[0]),
+    }

@@ -1,0 +1,298 @@
+"""Which attribution method points at what the counterfactual changes, and at what causes the label?
+
+    python experiments/attribution.py search --part isic --shard 0/2     about 40 s of one core a lesion; rows are kept
+    python experiments/attribution.py search --part synthetic            about 15 s of one core a lesion
+    python experiments/attribution.py table                              minutes; writes results/attribution/
+
+`isic`: the first 100 lesions of `isic_comparison.manifest()`, the shipped classifier, its second most likely class, the
+default counterfactual; what `isic_comparison.py` has found with the same settings is read from its rows.
+`synthetic`: the first test lesions that the `synthetic` classifier recognises, asked for the other class. There the
+cause is known: the pixels in which the true counterfactual differs. Each map is scored by the area under the ROC curve
+with which its magnitude tells those pixels from the rest, and by its energy on them and on hair, ruler and vignette.
+The maps attribute the logit of the predicted class. The lists and the measures were fixed before anything was computed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from isic_comparison import RESULTS, ROOT, explained, manifest, picture_and_mask, place, targets
+from scipy.stats import spearmanr
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+
+import cfexplain
+from cfexplain import plot
+from cfexplain.attribution.comparison import BETTER, CHANGE, RANDOM, Comparison, interval, summary
+from cfexplain.attribution.report import named, table
+from cfexplain.classifier import predict
+from cfexplain.methods import NATURAL
+from cfexplain.result import Counterfactual, settings_of
+from cfexplain_classifiers import folded, load
+from cfexplain_datasets.synthetic import SyntheticLesions
+from cfexplain_datasets.synthetic_paint import paint
+
+OUT = RESULTS / "attribution"
+RUN = ROOT / "runs" / "attribution"
+COUNTS = {"isic": 100, "synthetic": 60}
+VISIBLE = 0.05
+CAUSE = ("cause_auroc", "cause_energy", "nuisance_energy")
+AGREEMENT = ("rank_correlation", "top_overlap", "cout", "deletion", "sufficiency")
+
+
+def compared(classifier: Any, found: Counterfactual) -> Comparison:
+    """All methods on one lesion."""
+    maps = {
+        name: cfexplain.attribute(classifier, found.query, found.source, name, counterfactual=found.image)
+        for name in named("all")
+    }
+    return cfexplain.compare(found, maps, classifier=classifier)
+
+
+def isic(count: int) -> Iterator[tuple[str, Any]]:
+    """The lesions by name, each with a function that gives its rows."""
+    classifier = explained("")
+
+    def rows(lesion: Any) -> pd.DataFrame:
+        query, mask = picture_and_mask(lesion, classifier.image_size)
+        target = targets(classifier, query)["second"]
+        found = kept(lesion.id, target) or cfexplain.explain(
+            classifier, query, target, mask=mask, anchors=ROOT / "runs" / "isic_comparison" / "anchors"
+        )
+        return compared(classifier, found).rows.assign(label=lesion.label)
+
+    for lesion in manifest()[:count]:
+        yield lesion.id, lambda lesion=lesion: rows(lesion)
+
+
+def kept(name: str, target: str) -> Counterfactual | None:
+    """What another study has found with the default's settings of today."""
+    folder = place(NATURAL.name, name, target, 0)
+    if not (folder / "row.json").exists():
+        return None
+    found = Counterfactual.load(folder)
+    return found if found.settings == json.loads(json.dumps(settings_of(NATURAL))) else None
+
+
+def synthetic(count: int) -> Iterator[tuple[str, Any]]:
+    """The same of lesions painted by a known rule."""
+    classifier, data = folded(load("synthetic")), SyntheticLesions(400, 64, 0, "test")
+
+    def rows(index: int) -> pd.DataFrame:
+        lesion = data[index]
+        target = 1 - int(lesion.label or 0)
+        found = cfexplain.explain(
+            classifier, lesion.image[None], target, mask=lesion.mask[None], anchors=ROOT / "runs" / "known_causes"
+        )
+        done = compared(classifier, found)
+        cause, nuisance = known(data, index, target)
+        scores = [on_cause(values[0], cause, nuisance) for values in done.heatmaps.values()]
+        return done.rows.join(pd.DataFrame(scores)).assign(label=lesion.label)
+
+    said = (int(predict(classifier, lesion.image[None]).logits.argmax()) for lesion in data)
+    right = (index for index, label in enumerate(said) if label == data[index].label)
+    for index in islice(right, count):
+        yield f"{index:04d}", lambda index=index: rows(index)
+
+
+def known(data: SyntheticLesions, index: int, target: int) -> tuple[Tensor, Tensor]:
+    """Where the lesion causes the label, and where hair, ruler or vignette are drawn, shape (h, w) each.
+
+    The cause is where the true counterfactual, the nearest lesion of the other class in the same picture, differs
+    visibly on the mean of the channels; the nuisance where the picture differs from the same one painted without.
+    """
+    image = data[index].image
+    factors, nuisance = data.recipe(index)
+    bare, _ = paint(factors, replace(nuisance, hair=0, ruler=False, vignette=0.0), data.size)
+    moved = data.counterfactual(index, target).image
+    return (moved - image).abs().mean(0) > VISIBLE, (image - bare).abs().amax(0) > VISIBLE
+
+
+def on_cause(heatmap: Tensor, where: Tensor, nuisance: Tensor) -> dict[str, float]:
+    """How a map tells the cause from the rest; energies as multiples of what an even map has."""
+    energy = heatmap.square()
+    whole = float(energy.sum().clamp_min(1e-12))
+
+    def lift(area: Tensor) -> float:
+        share = float(area.float().mean())
+        return float((energy * area).sum()) / whole / share if share > 0 else float("nan")
+
+    auroc = roc_auc_score(where.flatten().numpy(), heatmap.abs().flatten().numpy()) if where.sum() > 0 else np.nan
+    return {"cause_auroc": float(auroc), "cause_energy": lift(where), "nuisance_energy": lift(nuisance)}
+
+
+def search(part: str, count: int, shard: str) -> None:
+    """Compute every lesion that is not there yet."""
+    number, shards = map(int, shard.split("/"))
+    (RUN / part).mkdir(parents=True, exist_ok=True)
+    for k, (name, rows) in enumerate({"isic": isic, "synthetic": synthetic}[part](count)):
+        path = RUN / part / f"{name}.csv"
+        if k % shards == number and not path.exists():
+            partial = path.with_suffix(".part")
+            rows().assign(image=name).to_csv(partial, index=False)
+            partial.rename(path)
+            print(part, name, flush=True)
+
+
+def read(part: str) -> pd.DataFrame:
+    """The rows of all lesions."""
+    files = sorted((RUN / part).glob("*.csv"))
+    return (
+        pd.concat([pd.read_csv(f, dtype={"image": str}) for f in files], ignore_index=True) if files else pd.DataFrame()
+    )
+
+
+def causes(rows: pd.DataFrame) -> pd.DataFrame:
+    """Means and intervals of the scores on the known cause."""
+    return pd.DataFrame(
+        {"method": method, "measure": name} | interval(own[name].to_numpy(float))
+        for method, own in rows.groupby("method", sort=False)
+        for name in CAUSE
+    )
+
+
+def predicts(rows: pd.DataFrame, draws: int = 2000) -> pd.DataFrame:
+    """Rank correlation, over methods, of each measure with the cause's AUROC: by lesion, and of the methods' means.
+
+    Measures where lower is better are turned. The references, and the maps that start from the counterfactual and so
+    agree with it by construction, are left out. Intervals: bootstrap over lesions.
+    """
+    own = rows[~rows["method"].isin((CHANGE, RANDOM, "integrated-gradients-counterfactual"))]
+    lesions, rng, found = own["image"].unique(), np.random.default_rng(0), []
+    picks = rng.integers(len(lesions), size=(draws, len(lesions)))
+    truth = own.pivot(index="image", columns="method", values="cause_auroc").loc[lesions]
+    for name in AGREEMENT:
+        sign = 1 if BETTER[name] == "higher" else -1
+        said = sign * own.pivot(index="image", columns="method", values=name).loc[lesions, truth.columns]
+        single = np.array([correlation(said.loc[i], truth.loc[i]) for i in lesions])
+        a, b = said.to_numpy(float), truth.to_numpy(float)
+        means = [correlation(np.nanmean(a[p], 0), np.nanmean(b[p], 0)) for p in picks[: draws // 4]]
+        low, high = np.nanquantile(means, (0.025, 0.975))
+        overall = correlation(np.nanmean(a, 0), np.nanmean(b, 0))
+        found += [
+            {"measure": name, "over": "methods in a lesion"} | interval(single),
+            {"measure": name, "over": "means of methods", "n": len(lesions), "mean": overall, "low": low, "high": high},
+        ]
+    return pd.DataFrame(found)
+
+
+def correlation(a: Any, b: Any) -> float:
+    """Spearman's; undefined where fewer than three are known or all are equal."""
+    a, b = np.asarray(a, float), np.asarray(b, float)
+    known = np.isfinite(a) & np.isfinite(b)
+    if known.sum() < 3 or np.ptp(a[known]) == 0 or np.ptp(b[known]) == 0:
+        return float("nan")
+    return float(spearmanr(a[known], b[known]).statistic)
+
+
+def markdown(rows: pd.DataFrame, index: list[str]) -> str:
+    """A small table of means and intervals."""
+    lines = ["| " + " | ".join([*index, "n", "mean [95 %]"]) + " |", "|---" * (len(index) + 2) + "|"]
+    lines += [
+        "| " + " | ".join([*(str(r[i]).replace("_", " ") for i in index), str(r["n"])])
+        + f" | {r['mean']:.3f} [{r['low']:.3f}, {r['high']:.3f}] |"
+        for r in rows.to_dict("records")
+    ]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def wide(rows: pd.DataFrame) -> str:
+    """The scores on the cause: a row a method."""
+    lines = ["| method | " + " | ".join(c.replace("_", " ") for c in CAUSE) + " |", "|---" * (len(CAUSE) + 1) + "|"]
+    for method, own in rows.groupby("method", sort=False):
+        cells = [f"{r['mean']:.3f} [{r['low']:.3f}, {r['high']:.3f}]" for r in own.to_dict("records")]
+        lines.append(f"| {method} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def figure(means: dict[str, pd.DataFrame], cause: pd.DataFrame, path: Path) -> None:
+    """Agreement against cause on synthetic lesions, and two measures on ISIC lesions; a point a method."""
+    from cfexplain.attribution.figure import _figure, _points, shortened
+
+    drawn = _figure(13.6, 4.3)
+    left, middle, right = (drawn.add_axes((x, 0.14, w, 0.76)) for x, w in ((0.045, 0.26), (0.6, 0.18), (0.805, 0.18)))
+    for axis, part in ((left, "synthetic"), (middle, "isic"), (right, "isic")):
+        axis.set_visible(part in means)
+    if "synthetic" in means:
+        table = means["synthetic"]
+        across = table[table["measure"] == "rank_correlation"].set_index("method")
+        up = cause[cause["measure"] == "cause_auroc"].set_index("method")
+        for number, name in enumerate(n for n in across.index if n != CHANGE):
+            x, y = across.loc[name], up.loc[name]
+            left.plot((x["low"], x["high"]), (y["mean"],) * 2, color="0.75", linewidth=0.8)
+            left.plot((x["mean"],) * 2, (y["low"], y["high"]), color="0.75", linewidth=0.8)
+            label = f"{number + 1} {shortened(name)}"
+            left.plot(
+                x["mean"], y["mean"], "o", color="0.5" if name == RANDOM else "#5e3c99", markersize=4, label=label
+            )
+            left.annotate(str(number + 1), (x["mean"], y["mean"]), (4, 3), textcoords="offset points", fontsize=8)
+        left.axhline(up.loc[CHANGE, "mean"], color="0.2", linewidth=0.9, linestyle="--")
+        left.text(0.99, up.loc[CHANGE, "mean"], "the change itself", transform=left.get_yaxis_transform(), ha="right",
+                  va="bottom", fontsize=8)  # fmt: skip
+        left.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=0.6)
+        left.set_xlabel("rank correlation with the counterfactual's change")
+        left.set_ylabel("AUROC of the known cause")
+        left.set_title("synthetic lesions", fontsize=9.5)
+    if "isic" in means:
+        table = means["isic"]
+        methods = list(dict.fromkeys(table["method"]))
+        for axis, name in ((middle, "cout"), (right, "sufficiency")):
+            _points(axis, table[table["measure"] == name].set_index("method"), methods)
+            axis.set_title(f"ISIC lesions: {name} ({BETTER[name]} is better)", fontsize=9.5)
+            axis.set_yticklabels([shortened(m) for m in methods] if axis is middle else [], fontsize=8)
+    plot.save(drawn, path)
+
+
+def tabulate() -> None:
+    """Write what the rows say."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    means, cause, text, record = {}, pd.DataFrame(), "", {}
+    for part in COUNTS:
+        rows = read(part)
+        if rows.empty:
+            continue
+        rows.to_csv(OUT / f"{part}_rows.csv", index=False, float_format="%.5g")
+        means[part] = summary(rows)
+        record[part] = {"lesions": rows["image"].nunique(), "found": float(rows["found"].mean())}
+        record[part]["methods"] = plain(means[part])
+        text += f"## {part}: {rows['image'].nunique()} lesions\n\n{table(means[part])}\n"
+        if part == "synthetic":
+            cause, told = causes(rows), predicts(rows)
+            record[part] |= {"cause": plain(cause), "predicts": plain(told)}
+            text += f"### The known cause (energies: times that of an even map)\n\n{wide(cause)}\n"
+            text += "### Does a measure predict which method finds the cause? Spearman's correlation\n\n"
+            text += markdown(told, ["measure", "over"])
+    (OUT / "attribution.json").write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
+    (OUT / "attribution.md").write_text(text)
+    figure(means, cause, OUT / "attribution.png")
+    print(text)
+
+
+def plain(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows for JSON, without undefined numbers."""
+    return json.loads(rows.to_json(orient="records", double_precision=5))  # type: ignore[no-any-return]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=["search", "table"])
+    parser.add_argument("--part", choices=COUNTS, default="isic")
+    parser.add_argument("--first", type=int, help="only so many lesions of the list")
+    parser.add_argument("--shard", default="0/1", help="k/n: every n-th lesion from the k-th on")
+    args = parser.parse_args()
+    if args.command == "table":
+        tabulate()
+    else:
+        search(args.part, args.first or COUNTS[args.part], args.shard)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,219 @@
+"""captum's methods by name on every kind of classifier: shapes, meaning, bounds, and nothing left behind."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import cfexplain
+from cfexplain.attribution import HEATMAPS, Logits
+from cfexplain.attribution.question import blurred, superpixels
+from cfexplain_classifiers import load
+from cfexplain_datasets.synthetic import SyntheticLesions
+from toys import Toy, pale_images
+
+ANYWHERE = [name for name in HEATMAPS if name != "deep-lift"]
+
+
+class Plain(nn.Module):
+    """A small network of ReLUs, each used once."""
+
+    def __init__(self):
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.first, self.act = nn.Conv2d(3, 6, 3, stride=2, padding=1), nn.ReLU(inplace=True)
+            self.second, self.last = nn.Conv2d(6, 8, 3, stride=2, padding=1), nn.ReLU()
+            self.head = nn.Linear(8, 2)
+
+    def forward(self, images):
+        return self.head(self.last(self.second(self.act(self.first(images)))).mean(dim=(2, 3)))
+
+
+class Counting(Plain):
+    """Notes the largest batch that it is asked about."""
+
+    largest = 0
+
+    def forward(self, images):
+        self.largest = max(self.largest, len(images))
+        return super().forward(images)
+
+
+def plain():
+    return cfexplain.wrap(Plain().eval(), classes=["a", "b"], image_size=32)
+
+
+def resnet():
+    import torchvision
+
+    torch.manual_seed(0)
+    model = torchvision.models.resnet18(num_classes=2).eval()
+    return cfexplain.wrap(model, taps=["layer2", "layer4"], classes=["a", "b"], image_size=64)
+
+
+def timm_model():
+    import timm
+
+    torch.manual_seed(0)
+    model = timm.create_model("mobilenetv3_small_050", num_classes=2).eval()
+    return cfexplain.wrap(model, classes=["a", "b"], image_size=64)
+
+
+@pytest.fixture(scope="module")
+def lesion():
+    return SyntheticLesions(1, 64, split="test")[0].image[None]
+
+
+@pytest.mark.parametrize("build", [lambda: load("synthetic"), resnet, timm_model], ids=["shipped", "resnet18", "timm"])
+def test_every_method_reads_every_kind_of_classifier_and_leaves_it_untouched(build, lesion):
+    classifier = build()
+    module, image = classifier.module, lesion.clone()
+    state = {k: v.clone() for k, v in module.state_dict().items()}
+    torch.manual_seed(1), np.random.seed(1)
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()
+    for name in ANYWHERE:
+        found = cfexplain.attribute(classifier, image, 1, name, counterfactual=image.flip(3), internal_batch_size=8)
+        assert found.shape == (1, 64, 64), name
+        assert found.isfinite().all(), name
+        assert float(found.std()) > 0, f"{name} says the same everywhere"
+        assert not found.requires_grad
+    assert torch.equal(torch.get_rng_state(), before[0]), "torch's global generator was moved"
+    assert np.array_equal(np.random.get_state()[1], before[1]), "numpy's global generator was moved"
+    assert all(torch.equal(v, state[k]) for k, v in module.state_dict().items())
+    assert not any(m.training for m in module.modules())
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    assert not any(getattr(m, h) for m in module.modules() for h in hooks)
+    assert all(p.grad is None for p in module.parameters())
+    assert image.grad is None
+    assert not image.requires_grad
+
+
+@pytest.mark.parametrize("name", ["saliency", "input-x-gradient", "integrated-gradients", "occlusion", "superpixels"])
+def test_a_map_points_at_the_only_pixels_that_count(name):
+    found = cfexplain.attribute(Toy(), pale_images(1), "red", name)[0].abs()
+    inside = found[8:-8, 8:-8].mean()
+    assert float(inside) > 0
+    assert float(found[:3].max()) < 0.2 * float(inside), "the border takes no part in the prediction"
+
+
+def test_integrated_gradients_are_complete_from_each_baseline():
+    classifier, image = plain(), pale_images(1)
+    bright = (image + 0.2).clamp(0, 1)
+    logits = Logits(classifier)
+    for name, baseline in (
+        ("integrated-gradients", torch.zeros_like(image)),
+        ("integrated-gradients-blurred", blurred(image)),
+        ("integrated-gradients-counterfactual", bright),
+    ):
+        total = float(cfexplain.attribute(classifier, image, 0, name, counterfactual=bright).sum())
+        with torch.no_grad():
+            expected = float((logits(image) - logits(baseline))[0, 0])
+        assert total == pytest.approx(expected, abs=2e-3), name
+
+
+def test_deep_lift_where_it_works_and_a_sentence_where_it_does_not(lesion):
+    classifier, image = plain(), pale_images(1)
+    logits = Logits(classifier)
+    total = float(cfexplain.attribute(classifier, image, 1, "deep-lift").sum())
+    expected = float((logits(image) - logits(torch.zeros_like(image)))[0, 1].detach())
+    assert total == pytest.approx(expected, abs=1e-3), "DeepLift sums to the difference from its baseline"
+    with pytest.raises(ValueError, match="use gradient-shap"):
+        cfexplain.attribute(resnet(), lesion, 0, "deep-lift")
+    with pytest.raises(ValueError, match="other than ReLU"):
+        cfexplain.attribute(load("synthetic"), lesion, 0, "deep-lift")
+
+
+def test_guiding_reaches_activations_that_captum_does_not_know(lesion):
+    classifier = load("synthetic")
+    model = Logits(classifier)
+    twin = model.rectified()
+    assert torch.allclose(twin(lesion), model(lesion), atol=1e-5)
+    assert sum(isinstance(m, nn.ReLU) for m in twin.modules()) > 10 * sum(
+        isinstance(m, nn.ReLU) for m in model.modules()
+    )
+    with pytest.raises(ValueError, match="need activations that are modules"):
+        cfexplain.attribute(Toy(), pale_images(1), 0, "guided-gradcam")
+
+
+def test_a_batch_is_its_images_alone_in_any_order():
+    classifier, images = plain(), pale_images(3)
+    for name in ("smoothgrad", "gradient-shap", "superpixels"):
+        together = cfexplain.attribute(classifier, images, 1, name)
+        turned = cfexplain.attribute(classifier, images.flip(0), 1, name)
+        assert torch.equal(turned.flip(0), together), name
+        other = cfexplain.attribute(classifier, images, 1, name, seed=1)
+        assert torch.equal(together, other) == (name == "superpixels"), "the seed is of the noise"
+
+
+@pytest.mark.parametrize("name", [n for n in ANYWHERE if n != "guided-gradcam"])
+def test_memory_is_bounded(name):
+    counting, image = Counting().eval(), pale_images(1)
+    classifier = cfexplain.wrap(counting, classes=["a", "b"], image_size=32)
+    cfexplain.attribute(classifier, image, 1, name, counterfactual=image, internal_batch_size=4)
+    assert 1 <= counting.largest <= 4
+
+
+def test_targets_by_name_by_image_and_by_prediction():
+    classifier, images = Toy(), pale_images(2)
+    pale, red = (cfexplain.attribute(classifier, images, t, "input-x-gradient") for t in ("pale", "red"))
+    assert torch.allclose(pale, -red, atol=1e-5), "two classes whose logits are opposite"
+    mixed = cfexplain.attribute(classifier, images, ["pale", 1], "input-x-gradient")
+    assert torch.equal(mixed, torch.stack([pale[0], red[1]]))
+    assert torch.equal(cfexplain.attribute(classifier, images, using="input-x-gradient"), pale), "toys call it pale"
+    assert torch.equal(cfexplain.attribute(classifier, images, torch.tensor([0, 1]), "input-x-gradient"), mixed)
+
+
+def test_any_captum_object_and_any_function():
+    from captum.attr import Deconvolution, LayerActivation
+
+    classifier, images = plain(), pale_images(2)
+    model = Logits(classifier)
+    deconvolved = cfexplain.attribute(classifier, images, 0, Deconvolution(model))
+    assert deconvolved.shape == (2, 32, 32)
+    layered = cfexplain.attribute(
+        classifier, images, 0, lambda x, target: LayerActivation(model, model.inner.second).attribute(x)
+    )
+    assert layered.shape == (2, 32, 32), "a layer's map is enlarged"
+    with pytest.raises(ValueError, match="answer with maps"):
+        cfexplain.attribute(classifier, images, 0, lambda x, target: x.sum())
+
+
+def test_the_layer_of_gradcam():
+    classifier, image = resnet(), pale_images(1, size=64)
+    model = Logits(classifier)
+    network = classifier.module
+    assert model.layer(None, image) is network.layer2, "the deepest tap with at least seven places"
+    assert model.layer("layer3.1", image) is network.layer3[1]
+    named = [cfexplain.attribute(classifier, image, 0, "gradcam", layer=name) for name in ("layer2", "layer4")]
+    assert torch.equal(named[0], cfexplain.attribute(classifier, image, 0, "gradcam"))
+    assert not torch.equal(*named)
+    with pytest.raises(ValueError, match="no part in the logit: name another"):
+        cfexplain.attribute(Toy(), pale_images(1), 0, "gradcam")
+    with pytest.raises(ValueError, match="no layer 'layer9'; its last ones are"):
+        cfexplain.attribute(classifier, image, 0, "gradcam", layer="layer9")
+
+
+def test_bad_questions_are_refused_with_a_sentence():
+    classifier, images = Toy(), pale_images(2)
+    for wrong, sentence in (
+        ({"using": "lime"}, "no attribution method lime: use saliency"),
+        ({"target": "blue"}, "no class 'blue'"),
+        ({"target": [0]}, "one for each: got 1 for 2"),
+        ({"using": "integrated-gradients-counterfactual"}, "give `counterfactual`"),
+        ({"internal_batch_size": 0}, "at least 1"),
+        ({"counterfactual": images[:1]}, "images' shape"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            cfexplain.attribute(classifier, images, **wrong)
+    with pytest.raises(ValueError, match="training mode"):
+        cfexplain.attribute(Toy().train(), images)
+    with pytest.raises(TypeError, match="captum object"):
+        cfexplain.attribute(classifier, images, using=3)
+
+
+def test_superpixels_are_numbered_without_gaps(lesion):
+    labels = superpixels(lesion[0])
+    assert labels.shape == (64, 64)
+    assert torch.equal(labels.unique(), torch.arange(int(labels.max()) + 1))
+    assert 20 < int(labels.max()) < 128

@@ -1,0 +1,302 @@
+"""Comparing maps with the counterfactual: known answers, references, sanity checks, intervals, pictures."""
+
+import copy
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import cfexplain
+from cfexplain import plot
+from cfexplain.attribution import figure
+from cfexplain.attribution.agreement import energy_inside, magnitude, pointing, rank_correlation, top_overlap
+from cfexplain.attribution.comparison import BETTER, CHANGE, RANDOM, interval, summary
+from cfexplain.attribution.report import Report, named, sentence
+from cfexplain.attribution.swap import places, swap
+from cfexplain.methods import PIXELS
+from cfexplain.metrics.cout import cout
+from cfexplain.types import Prediction
+from cfexplain_classifiers import load
+from cfexplain_datasets.synthetic import SyntheticLesions
+from toys import Toy, pale_images
+
+RED = 1
+SWAPPED = ["deletion", "insertion", "cout", "sufficiency", "necessity"]
+
+
+class Template(nn.Module):
+    """Two classes by a linear template that is strongest in the middle, or has been shuffled."""
+
+    classes, image_size = ("pale", "red"), 32
+
+    def __init__(self, shuffled=False):
+        super().__init__()
+        line = torch.linspace(-1, 1, 32)
+        weights = torch.exp(-6 * (line[:, None].square() + line.square())).expand(3, -1, -1).reshape(-1)
+        if shuffled:
+            weights = weights[torch.randperm(len(weights), generator=torch.Generator().manual_seed(0))]
+        self.register_buffer("weights", weights)
+        self.eval()
+
+    def forward(self, images):
+        lead = 0.5 * (images.flatten(1) @ self.weights) - 0.3 * float(self.weights.sum())
+        return Prediction(torch.stack([-lead, lead], dim=1))
+
+
+@pytest.fixture(scope="module")
+def toy():
+    return Toy()
+
+
+@pytest.fixture(scope="module")
+def found(toy):
+    middle = torch.zeros(3, 1, 32, 32)
+    middle[..., 8:-8, 8:-8] = 1
+    return cfexplain.explain(toy, pale_images(3), RED, method=PIXELS, mask=middle)
+
+
+@pytest.fixture(scope="module")
+def maps(found):
+    """One that knows the cause, its opposite, and noise."""
+    rng = torch.Generator().manual_seed(5)
+    good = torch.stack([magnitude(change) for change in found.difference])
+    return {"good": good * 3, "opposite": good.max() - good, "noise": torch.rand(good.shape, generator=rng)}
+
+
+@pytest.fixture(scope="module")
+def compared(toy, found, maps):
+    return cfexplain.compare(found, maps, classifier=toy)
+
+
+def of(comparison, method, measure):
+    rows = comparison.rows
+    return rows.loc[rows["method"] == method, measure].to_numpy(float)
+
+
+def test_one_row_an_image_and_a_method_and_references_beside_them(compared):
+    assert list(compared.heatmaps) == [CHANGE, "good", "opposite", "noise", RANDOM]
+    assert len(compared.rows) == 3 * 5
+    assert set(BETTER) < set(compared.rows.columns)
+    assert compared.rows[list(BETTER)].notna().drop(columns=SWAPPED).all(axis=None)
+    assert set(compared.swaps) == {(i, name) for i in range(3) for name in compared.heatmaps}
+
+
+def test_the_change_itself_scores_best(compared):
+    for measure, better in BETTER.items():
+        values = {name: np.nanmean(of(compared, name, measure)) for name in compared.heatmaps}
+        best = max(values.values()) if better == "higher" else min(values.values())
+        assert values[CHANGE] == pytest.approx(best, abs=0.02), measure
+    assert (of(compared, CHANGE, "rank_correlation") == 1).all()
+    assert (of(compared, CHANGE, "top_overlap") == 1).all()
+    for measure in SWAPPED:
+        assert np.allclose(of(compared, "good", measure), of(compared, CHANGE, measure)), "scale does not matter"
+
+
+def test_a_random_map_scores_at_chance(compared, found):
+    area = float(found.mask.mean())
+    for name in (RANDOM, "noise"):
+        assert np.abs(of(compared, name, "rank_correlation")).max() < 0.12
+        assert of(compared, name, "top_overlap").mean() == pytest.approx(0.1 / 1.9, abs=0.03)
+        assert of(compared, name, "energy_inside").mean() == pytest.approx(area, abs=0.05)
+    for measure in SWAPPED:
+        two = [of(compared, name, measure).mean() for name in (RANDOM, "noise")]
+        assert two[0] == pytest.approx(two[1], abs=0.1), measure
+    noise = torch.rand(400, 16, 16, generator=torch.Generator().manual_seed(0))
+    mask = torch.zeros(1, 16, 16)
+    mask[:, :8, :8] = 1
+    assert np.mean([pointing(one, mask) for one in noise]) == pytest.approx(0.25, abs=0.07)
+
+
+def test_the_opposite_map_is_worst(compared):
+    assert (of(compared, "opposite", "rank_correlation") < -0.9).all()
+    assert (of(compared, "opposite", "cout") < of(compared, RANDOM, "cout")).all()
+    assert (of(compared, "opposite", "sufficiency") > of(compared, CHANGE, "sufficiency")).all()
+
+
+def test_swaps_begin_and_end_at_images_that_the_classifier_knows(toy, found, maps):
+    one = found[0]
+    curve = swap(toy, one, maps["noise"][0], steps=10)
+    wanted = [int(one.source), int(one.target)]
+    ends = torch.stack([toy(one.query).probabilities[0, wanted], toy(one.image).probabilities[0, wanted]])
+    assert torch.allclose(curve.deletion[[0, -1]], ends, atol=1e-5)
+    assert torch.allclose(curve.insertion[[-1, 0]], ends, atol=1e-5)
+    assert curve.flipped.tolist()[::10] == [False, True]
+    assert curve.held.tolist()[::10] == [True, False]
+    assert all(len(v) == 11 for v in curve.to_dict().values())
+    assert torch.equal(swap(toy, one, maps["noise"][0], steps=10, batch=3).deletion, curve.deletion)
+
+
+def test_sufficiency_and_necessity_by_hand(toy):
+    """The middle must be redder by a tenth: with half of the middle in the map's top, that half is enough."""
+    query = torch.full((1, 3, 32, 32), 0.5)
+    shown = query.clone()
+    shown[:, 0, 8:-8, 8:-8] += 0.15
+    base = cfexplain.explain(toy, query, RED, method=PIXELS)
+    edit = replace(base, image=shown, painted=shown, after=toy(shown), anchor=query)
+    heat = torch.zeros(32, 32)
+    heat[8:-8, 8:-8] = 1
+    measures = swap(toy, edit, heat, steps=64).measures()
+    assert measures["sufficiency"] == pytest.approx(172 / 1024), "171 of 256 pixels, looked for two by two"
+    assert measures["necessity"] == pytest.approx(86 / 1024), "a third of them undoes the change"
+    unsuited = swap(toy, edit, 1 - heat, steps=64).measures()
+    assert unsuited["sufficiency"] > 0.9
+    assert unsuited["necessity"] > 0.8
+
+
+def test_cout_of_the_change_is_the_metric(toy, found):
+    shown = (found.image - found.query).abs().sum(1)
+    ours = [swap(toy, one, shown[i], steps=50).measures()["cout"] for i, one in enumerate(found)]
+    assert np.allclose(ours, cout(found, toy, steps=50).tolist(), atol=1e-5)
+
+
+def test_measures_of_place():
+    a = torch.tensor([[4.0, 3.0], [2.0, 1.0]])
+    assert rank_correlation(a, a**3) == 1
+    assert rank_correlation(a, 5 - a) == -1
+    assert rank_correlation(a, -a) == 1, "by magnitude"
+    assert rank_correlation(a, torch.ones(2, 2)) == 0
+    assert top_overlap(a, a.flip(1), share=0.5) == 1
+    assert top_overlap(a, a.flip(0), share=0.5) == 0
+    assert places(torch.ones(2, 2)).tolist() == [[0, 1], [2, 3]], "ties row by row"
+
+
+def test_energy_and_pointing_read_the_mask(found):
+    inside, border = found.mask[0, 0], 1 - found.mask[0, 0]
+    assert energy_inside(found[0], inside) == pytest.approx(1)
+    assert energy_inside(found[0], border) == 0
+    assert energy_inside(found[0], -2 * inside - border) == pytest.approx(4 * 256 / (4 * 256 + 768))
+    assert pointing(inside, found.mask[0]) == 1
+    assert pointing(-border, found.mask[0]) == 0
+    assert math.isnan(energy_inside(replace(found[0], mask=None), inside))
+
+
+def test_permuting_the_batch_permutes_the_result(toy, found, maps, compared):
+    from cfexplain.result import concatenate
+
+    turned = concatenate([found[2], found[0], found[1]])
+    other = cfexplain.compare(turned, {k: v[[2, 0, 1]] for k, v in maps.items()}, classifier=toy)
+    for name in compared.heatmaps:
+        for measure in BETTER:
+            assert np.allclose(
+                of(other, name, measure), of(compared, name, measure)[[2, 0, 1]], atol=1e-5, equal_nan=True
+            ), (name, measure)
+
+
+def test_randomised_weights_destroy_the_agreement():
+    """Adebayo et al. 2018: a map that does not depend on what was learned explains nothing."""
+    lesions = SyntheticLesions(2, 64, split="test")
+    classifier, images = load("synthetic"), torch.stack([lesion.image for lesion in lesions])
+    found = cfexplain.explain(classifier, images, method=PIXELS)
+    assert all(found.found)
+    forgetful, rng = copy.deepcopy(classifier), torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weights in forgetful.backbone.parameters():
+            weights.copy_(weights.flatten()[torch.randperm(weights.numel(), generator=rng)].view_as(weights))
+    asked = {"learned": classifier, "randomised": forgetful}
+    maps = {name: cfexplain.attribute(c, images, found.source, "saliency") for name, c in asked.items()}
+    compared = cfexplain.compare(found, maps, classifier=classifier, steps=12)
+    learned, randomised, chance = (of(compared, name, "cout").mean() for name in (*asked, RANDOM))
+    assert learned > chance + 0.15
+    assert randomised < learned - 0.1
+
+
+def test_on_a_template_the_agreement_is_lost_altogether():
+    image, learned, randomised = pale_images(1), Template(), Template(shuffled=True)
+    moved = (image + 0.3 * learned.weights.view(1, 3, 32, 32)).clamp(0, 1)
+    base = cfexplain.explain(learned, image, RED, method=PIXELS)
+    found = replace(base, anchor=image, painted=moved, image=moved, after=learned(moved))
+    assert found.found[0]
+    maps = {name: cfexplain.attribute(c, image, RED, "saliency") for name, c in (("l", learned), ("r", randomised))}
+    compared = cfexplain.compare(found, maps, classifier=learned)
+    assert of(compared, "l", "top_overlap")[0] > 0.4
+    assert of(compared, "r", "top_overlap")[0] < 0.12
+    assert of(compared, "l", "rank_correlation")[0] > 0.5
+    assert abs(of(compared, "r", "rank_correlation")[0]) < 0.12
+
+
+def test_without_classifier_masks_or_counterfactual_measures_are_missing(toy, found, maps):
+    bare = cfexplain.compare(replace(found, mask=None), maps)
+    assert bare.rows[[*SWAPPED, "energy_inside", "pointing"]].isna().all(axis=None)
+    assert bare.rows["rank_correlation"].notna().all()
+    assert bare.swaps == {}
+    masked = cfexplain.compare(replace(found, mask=None), maps, found.mask)
+    assert masked.rows["energy_inside"].notna().all()
+    stuck = cfexplain.compare(cfexplain.explain(toy, pale_images(1), 0, method=PIXELS), {}, classifier=toy)
+    assert not stuck.rows["found"].any()
+    assert stuck.rows[SWAPPED].isna().all(axis=None)
+
+
+def test_bad_maps_are_refused(toy, found, maps):
+    with pytest.raises(ValueError, match="the map small must have shape"):
+        cfexplain.compare(found, {"small": maps["good"][:, ::2]})
+    with pytest.raises(ValueError, match="undefined values"):
+        cfexplain.compare(found, {"nan": maps["good"] * math.nan})
+    with pytest.raises(ValueError, match="masks must have shape"):
+        cfexplain.compare(found, maps, found.mask[:1])
+    with pytest.raises(ValueError, match="training mode"):
+        cfexplain.compare(found, maps, classifier=Toy().train())
+    with pytest.raises(ValueError, match="one counterfactual"):
+        swap(toy, found, maps["good"][0])
+
+
+def test_channels_are_summed(found, maps):
+    split = torch.stack([maps["good"], 0 * maps["good"], 0 * maps["good"]], dim=1)
+    assert (of(cfexplain.compare(found, {"good": split}), "good", "rank_correlation") == 1).all()
+
+
+def test_intervals_hold_the_mean_and_narrow_with_images():
+    values = np.random.default_rng(0).normal(0.5, 0.1, 200)
+    few, many = interval(values[:10]), interval(values)
+    assert many["low"] < many["mean"] < many["high"]
+    assert many["high"] - many["low"] < 0.5 * (few["high"] - few["low"])
+    assert many["high"] - many["low"] == pytest.approx(2 * 1.96 * 0.1 / math.sqrt(200), rel=0.2)
+    assert math.isnan(interval(np.array([math.nan]))["mean"])
+
+
+def test_the_summary_counts_images_and_methods(compared):
+    found = compared.summary(draws=50)
+    assert len(found) == 5 * len(BETTER)
+    assert (found["low"] <= found["mean"] + 1e-9).all()
+    assert (found["n"] == 3).all()
+    assert found.equals(summary(compared.rows, draws=50))
+
+
+def test_pictures_have_a_shared_signed_scale(compared):
+    drawn = compared.plot()
+    maps = [axes for axes in drawn.axes if axes.images and axes.images[0].get_cmap().name == figure.SCALE]
+    assert len(maps) == 3 * 4, "the change and three maps an image; the random one is not shown"
+    assert {axes.images[0].get_clim() for axes in maps} == {(-1.0, 1.0)}
+    assert compared._repr_png_().startswith(b"\x89PNG")
+    curves = figure.curves_figure(compared)
+    assert [len(axes.lines) for axes in curves.axes] == [5, 5]
+    points = figure.methods_figure(compared.summary(draws=20))
+    assert len(points.axes) == len(BETTER)
+    assert plot.png(points).startswith(b"\x89PNG")
+
+
+def test_a_report_on_disk(toy, found, tmp_path):
+    report = Report(toy, ("saliency", "occlusion"))
+    comparisons = [report.add(found[i], tmp_path / str(i), f"{i}.png") for i in range(2)]
+    assert {p.name for p in (tmp_path / "0").iterdir()} == {"comparison.png", "curves.png", "comparison.json"}
+    record = json.loads((tmp_path / "0" / "comparison.json").read_text())
+    assert [row["method"] for row in record["rows"]] == [CHANGE, "saliency", "occlusion", RANDOM]
+    assert record["rows"][0]["curves"]["share"][-1] == 1
+    report.save(tmp_path)
+    assert {"comparison.json", "methods.csv", "methods.md", "methods.png", "rows.csv"} <= {
+        p.name for p in tmp_path.iterdir()
+    }
+    assert json.loads((tmp_path / "comparison.json").read_text())["images"] == 2
+    assert (tmp_path / "methods.md").read_text().count("\n| ") == 4
+    assert "agrees most with the change" in sentence(comparisons[0], "0.png")
+
+
+def test_method_names():
+    assert named(" gradcam,saliency,gradcam") == ("gradcam", "saliency")
+    assert len(named("")) == 8
+    assert "integrated-gradients-counterfactual" in named("all")
+    with pytest.raises(ValueError, match="no attribution method lime"):
+        named("saliency,lime")
