@@ -157,7 +157,7 @@ def attacked(classifier: Any, query: torch.Tensor, target: str, mask: torch.Tens
     after = predict(classifier, image)
     status = Status.FOUND if int(after.logits.argmax()) == index else Status.NOT_FOUND
     return replace(
-        start, anchor=query, painted=image, image=image, after=after, status=(status,), method="pgd", steps=(40,),
+        start, anchor=query.clone(), painted=image.clone(), image=image, after=after, status=(status,), method="pgd", steps=(40,),
         alpha=(1.0,), seconds=(time.perf_counter() - began,),
     )  # fmt: skip
 
