@@ -6,6 +6,8 @@ import torch
 
 from cfexplain import DIP, NATURAL, TV, explain
 from cfexplain.generators import DeepImagePrior
+from cfexplain.stop import CloseEnough
+from cfexplain.types import Problem
 from toys import Toy, pale_images
 
 SMALL = DeepImagePrior(widths=(8, 12, 16), skips=(4, 4, 4))
@@ -41,3 +43,25 @@ def test_an_unfinished_anchor_and_a_method_without_one_are_not_kept(tmp_path):
     explain(Toy(), pale_images(1), "red", method=endless, budget=0.2, anchors=tmp_path)
     explain(Toy(), pale_images(1), "red", method=TV, anchors=tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_painter_that_lost_the_picture_begins_again_at_half_the_rate(monkeypatch):
+    import cfexplain.anchor as module
+
+    rates, real = [], module.minimise_all
+
+    def seen(searches, stage, **rest):
+        rates.append((len(searches), stage.learning_rate))
+        return real(searches, stage, **rest)
+
+    monkeypatch.setattr(module, "minimise_all", seen)
+    stage = replace(NATURAL.anchor, steps=3, learning_rate=0.2, stop=CloseEnough(psnr=60.0))
+    generator = DeepImagePrior(widths=(8, 8), skips=(4, 4))
+    problem = Problem(pale_images(1), Toy(), Toy()(pale_images(1)).detach())
+    sitting = module.Sitting(problem, replace(NATURAL, generator=generator, anchor=stage), seed=0)
+    (painted,) = module.paint_anchors([sitting])
+    assert rates == [(1, 0.2), (1, 0.1)]
+    assert painted.steps == 3
+    easy = replace(sitting.method, anchor=replace(stage, stop=CloseEnough(psnr=1.0, patience=1)))
+    module.paint_anchors([replace(sitting, method=easy)])
+    assert rates[2:] == [(1, 0.2), (0, 0.1)], "a painter that stopped is kept"
