@@ -1,6 +1,6 @@
 """Which attribution method points at what the counterfactual changes, and at what causes the label?
 
-    python experiments/attribution.py search --part isic --shard 0/2     about 40 s of one core a lesion; rows are kept
+    python experiments/attribution.py search --part isic --shard 0/2     about 10 s of one core a lesion that is kept, else 25 s
     python experiments/attribution.py search --part synthetic            about 15 s of one core a lesion
     python experiments/attribution.py table                              minutes; writes results/attribution/
 
@@ -218,13 +218,14 @@ def figure(means: dict[str, pd.DataFrame], cause: pd.DataFrame, path: Path) -> N
     from cfexplain.attribution.figure import _figure, _points, shortened
 
     drawn = _figure(13.6, 4.3)
-    left, middle, right = (drawn.add_axes((x, 0.14, w, 0.76)) for x, w in ((0.045, 0.26), (0.6, 0.18), (0.805, 0.18)))
+    left, middle, right = (drawn.add_axes((x, 0.14, w, 0.76)) for x, w in ((0.045, 0.31), (0.625, 0.165), (0.82, 0.165)))
     for axis, part in ((left, "synthetic"), (middle, "isic"), (right, "isic")):
         axis.set_visible(part in means)
     if "synthetic" in means:
         table = means["synthetic"]
         across = table[table["measure"] == "rank_correlation"].set_index("method")
         up = cause[cause["measure"] == "cause_auroc"].set_index("method")
+        placed: list[tuple[float, float]] = []
         for number, name in enumerate(n for n in across.index if n != CHANGE):
             x, y = across.loc[name], up.loc[name]
             left.plot((x["low"], x["high"]), (y["mean"],) * 2, color="0.75", linewidth=0.8)
@@ -233,7 +234,10 @@ def figure(means: dict[str, pd.DataFrame], cause: pd.DataFrame, path: Path) -> N
             left.plot(
                 x["mean"], y["mean"], "o", color="0.5" if name == RANDOM else "#5e3c99", markersize=4, label=label
             )
-            left.annotate(str(number + 1), (x["mean"], y["mean"]), (4, 3), textcoords="offset points", fontsize=8)
+            crowded = any(abs(x["mean"] - a) < 0.03 and abs(y["mean"] - b) < 0.01 for a, b in placed)
+            placed.append((x["mean"], y["mean"]))
+            left.annotate(str(number + 1), placed[-1], (-12, -9) if crowded else (4, 3), textcoords="offset points",
+                          fontsize=8)  # fmt: skip
         left.axhline(up.loc[CHANGE, "mean"], color="0.2", linewidth=0.9, linestyle="--")
         left.text(0.99, up.loc[CHANGE, "mean"], "the change itself", transform=left.get_yaxis_transform(), ha="right",
                   va="bottom", fontsize=8)  # fmt: skip
@@ -244,9 +248,9 @@ def figure(means: dict[str, pd.DataFrame], cause: pd.DataFrame, path: Path) -> N
     if "isic" in means:
         table = means["isic"]
         methods = list(dict.fromkeys(table["method"]))
-        for axis, name in ((middle, "cout"), (right, "sufficiency")):
+        for axis, name, shown in ((middle, "cout", "COUT"), (right, "sufficiency", "sufficient share")):
             _points(axis, table[table["measure"] == name].set_index("method"), methods)
-            axis.set_title(f"ISIC lesions: {name} ({BETTER[name]} is better)", fontsize=9.5)
+            axis.set_title(f"ISIC: {shown}, {BETTER[name]} is better", fontsize=9)
             axis.set_yticklabels([shortened(m) for m in methods] if axis is middle else [], fontsize=8)
     plot.save(drawn, path)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "classifiers" / "cfexplain_classifiers" / "shipped"
+ATTRIBUTION = ROOT / "experiments" / "results" / "attribution" / "attribution.json"
 COMPARISON = ROOT / "experiments" / "results" / "isic_comparison.json"
 
 
@@ -56,6 +57,33 @@ def comparison() -> list[str]:
     return lines
 
 
+def attribution() -> list[str]:
+    """One line an attribution method: what it shares with the change, what its pixels do, whether it finds a cause."""
+    record = json.loads(ATTRIBUTION.read_text())
+    real = {(r["method"], r["measure"]): r for r in record["isic"]["methods"]}
+    cause = {r["method"]: r for r in record["synthetic"]["cause"] if r["measure"] == "cause_auroc"}
+    measures = ("rank_correlation", "top_overlap", "energy_inside", "cout", "sufficiency", "necessity")
+    lines = [
+        "| map | rank correlation with the change | overlap of top tenths | inside the lesion | COUT | share of the map "
+        "that suffices to flip | share that is necessary | known cause (synthetic), AUROC |",
+        "|" + "---|" * 8,
+    ]
+    for name in dict.fromkeys(method for method, _ in real):
+        cells = [f"{real[name, m]['mean']:.2f}" for m in measures]
+        c = cause[name]
+        lines.append(f"| {name} | {' | '.join(cells)} | {c['mean']:.2f} [{c['low']:.2f}, {c['high']:.2f}] |")
+    told = next(
+        r for r in record["synthetic"]["predicts"] if r["measure"] == "rank_correlation" and "means" in r["over"]
+    )
+    lines += [
+        "",
+        f"n = {record['isic']['lesions']} ISIC test lesions and {record['synthetic']['lesions']} synthetic ones whose cause "
+        f"is known. Methods that agree more with the counterfactual find the cause better: Spearman {told['mean']:.2f} "
+        f"[{told['low']:.2f}, {told['high']:.2f}] over the means of ten methods.",
+    ]
+    return lines
+
+
 def main() -> None:
     text = (
         "The shipped classifiers on their test splits (`ECE`: calibration error after temperature scaling):\n\n"
@@ -66,11 +94,16 @@ def main() -> None:
         + "both are SqueezeNets (`experiments/oracles/`), the classifier explained is a MobileNetV2.\n\n"
         + "\n".join(comparison())
     )
+    write("measured", text)
+    write("attribution", "\n".join(attribution()))
+
+
+def write(name: str, text: str) -> None:
+    """Put a text between its marks in README."""
     path = ROOT / "README.md"
-    marked = f"<!-- measured -->\n{text}\n<!-- /measured -->"
-    old = path.read_text()
-    pattern = r"<!-- measured -->(.*?<!-- /measured -->)?"
-    path.write_text(re.sub(pattern, lambda _: marked, old, count=1, flags=re.DOTALL))
+    marked = f"<!-- {name} -->\n{text}\n<!-- /{name} -->"
+    pattern = rf"<!-- {name} -->(.*?<!-- /{name} -->)?"
+    path.write_text(re.sub(pattern, lambda _: marked, path.read_text(), count=1, flags=re.DOTALL))
 
 
 if __name__ == "__main__":
