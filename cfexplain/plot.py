@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from cfexplain.images import to_uint8, write_whole
+from cfexplain.types import Image
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,6 +37,15 @@ def change_scale(values: np.ndarray) -> float:
     """The smallest of `SCALES` that covers 99.5 % of the pixels, so that scales can be compared between pictures."""
     reach = float(np.quantile(np.abs(values), 0.995))
     return next((s for s in SCALES if s >= reach), 1.0)
+
+
+def change_image(change: Float[Tensor, "3 h w"]) -> Image:
+    """The signed change in colours (purple is darker, orange lighter) at the smallest scale of `SCALES`, no axes."""
+    from matplotlib import colormaps
+
+    values = change_values(change)
+    coloured = colormaps["PuOr_r"](values / change_scale(values) / 2 + 0.5)[..., :3]
+    return torch.from_numpy(coloured.astype(np.float32)).permute(2, 0, 1)
 
 
 def panel(result: Counterfactual, caption: str = "") -> Figure:

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from cfexplain.images import Square, save_png, write_whole
+from cfexplain.images import Square, png_bytes, write_whole
 from cfexplain.metrics import evaluate
 from cfexplain.types import Image, Images, Prediction, Status
 from cfexplain.version import versions
@@ -125,22 +125,43 @@ class Counterfactual:
         Raises:
             ValueError: the result holds several images; save `result[i]` each to its own folder.
         """
-        self._single("save")
         out = Path(out)
         out.mkdir(parents=True, exist_ok=True)
+        for name, content in self.files(image=image, picture=picture, extra=extra).items():
+            write_whole(out / name, content)
+        return out
+
+    def files(
+        self,
+        *,
+        image: str = "image-0",
+        picture: Image | None = None,
+        extra: Mapping[str, Any] | None = None,
+        figures: bool = True,
+    ) -> dict[str, bytes]:
+        """What `save` writes, by name, result.json last.
+
+        Args:
+            image: name of the image in the record.
+            picture: at its own resolution; the change is then also shown there.
+            extra: plain values to add to the record.
+            figures: draw panel.png and the change with its scale; else change.png is the bare coloured change.
+        """
+        self._single("save")
         from cfexplain import plot
 
-        for name, images in (("query", self.query), ("anchor", self.anchor), ("counterfactual", self.image)):
-            save_png(out / f"{name}.png", images[0])
+        made = {"query": self.query[0], "anchor": self.anchor[0], "counterfactual": self.image[0]}
         if picture is not None:
             shown = self.image[0].cpu() - self.query[0].cpu()
-            save_png(out / "fullsize.png", Square.of(*picture.shape[-2:]).paste_change(picture, shown))
-        plot.save(plot.change_figure(self), out / "change.png")
-        plot.save(plot.panel(self, caption=_caption(extra or {})), out / "panel.png")
-        write_whole(out / "tensors.safetensors", self._packed())
+            made["fullsize"] = Square.of(*picture.shape[-2:]).paste_change(picture, shown)
+        if not figures:
+            made["change"] = plot.change_image(self.difference[0])
+        found = {f"{name}.png": png_bytes(content) for name, content in made.items()}
+        if figures:
+            found["change.png"] = plot.png(plot.change_figure(self))
+            found["panel.png"] = plot.png(plot.panel(self, caption=_caption(extra or {})))
         record = json.dumps(self.records([image])[0] | dict(extra or {}), indent=2, allow_nan=False)
-        write_whole(out / "result.json", (record + "\n").encode())
-        return out
+        return found | {"tensors.safetensors": self._packed(), "result.json": (record + "\n").encode()}
 
     @classmethod
     def load(cls, folder: str | Path) -> Counterfactual:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import platform
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 NAMES = ("cfexplain", "torch", "torchvision", "timm", "captum", "numpy", "pandas", "albumentations")
 
 
+@cache
 def versions() -> dict[str, str]:
     """Installed versions of this package and what it builds on; 'absent' where one is missing."""
     found = {"python": platform.python_version()}

@@ -14,6 +14,20 @@ from cfexplain.types import Image
 
 REQUIRED_COLUMNS = ("label", "lesion_id")
 
+_SHORT = {
+    "akiec": ("actinic_keratosis", "AK", "AKIEC"),
+    "bcc": ("basal_cell_carcinoma", "BCC"),
+    "bkl": ("seborrheic_keratosis", "benign_keratosis", "BKL"),
+    "df": ("dermatofibroma", "DF"),
+    "mel": ("melanoma", "MEL"),
+    "nv": ("nevus", "NV"),
+    "vasc": ("vascular_lesion", "VASC"),
+}
+OTHER_NAMES: Mapping[str, str] = {name: short for short, names in _SHORT.items() for name in names} | {
+    short: names[0] for short, names in _SHORT.items()
+}
+"""The other name of a diagnosis: ISIC's long one for HAM10000's short one, and the short one for all others."""
+
 
 @dataclass(frozen=True, eq=False)
 class Lesion:

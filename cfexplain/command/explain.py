@@ -1,4 +1,4 @@
-"""What the commands do, without printing: find classifiers, data sets and methods by name, run, describe."""
+"""Explaining, inverting and demonstrating on pictures: prepare, run, describe."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from torch import Tensor
 from cfexplain import images as files
 from cfexplain import plot
 from cfexplain.classifier import check_classifier, class_index
+from cfexplain.command.lookup import device_of, load_classifier, load_method, load_oracles, make_folder, write_json
 from cfexplain.evidence import draw, evidence
 from cfexplain.explanation import explain
 from cfexplain.inversion import invert
-from cfexplain.methods import INVERSIONS, METHODS, at_confidence
-from cfexplain.result import Counterfactual
+from cfexplain.methods import INVERSIONS, at_confidence
 from cfexplain.solve import Method
 from cfexplain.stop import Step
 from cfexplain.types import Classifier, Image
-from cfexplain.version import versions
 
 Show = Callable[[str, int, int, dict[str, float]], Any]
 
@@ -158,86 +157,6 @@ class Prepared:
         return watch
 
 
-def load_classifier(name: str, device: str = "auto") -> Classifier:
-    """A classifier by shipped name, run, .safetensors file or module:function, on its device, in evaluation mode."""
-    if ":" in name and not Path(name).exists():
-        found: Classifier = load_object(name)()
-        if not callable(found) or not hasattr(found, "classes") or not hasattr(found, "image_size"):
-            raise ValueError(
-                f"{name} gave {type(found).__name__}, not a classifier: return cfexplain.wrap(model, ...) from it"
-            )
-        return found
-    ours = import_module("cfexplain_classifiers")
-    moved: Classifier = ours.folded(ours.load(name)).to(device_of(device))
-    return moved
-
-
-def load_oracles(names: Sequence[str], explained: str, classifier: Classifier) -> dict[str, Classifier]:
-    """Independent classifiers for the verdict; by default the shipped witness, where it knows the same classes."""
-    if not names:
-        described = import_module("cfexplain_classifiers.checkpoint")
-        known = described.describe(described.locate("witness"))["architecture"]["classes"]
-        names = ("witness",) if explained != "witness" and list(known) == list(classifier.classes) else ()
-    device = str(next(iter(getattr(classifier, "parameters", lambda: iter(()))()), torch.empty(0)).device)
-    return {name: load_classifier(name, device) for name in names if name != "none"}
-
-
-def load_method(name: str) -> Method:
-    """A method by name, or module:NAME of your own."""
-    if name in METHODS:
-        return METHODS[name]
-    if ":" not in name:
-        raise ValueError(f"there is no method {name}: use {', '.join(METHODS)}, or module:NAME")
-    found = load_object(name)
-    if not isinstance(found, Method):
-        raise ValueError(f"{name} is {type(found).__name__}, not a cfexplain.Method")
-    return found
-
-
-def load_object(name: str) -> Any:
-    """What module:name stands for; modules in the working folder are found."""
-    import sys
-
-    module, _, attribute = name.partition(":")
-    if "" not in sys.path:
-        sys.path.insert(0, "")
-    try:
-        return getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"{name} cannot be imported ({error})") from None
-
-
-def device_of(name: str) -> torch.device:
-    """A torch device by name; auto is a GPU where there is one."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"the device {name} cannot be used here ({str(error).splitlines()[0]})") from None
-    return device
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder that can be written to, or say why not."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        files.write_whole(folder / ".writable", b"")
-        (folder / ".writable").unlink()
-    except OSError as error:
-        raise ValueError(
-            f"the output folder {folder} cannot be written to ({error.strerror}): name another with --out"
-        ) from None
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write plain values as JSON, whole or not at all."""
-    import json
-
-    files.write_whole(path, (json.dumps(value, indent=2) + "\n").encode())
-
-
 def sentence(record: Mapping[str, Any], folder: Path | None = None) -> str:
     """One explanation in a sentence."""
     p, target, source = record["probabilities"], record["target"], record["source"]
@@ -263,91 +182,6 @@ def _seen(verdict: Mapping[str, Any]) -> str:
     return f"{holds} shift, blur, resizing and JPEG; {others or 'no independent classifier could be asked'}"
 
 
-def train(
-    dataset: str,
-    data: Path,
-    out: Path,
-    recipe: Mapping[str, Any],
-    weights: Path | None,
-    pretrained: bool,
-    device: str,
-    progress: Callable[[str], None],
-    drop_leaks: bool = False,
-) -> Path:
-    """Open and check a data set, split it where it has no splits, and train on it."""
-    classifiers, datasets = import_module("cfexplain_classifiers"), import_module("cfexplain_datasets")
-    splits = import_module("cfexplain_datasets.splits")
-    make_folder(out)
-    whole = splits.with_splits(datasets.open_dataset(dataset, data)).readable()
-    if drop_leaks:
-        whole = splits.without_leaks(whole)
-    progress(str(whole.report))
-    splits.refuse_leaks(whole)
-    training, validation = whole.subset("train"), whole.subset("val")
-    plan = classifiers.Recipe(**recipe)
-    path: Path = classifiers.train(
-        plan,
-        training,
-        validation,
-        out,
-        labels=training.labels,
-        augment=import_module("cfexplain_datasets.augment").training_augmentation(plan.image_size),
-        hardening=import_module("cfexplain_classifiers.hardening").off_distribution,
-        weights=weights,
-        pretrained=pretrained,
-        device=device_of(device),
-        card=classifiers.Card(data=f"{dataset} training split, {len(training)} images", licence="that of the data"),
-        progress=progress,
-    )
-    return path
-
-
-def judge(classifier: str, dataset: str, data: Path, split: str, device: str, out: Path | None) -> dict[str, Any]:
-    """Judge a classifier on a split of a data set; also on images that are no lesions."""
-    classifiers, batches = import_module("cfexplain_classifiers"), import_module("cfexplain_classifiers.batches")
-    network = classifiers.load(classifier).to(device_of(device))
-    whole = import_module("cfexplain_datasets.splits").with_splits(
-        import_module("cfexplain_datasets").open_dataset(dataset, data)
-    )
-    samples = whole.subset(split)
-    if len(samples) == 0:
-        raise ValueError(f"the data set has no images in the split {split}")
-    if list(whole.classes) != list(network.classes):
-        raise ValueError(f"the classifier knows {', '.join(network.classes)}, the data set {', '.join(whole.classes)}")
-    shown = list(batches.evaluation_batches(samples, network.image_size))
-    some = torch.cat([images for images, _ in shown])[:: max(1, len(samples) // 300)][:300]
-    strangers = import_module("cfexplain_classifiers.judgement").strangers_from(some)
-    judgement: dict[str, Any] = classifiers.judge(network, shown, strangers=strangers).to_dict()
-    if out is not None:
-        make_folder(out)
-        write_json(out / "judgement.json", judgement)
-        plot.save(plot.reliability_figure(judgement["reliability"]), out / "reliability.png")
-    return judgement
-
-
-def judgement_text(judgement: Mapping[str, Any]) -> str:
-    """The numbers of a judgement, a line each."""
-
-    def lines(values: Mapping[str, Any], indent: str) -> Iterator[str]:
-        for key, value in values.items():
-            name = key.replace("_", " ")
-            if isinstance(value, Mapping):
-                yield f"{indent}{name}"
-                yield from lines(value, indent + "  ")
-            elif isinstance(value, list):
-                yield f"{indent}{name}: " + " ".join(f"{v:.3f}" for v in value)
-            else:
-                yield f"{indent}{name}: {value:.4g}"
-
-    return "\n".join(lines(judgement, ""))
-
-
-def check_data(dataset: str, folder: Path) -> Any:
-    """The report on a data set."""
-    datasets = import_module("cfexplain_datasets")
-    return import_module("cfexplain_datasets.check").check(datasets.open_dataset(dataset, folder))
-
-
 def demonstrate(out: Path, seed: int, show: Show | None) -> dict[str, Any]:
     """Explain a synthetic lesion, painted here, with the shipped `synthetic` classifier."""
     lesion = synthetic_lesion(seed)
@@ -362,22 +196,3 @@ def synthetic_lesion(seed: int) -> Any:
     """A malignant synthetic lesion of the test split."""
     lesions = import_module("cfexplain_datasets.synthetic").SyntheticLesions(40, size=64, split="test")
     return [lesion for lesion in lesions if lesion.label == 1][seed % 20]
-
-
-def doctor() -> Iterator[str]:
-    """Versions, devices, what is shipped, and a check that the main job works."""
-    yield from (f"{name} {number}" for name, number in versions().items())
-    yield f"device {device_of('auto')}, {torch.get_num_threads()} threads"
-    checkpoints = import_module("cfexplain_classifiers.checkpoint")
-    for name in checkpoints.SHIPPED:
-        try:
-            described = checkpoints.describe(checkpoints.locate(name))
-        except ValueError as error:
-            yield f"classifier {name}: {error}"
-            continue
-        size, classes = described["architecture"]["image_size"], described["architecture"]["classes"]
-        yield f"classifier {name}: {', '.join(classes)}; {size} pixels, RGB in [0, 1]; {described['licence']}"
-    yield "a picture becomes the classifier's square by cropping the longer side equally and resizing with antialiasing"
-    lesion = synthetic_lesion(0)
-    result: Counterfactual = explain(load_classifier("synthetic", "cpu"), lesion.image[None], budget=30.0)
-    yield f"check: {result!r} in {result.seconds[0]:.1f} s"

@@ -1,0 +1,98 @@
+"""Who answers the questions: this process, or workers on Ray; both give the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from cfexplain.audit.question import Question
+from cfexplain.audit.row import Examiner, Row
+
+Engine = Callable[[Examiner, Sequence[Sequence[Question]]], Iterator[list[Row]]]
+"""Takes questions in groups that are answered together, and gives each group's rows when they are there."""
+
+RETRIES = 3
+"""How often a question is asked again whose worker died."""
+
+
+def local(examiner: Examiner, groups: Sequence[Sequence[Question]]) -> Iterator[list[Row]]:
+    """One group after the other, here."""
+    for group in groups:
+        yield examiner(group)
+
+
+def on_ray(address: str | None = None, *, cores: float = 1, gpus: float = 0) -> Engine:
+    """Workers on a Ray cluster.
+
+    Args:
+        address: of a running cluster, such as "auto" or "ray://head:10001"; None starts one on this machine for the
+            time of the audit. Workers must reach the pictures under the same paths.
+        cores: of each question.
+        gpus: of each question; a share such as 0.25 lets four workers use one.
+
+    Raises:
+        ValueError: Ray is not installed, or there is no cluster at the address.
+    """
+
+    def engine(examiner: Examiner, groups: Sequence[Sequence[Question]]) -> Iterator[list[Row]]:
+        ray = _ray()
+        started = _connect(ray, address)
+        try:
+            yield from _answers(ray, examiner, groups, cores, gpus)
+        finally:
+            if started:
+                ray.shutdown()
+
+    return engine
+
+
+def _answers(
+    ray: Any, examiner: Examiner, groups: Sequence[Sequence[Question]], cores: float, gpus: float
+) -> Iterator[list[Row]]:
+    """Keep all workers busy, with twice as many questions under way as can be answered at once."""
+    ask = ray.remote(num_cpus=cores, num_gpus=gpus, max_retries=RETRIES)(_ask)
+    shared, waiting = ray.put(examiner), list(reversed(groups))
+    room = 2 * max(1, int(ray.cluster_resources().get("CPU", 1) / max(cores, 1e-9)))
+    running: dict[Any, Sequence[Question]] = {}
+    while waiting or running:
+        while waiting and len(running) < room:
+            group = waiting.pop()
+            running[ask.remote(shared, group)] = group
+        ready, _ = ray.wait(list(running), num_returns=1)
+        yield _given(ray, ready[0], running.pop(ready[0]), examiner)
+
+
+def _given(ray: Any, answer: Any, group: Sequence[Question], examiner: Examiner) -> list[Row]:
+    """A worker's rows; where its machine or its memory gave out again and again, rows that say so."""
+    try:
+        rows: list[Row] = ray.get(answer)
+        return rows
+    except ray.exceptions.RayError as error:
+        return [examiner.failed(question, error) for question in group]
+
+
+def _ask(examiner: Examiner, group: Sequence[Question]) -> list[Row]:
+    """What a worker does."""
+    import torch
+
+    torch.set_num_threads(1)
+    return examiner(group)
+
+
+def _ray() -> Any:
+    try:
+        import ray
+    except ImportError:
+        raise ValueError("the Ray engine needs Ray: pip install 'cfexplain[ray]', or use --engine local") from None
+    return ray
+
+
+def _connect(ray: Any, address: str | None) -> bool:
+    """Join the cluster, or start one here; whether it must be ended."""
+    if ray.is_initialized():
+        return False
+    try:
+        ray.init(address=address, include_dashboard=False if address is None else None, log_to_driver=False)
+    except (ConnectionError, OSError) as error:
+        raise ValueError(f"there is no Ray cluster at {address} ({error}): start one with ray start --head") from None
+    return True

@@ -1,0 +1,202 @@
+"""One row of an audit: a question answered, in plain values, with the files that belong to it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cfexplain.audit.question import Question, Sample, Samples
+from cfexplain.audit.region import PLACES, artefacts, effects, energy_shares, excess, places
+from cfexplain.evidence import evidence
+from cfexplain.explanation import explain
+from cfexplain.images import square, square_mask
+from cfexplain.result import Counterfactual
+from cfexplain.segment import segment
+from cfexplain.skin import ita, tone
+from cfexplain.solve import Method
+from cfexplain.types import Classifier
+from cfexplain.version import versions
+
+NOT_METADATA = ("label", "lesion_id", "split", "path", "mask_path")
+FAILED = "failed"
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """The record, flat and plain, and the case's files by name."""
+
+    record: Mapping[str, Any]
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Examiner:
+    """Answers questions; it can be sent to another process as it is.
+
+    Attributes:
+        classifiers: by name.
+        oracles: independent ones, that only judge.
+        samples: the images.
+        method: of the counterfactuals.
+        seed: of noise and weights.
+        budget: seconds a question.
+        names: what the classifiers call labels that the data set calls otherwise.
+        anchors: folder of kept anchors, see `explain`.
+        device: where the classifiers are.
+    """
+
+    classifiers: Mapping[str, Classifier]
+    oracles: Mapping[str, Classifier]
+    samples: Samples
+    method: Method
+    seed: int = 0
+    budget: float = math.inf
+    names: Mapping[str, str] = field(default_factory=dict)
+    anchors: Path | None = None
+    device: str = "cpu"
+
+    def __call__(self, questions: Sequence[Question]) -> list[Row]:
+        """Answer questions to one classifier together; where that fails, alone; what fails alone is a row too."""
+        try:
+            return self._together(questions)
+        except Exception as error:
+            if len(questions) > 1:
+                return [row for question in questions for row in self([question])]
+            return [self.failed(questions[0], error)]
+
+    def _classes(self, question: Question) -> Sequence[str]:
+        return self.classifiers[question.classifier].classes
+
+    def failed(self, question: Question, error: BaseException) -> Row:
+        """The row of a question that could not be answered."""
+        return Row(self._known(question) | {"status": FAILED, "error": f"{type(error).__name__}: {error}"})
+
+    def _together(self, questions: Sequence[Question]) -> list[Row]:
+        classifier = self.classifiers[questions[0].classifier]
+        samples = [self.samples[question.index] for question in questions]
+        size = classifier.image_size
+        queries = torch.stack([square(sample.image, size) for sample in samples]).to(self.device)
+        masks = torch.stack([_mask(s, q) for s, q in zip(samples, queries.cpu(), strict=True)])
+        results = explain(
+            classifier,
+            queries,
+            [question.asked for question in questions],
+            method=self.method,
+            seed=self.seed,
+            budget=self.budget,
+            mask=masks.to(self.device),
+            anchors=self.anchors,
+            batch=len(questions) if len(questions) > 1 else None,
+        )
+        return [
+            self._row(question, sample, result, classifier)
+            for question, sample, result in zip(questions, samples, results, strict=True)
+        ]
+
+    def _row(self, question: Question, sample: Sample, result: Counterfactual, classifier: Classifier) -> Row:
+        """Everything that is said of one answer."""
+        others = {k: c for k, c in self.classifiers.items() if k != question.classifier}
+        said = evidence(result, classifier, {**self.oracles, **others})
+        record = result.records([question.image_id])[0]
+        values = self._known(question) | _answer(result, record) | _verdict(said) | _abcd(said)
+        values |= {f"metric.{name}": value for name, value in record["metrics"].items()}
+        values |= _whereabouts(sample, result, classifier)
+        values |= {"mask": "found" if sample.mask is None else "given", "case": question.case}
+        files = result.files(image=question.image_id, extra=said, figures=False)
+        return Row({k: _plain(v) for k, v in values.items()}, files)
+
+    def _known(self, question: Question) -> dict[str, Any]:
+        """What is known before anything is computed."""
+        about = self.samples.table.iloc[question.index]
+        label = about.get("label")
+        known = next((n for n in (label, self.names.get(str(label))) if n in self._classes(question)), None)
+        metadata = {f"meta.{k}": None if _missing(v) else str(v) for k, v in about.items() if k not in NOT_METADATA}
+        return {
+            "image_id": question.image_id,
+            "target": None if question.asked == "auto" else question.asked,
+            "classifier": question.classifier,
+            "asked": question.asked,
+            "label": known,
+            "lesion_id": str(about.get("lesion_id", question.image_id)),
+            "seed": self.seed,
+            "versions": json.dumps(versions()),
+        } | metadata
+
+
+def _mask(sample: Sample, query: Tensor) -> Tensor:
+    """The lesion on the square, given or found."""
+    if sample.mask is None:
+        return segment(query[None])[0]
+    return square_mask(sample.mask, sample.image, query.shape[-1])
+
+
+def _answer(result: Counterfactual, record: Mapping[str, Any]) -> dict[str, Any]:
+    """How the search went and what the classifier says."""
+    p, source, target = record["probabilities"], record["source"], record["target"]
+    top = sorted(p["query"].values())
+    return {
+        "target": target,
+        "status": record["status"],
+        "source": source,
+        "source_before": p["query"][source],
+        "target_before": p["query"][target],
+        "source_after": p["counterfactual"][source],
+        "target_after": p["counterfactual"][target],
+        "margin": top[-1] - top[-2],
+        "probabilities": json.dumps(p["query"]),
+        "estimated_loss": record["estimated_loss"]["query"],
+        "estimated_loss_after": record["estimated_loss"]["counterfactual"],
+        "alpha": record["alpha"],
+        "steps": record["steps"],
+        "seconds": record["seconds"],
+    }
+
+
+def _verdict(said: Mapping[str, Any]) -> dict[str, Any]:
+    verdict = said["verdict"]
+    found = {"verdict": verdict["kind"]} | {k: verdict[k] for k in ("believed", "naturalness", "high_frequency_share")}
+    found |= {f"survives.{damage}": held for damage, held in verdict["survives"].items()}
+    return found | {f"oracle.{name}.{k}": v for name, o in verdict["oracles"].items() for k, v in o.items()}
+
+
+def _abcd(said: Mapping[str, Any]) -> dict[str, Any]:
+    """The lesion before and after."""
+    found: dict[str, Any] = {"words": said.get("words")}
+    for key, value in said.get("readout", {}).items():
+        name, _, side = key.rpartition("_")
+        if side in ("before", "after"):
+            found[f"{side}.{name}"] = value
+    return found
+
+
+def _whereabouts(sample: Sample, result: Counterfactual, classifier: Classifier) -> dict[str, float | str | None]:
+    """Places and artefacts: how much of the change lies there, and what it does; the skin's tone."""
+    assert result.mask is not None
+    lesion = result.mask[0].cpu()
+    shares, artificial = artefacts(sample.image, result)
+    angle = ita(square(sample.image, result.query.shape[-1]), lesion)
+    known: dict[str, float | str | None] = {**shares, "ita": angle, "tone": None if math.isnan(angle) else tone(angle)}
+    if not result.found[0]:
+        return known
+    parts = places(lesion)
+    known |= {f"place.{name}": share for name, share in energy_shares(result, parts).items()}
+    known |= {f"area.{name}": float(parts[name].mean()) for name in PLACES}
+    known |= {f"on.{name}": share for name, share in energy_shares(result, artificial).items()}
+    known |= {f"effect.{name}": share for name, share in effects(result, classifier, {**parts, **artificial}).items()}
+    return known | {f"excess.{name}": share for name, share in excess(result, classifier, artificial).items()}
+
+
+def _missing(value: object) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value)) or str(value) in ("", "nan", "<NA>")
+
+
+def _plain(value: Any) -> Any:
+    """JSON's kinds of values; what is not finite is not known."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value

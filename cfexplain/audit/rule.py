@@ -1,0 +1,89 @@
+"""Rules that an audit is held to, for an exit code that a build can act on."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cfexplain.audit.interval import UNKNOWN, Interval
+from cfexplain.audit.measure import STATISTICS, VALUES, measure
+from cfexplain.audit.section import Check
+from cfexplain.audit.slices import gaps
+from cfexplain.audit.suspect import suspects
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_COMPARED: Mapping[str, Callable[[float, float], bool]] = MappingProxyType(
+    {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
+)
+GAP, ARTEFACT = "worst_group_gap", "artefact_effect"
+NAMES = (*VALUES, *STATISTICS, GAP, ARTEFACT)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What must not hold: a measure, a comparison, a bound.
+
+    Measures: those of `cfexplain.audit.measure`; `worst_group_gap`, how far the accuracy (without labels: the share
+    found) of the worst group lies below that of all others; `artefact_effect`, the share of the change of mind that
+    the worst artefact brings by itself.
+    """
+
+    text: str
+    name: str
+    comparison: str
+    bound: float
+
+    @classmethod
+    def parse(cls, text: str) -> Rule:
+        """Read `found<0.9` and the like.
+
+        Raises:
+            ValueError: it is no rule, or there is no such measure.
+
+        Example:
+            >>> Rule.parse("found < 0.9").bound
+            0.9
+        """
+        match = re.fullmatch(r"\s*([a-z_]+)\s*(<=|>=|<|>)\s*(\d*\.?\d+)\s*", text)
+        if match is None:
+            raise ValueError(f"{text!r} is no rule: write MEASURE<NUMBER or MEASURE>NUMBER, such as found<0.9")
+        name, comparison, bound = match.groups()
+        if name not in NAMES:
+            raise ValueError(f"there is no measure {name}: use {', '.join(NAMES)}")
+        return cls(text.strip(), name, comparison, float(bound))
+
+    def check(self, rows: pd.DataFrame, classifier: str) -> Check:
+        """Hold one classifier's rows to it."""
+        interval, note = self._measured(rows)
+        note = f"{classifier}, {note}" if note else classifier
+        if not np.isfinite(interval.mean):
+            return Check(self.text, "warn", None, None, None, interval.n, f"{note}: not known")
+        ends = (interval.mean, interval.low, interval.high)
+        holds = [_COMPARED[self.comparison](value, self.bound) for value in ends]
+        outcome = "fail" if holds[0] else "warn" if any(holds) else "pass"
+        low, high = (float(v) if np.isfinite(v) else None for v in (interval.low, interval.high))
+        return Check(self.text, outcome, interval.mean, low, high, interval.n, note)  # type: ignore[arg-type]
+
+    def _measured(self, rows: pd.DataFrame) -> tuple[Interval, str]:
+        if self.name == GAP:
+            worst = gaps(rows, ("accuracy",)) or gaps(rows, ("found",))
+            if not worst:
+                return UNKNOWN, "no groups to compare"
+            gap = worst[0]
+            return Interval(gap["n"], -gap["mean"], -gap["high"], -gap["low"]), f"{gap['measure']} of {gap['group']}"
+        if self.name == ARTEFACT:
+            ranked = suspects(rows)
+            if not ranked:
+                return UNKNOWN, ""
+            worst_one = ranked[0]
+            numbers = (worst_one["excess"], worst_one["low"], worst_one["high"])
+            return Interval(worst_one["n"], *numbers), str(worst_one["suspect"])
+        return measure(rows, self.name), ""

@@ -1,0 +1,175 @@
+"""The audit: plan, ask what has no answer yet, keep each row, sum up."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cfexplain.audit.engine import Engine, local
+from cfexplain.audit.question import EACH, Plan, Question, Samples, chosen, fingerprint, names_digest, questions
+from cfexplain.audit.row import Examiner
+from cfexplain.audit.section import Section, Summary
+from cfexplain.audit.store import Store, read_rows
+from cfexplain.audit.summary import summarise
+from cfexplain.classifier import check_classifier, class_index
+from cfexplain.methods import NATURAL
+from cfexplain.result import settings_of
+from cfexplain.solve import Method
+from cfexplain.types import Classifier
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Progress = Callable[[int, int], object]
+"""Called as progress(rows that are there, rows in all)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """A finished audit, or as much of it as is there; it lives in its folder.
+
+    Attributes:
+        folder: with rows/, cases/, audit.json and summary.json.
+        summary: what it says.
+    """
+
+    folder: Path
+    summary: Summary
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """One row a question, by image, classifier and what was asked."""
+        return read_rows(self.folder)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Audit:
+        """An audit that was made before."""
+        return cls(Path(folder), Summary.load(Path(folder) / "summary.json"))
+
+
+def audit(
+    classifiers: Classifier | Mapping[str, Classifier],
+    samples: Samples,
+    out: str | Path,
+    *,
+    target: str = "auto",
+    method: Method = NATURAL,
+    oracles: Mapping[str, Classifier] | None = None,
+    names: Mapping[str, str] | None = None,
+    seed: int = 0,
+    limit: int | None = None,
+    budget: float = math.inf,
+    batch: int = 1,
+    engine: Engine = local,
+    rules: Sequence[str] = (),
+    anchors: str | Path | None = None,
+    data: Section | None = None,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Audit:
+    """Explain every image of a data set, keep a row of each, and say what changes the classifiers' minds.
+
+    Started again with the same settings and folder, it goes on where it was stopped or killed.
+
+    Args:
+        classifiers: one, or several by name; all of them are asked about every image.
+        samples: a data set of `cfexplain_datasets`, or anything with `table`, `len` and `[i]` like it.
+        out: the audit's folder.
+        target: "auto" for the second most likely class, a class name, or "each" for every class.
+        method: of the counterfactuals.
+        oracles: independent classifiers by name, that only judge; classifiers under audit judge each other too.
+        names: what the classifiers call labels that the data set calls otherwise, {"nevus": "nv"}.
+        seed: of noise and weights.
+        limit: so many images, chosen by the hash of their names.
+        budget: seconds a question.
+        batch: questions answered together, for a GPU.
+        engine: `local`, or `on_ray(...)`.
+        rules: what must not hold, such as "found<0.9"; see `cfexplain.audit.rule`.
+        anchors: a folder of kept anchors, see `explain`.
+        data: what is to be said of the data first, such as leaks and duplicates.
+        device: where the classifiers are.
+        progress: called after every group of rows.
+
+    Returns:
+        The `Audit`; `audit.summary.outcome` is pass, warn or fail.
+
+    Raises:
+        ValueError: settings are not usable, or the folder holds an audit with other settings.
+
+    Example:
+        >>> import cfexplain_classifiers, cfexplain_datasets  # doctest: +SKIP
+        >>> samples = cfexplain_datasets.open_dataset("auto", "data/")  # doctest: +SKIP
+        >>> audit(cfexplain_classifiers.load("ham10000"), samples, "out/audit", limit=100)  # doctest: +SKIP
+    """
+    from cfexplain.audit.rule import Rule
+
+    named = dict(classifiers) if isinstance(classifiers, Mapping) else {"classifier": classifiers}
+    held = [Rule.parse(text) for text in rules]
+    for classifier in named.values():
+        check_classifier(classifier)
+        if target not in ("auto", EACH):
+            class_index(classifier, target)
+    indices = chosen(samples, limit)
+    asked = list(questions(samples, indices, named, target))
+    plan = Plan(
+        classifiers={name: fingerprint(c) for name, c in named.items()},
+        oracles={name: fingerprint(c) for name, c in (oracles or {}).items()},
+        target=target,
+        method=settings_of(method),
+        seed=seed,
+        budget=None if math.isinf(budget) else budget,
+        images=len(indices),
+        ids=names_digest([str(samples.table.index[i]) for i in indices]),
+    )
+    examiner = Examiner(
+        named, oracles or {}, samples, method, seed, budget, names or {}, Path(anchors) if anchors else None, device
+    )
+    out = Path(out)
+    store, started = Store(out, plan), time.perf_counter()
+    with store.writing():
+        done = store.done()
+        if progress is not None:
+            progress(len(done), len(asked))
+        open_questions = [question for question in asked if question.key not in done]
+        count = len(done)
+        for rows in engine(examiner, _groups(open_questions, batch)):
+            store.add(rows)
+            count += len(rows)
+            if progress is not None:
+                progress(count, len(asked))
+        facts = _facts(plan, named, time.perf_counter() - started)
+        summary = summarise(read_rows(out), out, named, facts, held, data)
+        summary.save(out / "summary.json")
+    return Audit(out, summary)
+
+
+def _groups(asked: Sequence[Question], batch: int) -> list[list[Question]]:
+    """Questions to one classifier, `batch` at a time."""
+    if batch == 1:
+        return [[question] for question in asked]
+    by_name = sorted(asked, key=lambda question: question.classifier)
+    runs = [list(run) for _, run in groupby(by_name, key=lambda question: question.classifier)]
+    return [run[i : i + batch] for run in runs for i in range(0, len(run), batch)]
+
+
+def _facts(plan: Plan, classifiers: Mapping[str, Any], seconds: float) -> dict[str, str]:
+    """What the summary says of the run."""
+    from cfexplain.version import versions
+
+    found = versions()
+    return {
+        "classifiers": ", ".join(classifiers),
+        "oracles": ", ".join(plan.oracles) or "none",
+        "target": {"auto": "the second most likely class", EACH: "every class"}.get(plan.target, plan.target),
+        "method": str(plan.method.get("name", "")),
+        "images": str(plan.images),
+        "seed": str(plan.seed),
+        "seconds of the last start": f"{seconds:.0f}",
+        "cfexplain": found["cfexplain"],
+        "torch": found["torch"],
+    }

@@ -1,0 +1,13 @@
+"""The command line: the only place that prints. Heavy imports wait until a command works."""
+
+from cfexplain.cli import audit as audit
+from cfexplain.cli import explain as explain
+from cfexplain.cli import train as train
+from cfexplain.cli.app import app as app
+
+__all__ = ["app", "main"]
+
+
+def main() -> None:
+    """Entry point of the `cfexplain` command."""
+    app()

@@ -1,0 +1,145 @@
+"""Auditing by the names that people type."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from cfexplain.audit import Audit, Section, audit, local, on_ray
+from cfexplain.audit.engine import Engine
+from cfexplain.audit.question import chosen
+from cfexplain.audit.rule import Rule
+from cfexplain.classifier import check_classifier
+from cfexplain.command.lookup import device_of, load_classifier, load_method, load_oracles, make_folder
+from cfexplain.types import Classifier
+
+
+@dataclass(frozen=True)
+class AuditJob:
+    """What the command line asks for."""
+
+    data: Path
+    dataset: str
+    split: str
+    classifiers: tuple[str, ...]
+    target: str
+    method: str
+    oracles: tuple[str, ...]
+    limit: int | None
+    seed: int
+    budget: float | None
+    batch: int
+    engine: str
+    ray_address: str | None
+    workers: int
+    rules: tuple[str, ...]
+    anchors: Path | None
+    device: str
+    out: Path
+
+    def run(self, progress: Callable[[int, int], object] | None) -> Audit:
+        """Check all that can be checked, then audit."""
+        for rule in self.rules:
+            Rule.parse(rule)
+        method, engine = load_method(self.method), self._engine()
+        samples = self._samples()
+        classifiers = self._classifiers()
+        first = next(iter(classifiers.values()))
+        others = load_oracles(self.oracles, self.classifiers[0], first)
+        make_folder(self.out)
+        return audit(
+            classifiers,
+            samples,
+            self.out,
+            target=self.target,
+            method=method,
+            oracles={name: oracle for name, oracle in others.items() if name not in classifiers},
+            names=import_module("cfexplain_datasets.lesion").OTHER_NAMES,
+            seed=self.seed,
+            limit=self.limit,
+            budget=math.inf if self.budget is None else self.budget,
+            batch=self.batch,
+            engine=engine,
+            rules=self.rules,
+            anchors=self.anchors,
+            data=self._said_of(samples),
+            device=str(device_of(self.device)),
+            progress=progress,
+        )
+
+    def _engine(self) -> Engine:
+        if self.engine not in ("local", "ray"):
+            raise ValueError(f"there is no engine {self.engine}: use local or ray")
+        if self.engine == "local":
+            return local
+        on_gpu = device_of(self.device).type == "cuda"
+        return on_ray(self.ray_address, gpus=1 / max(1, self.workers) if on_gpu else 0)
+
+    def _samples(self) -> Any:
+        """The data set, or one split of it; only pictures that can be read are refused later, as rows."""
+        whole = import_module("cfexplain_datasets").open_dataset(self.dataset, self.data)
+        if self.split == "all":
+            return whole
+        samples = import_module("cfexplain_datasets.splits").with_splits(whole).subset(self.split)
+        if len(samples) == 0:
+            raise ValueError(f"the data set has no images in the split {self.split}: use --split all")
+        return samples
+
+    def _classifiers(self) -> dict[str, Classifier]:
+        """By the name that they were asked for by."""
+        found: dict[str, Classifier] = {}
+        for given in self.classifiers:
+            name = given if ":" in given else Path(given).stem
+            if name in found:
+                raise ValueError(f"two classifiers are called {name}: rename one")
+            found[name] = load_classifier(given, self.device)
+            check_classifier(found[name])
+        return found
+
+    def _said_of(self, samples: Any) -> Section:
+        """Leaks, near-duplicates and oddities of what is audited."""
+        audited = samples.select(samples.table.index[chosen(samples, self.limit)])
+        return data_section(import_module("cfexplain_datasets.check").check(audited))
+
+
+def data_section(report: Any) -> Section:
+    """The report of `cfexplain data check` as the first section of an audit."""
+    import pandas as pd
+
+    rows: list[dict[str, object]] = [
+        {"finding": "images", "count": report.images, "which": f"of {report.lesions} lesions"},
+        {"finding": "with a mask", "count": report.masks, "which": ""},
+    ]
+    rows += [{"finding": f"class {name}", "count": count, "which": ""} for name, count in report.classes.items()]
+    rows += [{"finding": "leaks", "count": len(report.leaks), "which": _listed([str(leak) for leak in report.leaks])}]
+    rows += [{"finding": f["what"], "count": f["count"], "which": _listed(f["which"])} for f in _findings(report)]
+    rows += [
+        {"finding": f"{name} goes with the label", "count": None, "which": f"Cramér's V {value:.2f}"}
+        for name, value in report.shortcuts.items()
+    ]
+    note = "Leaks and near-duplicates make numbers look better than they are; a column that goes with the label can be "
+    note += "learned in the lesion's place."
+    return Section("data", "What is in the data?", note, "table", pd.DataFrame(rows))
+
+
+def _findings(report: Any) -> list[dict[str, Any]]:
+    plain = report.to_dict()
+    return [*plain["intake"], *plain["oddities"]]
+
+
+def _listed(items: Sequence[object], most: int = 5) -> str:
+    some = ", ".join(str(item) for item in items[:most])
+    return some if len(items) <= most else f"{some} and {len(items) - most} more"
+
+
+def outcome_text(done: Audit) -> str:
+    """The outcome of an audit in a few lines."""
+    lines = [f"{done.summary.facts['rows']} rows in {done.folder}"]
+    for check in done.summary.checks:
+        known = "" if check.value is None else f" {check.value:.3f} [{check.low:.3f}, {check.high:.3f}], n = {check.n}"
+        lines.append(f"{check.outcome}: {check.rule} ({check.note}){known}")
+    return "\n".join(lines)

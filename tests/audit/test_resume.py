@@ -1,0 +1,68 @@
+"""An audit that is killed again and again ends with the table of an undisturbed one."""
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from functools import cache
+
+import pandas as pd
+import pytest
+
+COUNT, KILLS = 10, 12
+
+
+@cache
+def loaded():
+    import torch
+
+    import cfexplain_classifiers
+
+    torch.set_num_threads(1)
+    return cfexplain_classifiers.folded(cfexplain_classifiers.load("synthetic"))
+
+
+def run(out):
+    """What is killed: an audit in a process of its own."""
+    from cfexplain.audit import audit
+    from cfexplain.methods import PIXELS
+    from cfexplain_datasets.synthetic import SyntheticLesions
+
+    audit(loaded(), SyntheticLesions(COUNT, size=64, split="test"), out, method=PIXELS)
+
+
+def table(out):
+    from cfexplain.audit.store import read_rows
+
+    return read_rows(out).drop(columns="seconds")
+
+
+@pytest.mark.slow
+def test_random_kills_lose_nothing_and_repeat_nothing(tmp_path):
+    from cfexplain.audit.store import read_rows
+
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["cfexplain.audit", "cfexplain_classifiers", "cfexplain_datasets.synthetic"])
+    started = time.monotonic()
+    run(tmp_path / "whole")
+    whole = time.monotonic() - started
+    rng, killed, grown = random.Random(3), 0, []
+    for _ in range(200):
+        child = processes.Process(target=run, args=(tmp_path / "killed",))
+        child.start()
+        child.join(rng.uniform(0.02, 0.5) * whole if killed < KILLS else None)
+        if child.exitcode == 0:
+            break
+        os.kill(child.pid, signal.SIGKILL)
+        child.join()
+        killed += 1
+        grown.append(len(read_rows(tmp_path / "killed")))
+    assert child.exitcode == 0
+    assert killed >= 3
+    assert grown == sorted(grown)
+    pd.testing.assert_frame_equal(table(tmp_path / "killed"), table(tmp_path / "whole"), check_like=True)
+    rows = read_rows(tmp_path / "killed")
+    assert len(rows) == COUNT
+    assert not rows.duplicated(["image_id", "asked", "classifier"]).any()
+    assert {p.name for p in (tmp_path / "killed" / "cases").iterdir()} == set(rows["case"])
