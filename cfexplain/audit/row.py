@@ -127,6 +127,8 @@ class Examiner:
             "lesion_id": str(about.get("lesion_id", question.image_id)),
             "seed": self.seed,
             "versions": json.dumps(versions()),
+            "case": None,
+            "error": None,
         } | metadata
 
 

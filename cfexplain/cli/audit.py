@@ -42,6 +42,7 @@ def audit(
     Exit code 0: no rule holds; 1: a rule holds; 2: bad usage or input.
     """
     from cfexplain.command.audit import AuditJob, outcome_text
+    from cfexplain.report import render
 
     with errors():
         job = AuditJob(
@@ -50,5 +51,19 @@ def audit(
         )  # fmt: skip
         with progress() as show:
             done = job.run(None if show is None else lambda k, n: show("audit", k - 1, n, {"rows": k}))
-        typer.echo(outcome_text(done))
+        typer.echo(f"{outcome_text(done)}\nlook at {render(done.folder)}")
     raise typer.Exit(1 if done.summary.outcome == "fail" else 0)
+
+
+@app.command()
+def report(
+    folder: Annotated[
+        Path, typer.Argument(help="What explain or audit wrote: of one lesion, of several, or an audit.", metavar="DIR")
+    ],
+    out: Annotated[Path | None, typer.Option(help="Where the pages go.", show_default="DIR")] = None,
+) -> None:
+    """Write the pages to look at: report.html, self-contained; cases of an audit beside it."""
+    from cfexplain.report import render
+
+    with errors():
+        typer.echo(str(render(folder, out)))

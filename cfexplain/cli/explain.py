@@ -57,6 +57,8 @@ def explain(
                 continue
             records.append(record)
             typer.echo(json.dumps(record) if as_json else command.sentence(record, folder))
+        if len(records) > 1:
+            command.render(out)
     if failures:
         raise typer.Exit(BAD_USE)
     raise typer.Exit(0 if all(r["status"] in ("found", "already_target") for r in records) else 1)

@@ -15,11 +15,20 @@ from torch import Tensor
 from cfexplain import images as files
 from cfexplain import plot
 from cfexplain.classifier import check_classifier, class_index
-from cfexplain.command.lookup import device_of, load_classifier, load_method, load_oracles, make_folder, write_json
+from cfexplain.command.lookup import (
+    device_of,
+    licence_of,
+    load_classifier,
+    load_method,
+    load_oracles,
+    make_folder,
+    write_json,
+)
 from cfexplain.evidence import draw, evidence
 from cfexplain.explanation import explain
 from cfexplain.inversion import invert
 from cfexplain.methods import INVERSIONS, at_confidence
+from cfexplain.report import render
 from cfexplain.solve import Method
 from cfexplain.stop import Step
 from cfexplain.types import Classifier, Image
@@ -96,10 +105,12 @@ class Prepared:
             for k in range(self.job.seeds)
         )
         said = evidence(result, self.classifier, self.oracles, others=others)
+        said |= {"classifier": {"name": self.job.classifier, "licence": licence_of(self.job.classifier)}}
         make_folder(folder)
         if self.job.path or others:
             draw(result, self.classifier, folder, others)
         result.save(folder, image=str(path), picture=picture, extra=said)
+        render(folder)
         return result.records([str(path)])[0] | said
 
     def invert(self, path: Path, folder: Path, layers: str, method: str, show: Show | None) -> Iterator[str]:

@@ -39,6 +39,14 @@ def load_oracles(names: Sequence[str], explained: str, classifier: Classifier) -
     return {name: load_classifier(name, device) for name in names if name != "none"}
 
 
+def licence_of(name: str) -> str | None:
+    """The licence that a checkpoint carries; None for a module of the user's."""
+    if ":" in name and not Path(name).exists():
+        return None
+    checkpoint = import_module("cfexplain_classifiers.checkpoint")
+    return str(checkpoint.describe(checkpoint.locate(name)).get("licence") or "") or None
+
+
 def load_method(name: str) -> Method:
     """A method by name, or module:NAME of your own."""
     if name in METHODS:

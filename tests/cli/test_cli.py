@@ -19,7 +19,7 @@ from cfexplain_datasets.synthetic import SyntheticLesions
 COMMAND = [sys.executable, "-m", "cfexplain.cli"]
 FILES = {
     "query.png", "anchor.png", "counterfactual.png", "change.png", "panel.png", "fullsize.png", "tensors.safetensors",
-    "result.json",
+    "result.json", "report.html",
 }  # fmt: skip
 
 

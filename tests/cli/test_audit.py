@@ -1,0 +1,90 @@
+"""The audit and its pages from the command line, on pictures in a folder."""
+
+import json
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from cfexplain.cli import app
+from cfexplain.images import save_png
+from cfexplain_datasets.synthetic import SyntheticLesions
+
+COMMON = ["--classifier", "synthetic", "--split", "all", "--method", "pixels", "--device", "cpu"]
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Six drawn lesions, a folder a class, and one file that is no picture."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for lesion in list(SyntheticLesions(6, size=64, split="test")):
+        kind = folder / ("malignant" if lesion.label else "benign")
+        kind.mkdir(exist_ok=True)
+        save_png(kind / f"{lesion.id}.png", lesion.image)
+    (folder / "benign" / "broken.png").write_bytes(b"no picture")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def done(pictures, tmp_path_factory):
+    out = tmp_path_factory.mktemp("audit")
+    return out, run("audit", pictures, *COMMON, "--out", out, "--fail-on", "found<0.5")
+
+
+def test_an_audit_passes_its_rules_and_writes_rows_cases_and_pages(done):
+    out, result = done
+    assert result.exit_code == 0, result.output
+    assert "pass: found<0.5" in result.output
+    assert "7 rows" in result.output
+    rows = pd.read_parquet(out / "rows")
+    assert len(rows) == 7
+    assert list(rows.loc[rows["status"] == "failed", "image_id"]) == ["benign/broken"]
+    assert "broken" in (out / "report.html").read_text()
+    assert json.loads((out / "summary.json").read_text())["outcome"] == "pass"
+
+
+def test_a_rule_that_holds_is_exit_code_1_without_asking_again(done, pictures):
+    out, _ = done
+    before = sorted((out / "rows").iterdir())
+    result = run("audit", pictures, *COMMON, "--out", out, "--fail-on", "failed>0.1")
+    assert result.exit_code == 1
+    assert "fail: failed>0.1" in result.output
+    assert sorted((out / "rows").iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (["--fail-on", "beauty<1"], "no measure beauty"),
+        (["--seed", "3"], "another seed"),
+        (["--engine", "abacus"], "no engine abacus"),
+        (["--split", "test", "--limit", "0"], "limit"),
+        (["--classifier", "synthetic"], "two classifiers"),
+    ],
+)
+def test_bad_use_is_a_sentence_and_exit_code_2(done, pictures, changed, said):
+    out, _ = done
+    result = run("audit", pictures, *COMMON, "--out", out, *changed)
+    assert result.exit_code == 2
+    assert said in result.output
+
+
+def test_report_writes_the_pages_again_elsewhere(done, tmp_path):
+    out, _ = done
+    result = run("report", out, "--out", tmp_path / "pages")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "pages" / "report.html").exists()
+    assert run("report", tmp_path / "nothing").exit_code == 2
+
+
+def test_explain_writes_a_page_too(pictures, tmp_path):
+    some = sorted((pictures / "malignant").iterdir())[:2]
+    result = run("explain", *some, "--classifier", "synthetic", "--method", "pixels", "--out", tmp_path)
+    assert result.exit_code in (0, 1), result.output
+    page = (tmp_path / some[0].stem / "report.html").read_text()
+    assert "does not diagnose" in page
+    assert some[1].stem in (tmp_path / "report.html").read_text()
