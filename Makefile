@@ -19,8 +19,8 @@ demo: $(BIN)/cfexplain  ## install and explain a synthetic lesion
 test: $(BIN)/pytest  ## install what tests need and pass them, in under 5 minutes on 2 cores
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
-test-all: $(BIN)/pytest  ## the slow ones too
-	$(BIN)/python -m pytest -n 2
+test-all: test  ## the slow ones too: kills, Ray, the browser
+	$(BIN)/python -m pytest -m slow
 
 check: $(BIN)/pytest  ## style, types, imports, and what the wheel holds
 	$(BIN)/ruff check .

@@ -46,6 +46,9 @@ LIGHT_HAIR = _Line(18, 0.09, 0.15)
 FEW = 8
 """With more tick-like parts in a picture than this, a single one in a corner is stubble."""
 
+SEVERAL = 3
+"""Reflections come in groups, of the dermatoscope's lamps or of many bubbles; fewer spots are scales or bare skin."""
+
 
 class _Scene:
     """One picture, made small, and what several finders read from it; arrays of shape (h, w)."""
@@ -222,7 +225,7 @@ def ink(picture: Image) -> Mask:
     22 from the picture's median colour, and darker than it by 12, or vivid. The blue-grey of lesions has less chroma.
 
     Limits: blue naevi and bloody tumours may reach it (`find_artefacts` with the lesion's mask leaves them out); faded
-    pen, and pen so dark that its hue is lost, is missed.
+    pen, and pen so dark or so red that its hue is that of vessels, is missed; its strokes may then be called hair.
 
     Args:
         picture: RGB in [0, 1], shape (3, h, w), any size.
@@ -270,8 +273,8 @@ def dark_corner(picture: Image) -> Mask:
 def bubbles(picture: Image) -> Mask:
     """Bubbles of the contact gel and their reflections: 1 on them, shape (1, h, w).
 
-    Small spots that outshine both their surroundings and the picture's typical skin in the darkest channel, which only
-    white does; and long thin lines that close to one small circle, the rim of a bubble.
+    `SEVERAL` small spots that outshine both their surroundings and the picture's typical skin in the darkest channel,
+    which only white does; and long thin lines that close to one small circle, the rim of a bubble.
 
     Limits: transparent bubbles with faint or interrupted rims are missed; scales and other reflections of a lesion are
     found too, for nothing but their place tells them apart.
@@ -284,7 +287,7 @@ def bubbles(picture: Image) -> Mask:
 
     Example:
         >>> skin = torch.tensor([0.85, 0.6, 0.5])[:, None, None].repeat(1, 90, 120)
-        >>> skin[:, 20:23, 20:23] = 0.98
+        >>> skin[:, 20:23, 20:50:10] = skin[:, 21:24, 20:50:10] = skin[:, 20:23, 21:51:10] = 0.98
         >>> found = bubbles(skin)
         >>> float(found[0, 21, 21]), float(found[0, 60, 80])
         (1.0, 0.0)
@@ -416,7 +419,7 @@ def _tick_rows(scene: _Scene) -> Array:
     rows = [_row_from(first, second, radial, scene) for first in radial for second in radial]
     found = {tick.number for row in rows if len(row) >= 3 for tick in row}
     if len(ticks) <= FEW:
-        found |= {tick.number for tick in radial if _in_corner(tick, scene)}
+        found |= {tick.number for tick in radial if _in_corner(tick, scene) and tick.length > scene.pixels(0.03)}
     return np.isin(parts, list(found)) if found else np.zeros(parts.shape, bool)
 
 
@@ -592,7 +595,8 @@ def _bubbles(scene: _Scene) -> Array:
     typical = float(np.median(scene.white[scene.radius < 1]))
     found = (hat > 50) & (scene.white > max(170.0, typical + 30)) & ~scene.near_corners
     spots = _large_parts(found, max(2, scene.pixels(0.006) ** 2))
-    return (_dilated(spots, scene.pixels(0.004)) & (hat > 25)) | scene.rings
+    several = cv2.connectedComponents(spots.astype(np.uint8))[0] - 1 >= SEVERAL
+    return (_dilated(spots, scene.pixels(0.004)) & (hat > 25) & several) | scene.rings
 
 
 def _large_parts(found: Array, least: int) -> Array:

@@ -86,7 +86,9 @@ def dark_corners(picture: Array) -> Array:
     """True on the black surround of a round field of view, which is neither lesion nor skin, shape (h, w)."""
     from scipy import ndimage
 
-    parts, _ = ndimage.label(ndimage.binary_opening(picture.max(2) < 0.25))
+    # An opening takes the rim away, the corners with it: it needs one beyond the picture.
+    dark = ndimage.binary_opening(np.pad(picture.max(2) < 0.25, 2, mode="edge"))[2:-2, 2:-2]
+    parts, _ = ndimage.label(dark)
     corners = {int(parts[y, x]) for y in (0, -1) for x in (0, -1)} - {0}
     surround = np.isin(parts, list(corners)) & (_radius(picture) > 0.8)
     return np.asarray(ndimage.binary_dilation(surround, iterations=_pixels(picture)(3)))

@@ -17,6 +17,9 @@ MEASURES = ("accuracy", "found", "semantic", "inside_lesion", "effort")
 MOST_GROUPS = 16
 """Columns of more values are names, not groups."""
 
+WHITE_BALANCED = 85.0
+"""Beyond this typology angle the skin is no yellower than grey: the white balance, not the skin, decides it."""
+
 AGES = (0, 30, 45, 60, 75, 200)
 
 
@@ -30,7 +33,7 @@ def groupings(rows: pd.DataFrame) -> dict[str, pd.Series[Any]]:
         elif 2 <= values.nunique() <= MOST_GROUPS:
             found[name] = values
     if "tone" in rows:
-        found["skin tone"] = rows["tone"]
+        found["skin tone"] = rows["tone"].where(column(rows, "ita").abs() < WHITE_BALANCED)
     for name in named(rows, "artefact."):
         share = column(rows, f"artefact.{name}")
         present = (share > PRESENT).map({True: "there", False: "not there"})

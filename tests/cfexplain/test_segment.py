@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cfexplain.images import Square, resize, square
-from cfexplain.segment import central_disc, lesion_above, segment, without_hair
+from cfexplain.segment import as_array, central_disc, dark_corners, lesion_above, segment, without_hair
 from cfexplain_datasets import open_dataset
 from cfexplain_datasets.synthetic import SyntheticLesions
 
@@ -48,6 +48,15 @@ def test_hair_and_dark_corners_are_not_lesion():
     image[:, 100:102] = 0.1
     image[:, ~disc(radius=0.6)[0]] = 0.05
     assert iou(segment(image[None]), given[None]) > 0.8
+
+
+@pytest.mark.parametrize("size", [64, 128, 300])
+def test_the_surround_of_a_round_field_of_view_is_found(size):
+    seen = disc(size, 0.55)
+    image = torch.where(seen, picture(disc(size, 0.15)), torch.tensor(0.05)[None, None])
+    found = torch.from_numpy(dark_corners(as_array(image)))
+    assert iou(found[None, None], ~seen[None]) > 0.6
+    assert not torch.from_numpy(dark_corners(as_array(picture(disc(size))))).any()
 
 
 def test_hair_is_painted_over_but_dots_stay():

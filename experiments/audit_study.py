@@ -1,0 +1,138 @@
+"""Real audits, and what an audit promises: nothing lost by kills, flat memory, a projected cost.
+
+    cfexplain audit $CFEXPLAIN_DATA/isic/ham10000_200x150 --classifier ham10000 --limit 400 --out runs/audit/ham10000
+    cfexplain audit $CFEXPLAIN_DATA/isic/isic2017_256 --classifier ham10000 --limit 100 --out runs/audit/isic2017
+    python experiments/audit_study.py kills        3 minutes: 50 kills at random moments against an undisturbed run
+    python experiments/audit_study.py memory       8 minutes: resident memory over 500 images
+    python experiments/audit_study.py table        writes results/audit/ from these and from `planted_shortcut.py`
+
+Audits with 400 images take 90 minutes of one core; with `--engine ray` two cores share them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from cfexplain.audit import Audit
+from cfexplain.audit.store import read_rows
+
+ROOT = Path(__file__).resolve().parents[1]
+RUN = ROOT / "runs" / "audit"
+RESULT = ROOT / "experiments" / "results" / "audit"
+ARCHIVE = 400_000
+"""Images in the ISIC archive, about."""
+
+KILLS, ROWS, IMAGES = 50, 40, 500
+
+
+@cache
+def loaded() -> Any:
+    import torch
+
+    import cfexplain_classifiers
+
+    torch.set_num_threads(1)
+    return cfexplain_classifiers.folded(cfexplain_classifiers.load("synthetic"))
+
+
+def work(out: Path, count: int, progress: Any = None) -> None:
+    """An audit of quick questions."""
+    from cfexplain.audit import audit
+    from cfexplain.methods import PIXELS
+    from cfexplain_datasets.synthetic import SyntheticLesions
+
+    audit(loaded(), SyntheticLesions(count, size=64, split="test"), out, method=PIXELS, progress=progress)
+
+
+def kills() -> dict[str, Any]:
+    """Kill the audit again and again, then let it end, and compare the tables."""
+    import shutil
+
+    for name in ("whole", "killed"):
+        shutil.rmtree(RUN / name, ignore_errors=True)
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["cfexplain.audit", "cfexplain_classifiers", "cfexplain_datasets.synthetic"])
+    started = time.monotonic()
+    work(RUN / "whole", ROWS)
+    span = (time.monotonic() - started) / ROWS
+    rng, killed = random.Random(0), 0
+    while True:
+        child = processes.Process(target=work, args=(RUN / "killed", ROWS))
+        child.start()
+        child.join(None if killed == KILLS else 1.0 + rng.uniform(0, 2.5 * span))
+        if child.exitcode is not None:
+            break
+        os.kill(child.pid or 0, signal.SIGKILL)
+        child.join()
+        killed += 1
+    whole, rest = (read_rows(RUN / name).drop(columns="seconds") for name in ("whole", "killed"))
+    doubled = int(rest.duplicated(["image_id", "asked", "classifier"]).sum())
+    lost = len(set(whole["image_id"]) - set(rest["image_id"]))
+    return {"kills": killed, "rows": len(whole), "lost": lost, "doubled": doubled, "equal": bool(whole.equals(rest))}
+
+
+def memory() -> dict[str, Any]:
+    """Resident memory after 50 and after all images, of a process of its own."""
+    import shutil
+
+    shutil.rmtree(RUN / "memory", ignore_errors=True)
+    seen: dict[int, float] = {}
+    work(RUN / "memory", IMAGES, lambda done, _: seen.__setitem__(done, resident()))
+    return {"images": IMAGES, "mib_at_50": seen[50], "mib_at_end": seen[IMAGES], "growth_mib": seen[IMAGES] - seen[50]}
+
+
+def resident() -> float:
+    """MiB of this process in memory (Linux)."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def projection(rows: Any) -> dict[str, Any]:
+    """Hours for the archive from the seconds a row."""
+    seconds = float(rows["seconds"].mean())
+    hours = {str(n): ARCHIVE * seconds / n / 3600 for n in (2, 16, 64, 256)}
+    return {"seconds_a_row": seconds, "images": ARCHIVE, "hours_by_workers": hours}
+
+
+def tabulate() -> None:
+    """Keep the summaries, and what was measured beside them."""
+    RESULT.mkdir(parents=True, exist_ok=True)
+    record: dict[str, Any] = {}
+    for name in ("kills", "memory"):
+        if (RUN / f"{name}.json").exists():
+            record[name] = json.loads((RUN / f"{name}.json").read_text())
+    for name in ("ham10000", "isic2017"):
+        if (RUN / name / "summary.json").exists():
+            done = Audit.load(RUN / name)
+            done.summary.save(RESULT / f"{name}.json")
+            rows = done.rows.drop(columns=["versions", "probabilities"])
+            rows.to_csv(RESULT / f"{name}_rows.csv", index=False, float_format="%.4g")
+            record[f"projection_{name}"] = projection(rows)
+    (RESULT / "audit.json").write_text(json.dumps(record, indent=1) + "\n")
+    print(json.dumps(record, indent=1))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=["kills", "memory", "table"])
+    command = parser.parse_args().command
+    RUN.mkdir(parents=True, exist_ok=True)
+    if command == "table":
+        tabulate()
+        return
+    found = {"kills": kills, "memory": memory}[command]()
+    (RUN / f"{command}.json").write_text(json.dumps(found, indent=1) + "\n")
+    print(found)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
