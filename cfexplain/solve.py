@@ -15,7 +15,7 @@ from cfexplain.generators.generator import Generator as Painter
 from cfexplain.objective import Objective
 from cfexplain.shrink import Shrink
 from cfexplain.stack import select
-from cfexplain.stop import Step, StopRule, target_probability
+from cfexplain.stop import Chooser, Step, StopRule, target_probability
 from cfexplain.types import Candidate, Classifier, Images, Prediction, Problem
 from cfexplain.views import Randomness, Views, split
 
@@ -31,7 +31,7 @@ class Stage:
         objective: weighted terms.
         steps: at most.
         learning_rate: of Adam on the generator's parameters.
-        stop: ends the stage early; None uses all steps.
+        stop: ends the stage early, and may choose the image that is handed over (see `Chooser`); None uses all steps.
         views: random views of each candidate that the target and estimator terms are averaged over.
         jitter: standard deviation of the noise added to the generator's input at each step.
         precision: in which the generator computes; the classifier always keeps its own.
@@ -77,7 +77,8 @@ class Solution:
     """Where a descent ended.
 
     Attributes:
-        image: the best painting seen (the last, without a measure of better), cut from the graph.
+        image: the best painting seen (the last, without a measure of better), or what the stop rule hands over; cut
+            from the graph.
         prediction: of that image, where it was asked for.
         steps: taken.
         ending: why it ended.
@@ -177,6 +178,8 @@ class Watched:
         """Where the descent ended."""
         if self.kept is None:
             return Solution(self.problem.query, self.problem.source, len(self.history), "diverged", self.history)
+        if isinstance(self.stopped, Chooser):
+            return Solution(self.stopped.chosen(), None, len(self.history), ending, self.history)
         return Solution(self.kept.image, self.kept.prediction, len(self.history), ending, self.history)
 
 
@@ -228,8 +231,13 @@ def _paint(module: nn.Module, z: Tensor, stage: Stage) -> Images:
 
 def _noise(z: Tensor, rng: Randomness | None) -> Tensor:
     if isinstance(rng, Sequence):
-        return torch.stack([torch.randn(own.shape, generator=each) for own, each in zip(z, rng, strict=True)]).to(z)
-    return torch.randn(z.shape, generator=rng).to(z)
+        return torch.stack([_normal(own.shape, each) for own, each in zip(z, rng, strict=True)]).to(z)
+    return _normal(z.shape, rng).to(z)
+
+
+def _normal(shape: torch.Size, rng: torch.Generator | None) -> Tensor:
+    """Drawn where the generator is."""
+    return torch.randn(shape, generator=rng, device="cpu" if rng is None else rng.device)
 
 
 def _locks(module: nn.Module, stage: Stage) -> dict[nn.Parameter, int]:

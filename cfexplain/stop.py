@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -41,6 +41,19 @@ class StopRule(Protocol):
 
     def start(self, problem: Problem) -> Watch:
         """Begin to watch one search."""
+        ...
+
+
+@runtime_checkable
+class Chooser(Protocol):
+    """A watch that also says which image is handed over, in place of the last or the best painting."""
+
+    def __call__(self, step: Step, /) -> bool:
+        """Whether to stop at this step."""
+        ...
+
+    def chosen(self) -> Images:
+        """The image of this rule, after at least one step."""
         ...
 
 

@@ -4,6 +4,9 @@ from cfexplain.cli import audit as audit
 from cfexplain.cli import explain as explain
 from cfexplain.cli import train as train
 from cfexplain.cli.app import app as app
+from cfexplain.cli.restore import restore_app
+
+app.add_typer(restore_app, name="restore")
 
 __all__ = ["app", "main"]
 

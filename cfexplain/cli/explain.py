@@ -30,6 +30,9 @@ def explain(
         typer.Option(help="Independent classifier that judges; repeat it; none for no one.", show_default="witness"),
     ] = None,
     path: Annotated[bool, typer.Option("--path", help="Also write the way there: path.gif and path.png.")] = False,
+    dehair: Annotated[
+        str, typer.Option(help="Take hair off first: prior, dullrazor or opencv. May remove clinical texture.")
+    ] = "",
     budget: Annotated[float | None, typer.Option(min=0.0, help="Seconds an image.")] = None,
     device: Device = "auto",
     out: Annotated[Path, typer.Option(help="A folder a picture is made in it.")] = Path("out"),
@@ -40,10 +43,12 @@ def explain(
     Exit code 0: all explained; 1: some not found; 2: bad usage or input.
     """
     from cfexplain.command import explain as command
+    from cfexplain.report import render
 
     job = command.Job(
-        classifier, target, method, mask, seed, budget, device, out, confidence, tuple(oracle or ()), path, seeds
-    )
+        classifier, target, method, mask, seed, budget, device, out, confidence, tuple(oracle or ()), path, seeds,
+        dehair,
+    )  # fmt: skip
     records, failures = [], []
     with errors():
         prepared = job.prepare(images)
@@ -58,7 +63,7 @@ def explain(
             records.append(record)
             typer.echo(json.dumps(record) if as_json else command.sentence(record, folder))
         if len(records) > 1:
-            command.render(out)
+            render(out)
     if failures:
         raise typer.Exit(BAD_USE)
     raise typer.Exit(0 if all(r["status"] in ("found", "already_target") for r in records) else 1)

@@ -29,6 +29,7 @@ from cfexplain.explanation import explain
 from cfexplain.inversion import invert
 from cfexplain.methods import INVERSIONS, at_confidence
 from cfexplain.report import render
+from cfexplain.restore.hair import WAYS
 from cfexplain.solve import Method
 from cfexplain.stop import Step
 from cfexplain.types import Classifier, Image
@@ -52,10 +53,13 @@ class Job:
     oracles: tuple[str, ...] = ()
     path: bool = False
     seeds: int = 1
+    dehair: str = ""
 
     def prepare(self, pictures: Sequence[Path]) -> Prepared:
         """Check all that can be checked before the first picture is read, and load the classifier."""
         method = load_method(self.method)
+        if self.dehair and self.dehair not in WAYS:
+            raise ValueError(f"there is no way {self.dehair} to take hair off: use {', '.join(WAYS)}")
         method = method if self.confidence is None else at_confidence(method, self.confidence)
         make_folder(self.out)
         classifier = load_classifier(self.classifier, self.device)
@@ -88,7 +92,7 @@ class Prepared:
 
     def explain(self, path: Path, folder: Path, show: Show | None) -> dict[str, Any]:
         """Explain one picture, save it, and return its record."""
-        picture = files.load_picture(path)
+        picture = self._picture(path)
         size = self.classifier.image_size
         region = self._region(path, picture, size)
         result, *others = (
@@ -139,6 +143,15 @@ class Prepared:
             )
         plot.save(plot.inversion_figure(query[0], [(method, images)]), folder / f"{method}-layers.png")
         write_json(folder / f"{method}-layers.json", {"image": str(path), "method": method, "layers": rows})
+
+    def _picture(self, path: Path) -> Image:
+        """The picture, without hair where that is asked for."""
+        picture = files.load_picture(path)
+        if not self.job.dehair:
+            return picture
+        from cfexplain.restore.hair import bare
+
+        return bare(picture, self.job.dehair)
 
     def _layers(self, query: Tensor, text: str) -> list[int]:
         with torch.no_grad():

@@ -1,11 +1,27 @@
 """Generators: differentiable ways to paint one image, one idea a file."""
 
+from cfexplain.generators.deep_decoder import DeepDecoder as DeepDecoder
 from cfexplain.generators.dip import DeepImagePrior as DeepImagePrior
 from cfexplain.generators.generator import Generator as Generator
 from cfexplain.generators.implicit import FourierNetwork as FourierNetwork
 from cfexplain.generators.implicit import Siren as Siren
+from cfexplain.generators.langevin import Langevin as Langevin
 from cfexplain.generators.noise import Noise as Noise
 from cfexplain.generators.pixels import Pixels as Pixels
+from cfexplain.generators.resnet import ResNet as ResNet
+from cfexplain.generators.transposed import TransposedUNet as TransposedUNet
 from cfexplain.generators.unet import UNet as UNet
 
-__all__ = ["DeepImagePrior", "FourierNetwork", "Generator", "Noise", "Pixels", "Siren", "UNet"]
+__all__ = [
+    "DeepDecoder",
+    "DeepImagePrior",
+    "FourierNetwork",
+    "Generator",
+    "Langevin",
+    "Noise",
+    "Pixels",
+    "ResNet",
+    "Siren",
+    "TransposedUNet",
+    "UNet",
+]

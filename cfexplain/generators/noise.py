@@ -24,7 +24,8 @@ class Noise:
         channels: of z.
         low: smallest value of uniform noise.
         high: largest value.
-        kind: uniform noise, or the two coordinates in [0, 1] (`channels` is then 2).
+        kind: uniform noise; or the two coordinates in [0, 1] (`channels` is then 2); or the picture itself that the
+            generator is built for, such as a flash photograph that guides another.
 
     Source: Ulyanov et al. 2018 draw 32 channels of U(0, 0.1); Narayanaswamy et al. 2021, figure 1, 3 of U(-1, 1).
     """
@@ -32,7 +33,7 @@ class Noise:
     channels: int = 32
     low: float = 0.0
     high: float = 0.1
-    kind: Literal["uniform", "coordinates"] = "uniform"
+    kind: Literal["uniform", "coordinates", "picture"] = "uniform"
 
     def draw(self, query: Images, rng: torch.Generator) -> Float[Tensor, "1 c h w"]:
         """Z for one query, on its device."""
@@ -40,6 +41,8 @@ class Noise:
         if self.kind == "coordinates":
             y, x = torch.linspace(0, 1, height), torch.linspace(0, 1, width)
             z = torch.stack(torch.meshgrid(y, x, indexing="ij"))[None]
+        elif self.kind == "picture":
+            z = query.detach().expand(-1, self.channels, -1, -1)
         else:
             z = torch.rand(1, self.channels, height, width, generator=rng) * (self.high - self.low) + self.low
         return z.to(query.device, query.dtype, memory_format=torch.channels_last)

@@ -1,0 +1,68 @@
+"""A painter with an unsteady hand: stochastic gradient Langevin dynamics as a wish about the weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from cfexplain.generators.dip import DeepImagePrior
+from cfexplain.generators.generator import Generator
+from cfexplain.types import Images
+
+
+@dataclass(frozen=True)
+class Langevin:
+    """Another generator whose convolutions receive noise before every painting: w <- w + N(0, deviation^2).
+
+    With a descent between paintings this samples weights around good ones instead of settling at the best, so that
+    the mean of late paintings does not learn the noise of the query; hand it over with the rule `Mean`.
+
+    Attributes:
+        painter: the generator that paints.
+        deviation: standard deviation of the noise; the source takes twice the learning rate.
+
+    Shape:
+        that of the painter.
+
+    Source: Cheng et al., "A Bayesian Perspective on the Deep Image Prior", CVPR 2019, and its released code: Adam at
+    0.01, noise of 0.02 on the convolutions' weights after each step, burn-in of 7,000 steps, mean to 20,000. Deviation:
+    without their weight decay of 5e-8; the first painting is disturbed too.
+
+    Example:
+        >>> hand = Langevin(DeepImagePrior(widths=(4, 4), skips=(2, 2)))
+        >>> hand.build(torch.zeros(1, 3, 16, 16), torch.Generator().manual_seed(0))(torch.zeros(1, 32, 16, 16)).shape
+        torch.Size([1, 3, 16, 16])
+    """
+
+    painter: Generator = field(default_factory=DeepImagePrior)
+    deviation: float = 0.02
+
+    def build(self, query: Images, rng: torch.Generator) -> nn.Module:
+        """The painter's network, shaken by noise from a generator that `rng` seeds."""
+        network = self.painter.build(query, rng)
+        seed = int(torch.randint(2**62, (), generator=rng))
+        return Shaken(network, self.deviation, torch.Generator(query.device).manual_seed(seed))
+
+    def draw(self, query: Images, rng: torch.Generator) -> Tensor:
+        """The painter's input."""
+        return self.painter.draw(query, rng)
+
+
+class Shaken(nn.Module):
+    """A network whose convolutions' weights move a little before each call."""
+
+    def __init__(self, network: nn.Module, deviation: float, rng: torch.Generator) -> None:
+        super().__init__()
+        self.network, self.deviation, self.rng = network, deviation, rng
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Shake, then paint."""
+        with torch.no_grad():
+            for weights in self.network.parameters():
+                if weights.ndim == 4:
+                    noise = torch.randn(weights.shape, generator=self.rng, device=self.rng.device).to(weights)
+                    weights.add_(noise, alpha=self.deviation)
+        painted: Tensor = self.network(z)
+        return painted

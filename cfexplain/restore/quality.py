@@ -1,0 +1,65 @@
+"""How close is a restored picture to the truth? The measures of the restoration literature."""
+
+from __future__ import annotations
+
+import math
+
+from jaxtyping import Float
+from torch import Tensor
+
+from cfexplain.images import round8
+from cfexplain.restore.restoration import Pictures, decibels
+
+
+def psnr(image: Pictures, truth: Pictures, mask: Float[Tensor, "n 1 h w"] | None = None) -> float:
+    """Peak signal-to-noise ratio in decibels of pictures in eight bits, over the pixels of a mask.
+
+    Args:
+        image: in [0, 1]; rounded to eight bits, as papers measure files.
+        truth: the same shape.
+        mask: 1 where it counts; None counts everything.
+
+    Returns:
+        10 log10(1 / mean squared difference); infinite for equal pictures.
+
+    Example:
+        >>> import torch
+        >>> round(psnr(torch.full((1, 3, 2, 2), 0.6), torch.full((1, 3, 2, 2), 0.4)), 2)
+        13.98
+    """
+    squared = (round8(image) - round8(truth)).double().square()
+    if mask is None:
+        return decibels(float(squared.mean()))
+    counted = (mask > 0.5).expand_as(squared)
+    return decibels(float(squared[counted].mean())) if bool(counted.any()) else math.nan
+
+
+def luminance_psnr(image: Pictures, truth: Pictures, border: int = 4) -> float:
+    """PSNR of the luminance without a border, the measure of super-resolution.
+
+    Source: the evaluation of Ulyanov et al. 2018: BT.601 luma in [16, 235] / 255, 4 pixels of border.
+    """
+    inner = (..., slice(border, -border), slice(border, -border)) if border else (...,)
+    first, second = (luminance(round8(x))[inner] for x in (image, truth))
+    return decibels(float((first - second).double().square().mean()))
+
+
+def luminance(images: Pictures) -> Float[Tensor, "n 1 h w"]:
+    """Y = (16 + 65.481 r + 128.553 g + 24.966 b) / 255 of pictures in [0, 1]; grey counts as r = g = b."""
+    r, g, b = images.expand(-1, 3, -1, -1).unbind(1)
+    return ((16 + 65.481 * r + 128.553 * g + 24.966 * b) / 255)[:, None]
+
+
+def ssim(image: Pictures, truth: Pictures, mask: Float[Tensor, "n 1 h w"] | None = None) -> float:
+    """Structural similarity of one picture, its map (7 x 7 windows) averaged over channels and over a mask.
+
+    Source: Wang et al. 2004, by scikit-image with its defaults.
+    """
+    from skimage.metrics import structural_similarity
+
+    first, second = (round8(x)[0].permute(1, 2, 0).cpu().double().numpy() for x in (image, truth))
+    _, values = structural_similarity(first, second, channel_axis=2, data_range=1.0, full=True)
+    if mask is None:
+        return float(values.mean())
+    counted = mask[0, 0].cpu().numpy() > 0.5
+    return float(values[counted].mean()) if counted.any() else math.nan

@@ -1,0 +1,349 @@
+"""Restoration: the verbs, the rules that choose an image, and that the prior is the published one."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from cfexplain.generators import DeepDecoder, DeepImagePrior, Langevin, Noise, ResNet, TransposedUNet
+from cfexplain.restore import (
+    DENOISE,
+    PRESETS,
+    Averaged,
+    MovingVariance,
+    Run,
+    Sampled,
+    WindowedVariance,
+    dejpeg,
+    denoise,
+    fast,
+    flash,
+    inpaint,
+    superresolve,
+)
+from cfexplain.restore.preset import DENOISE_PAPER, DENOISE_SGLD, FLASH, INPAINT_HALF, TV_4, TV_DENOISE, large_hole
+from cfexplain.restore.quality import luminance_psnr, psnr, ssim
+from cfexplain.stop import Step
+from cfexplain.terms.low_resolution import shrink, stretch
+from cfexplain.types import Problem
+
+TINY = DeepImagePrior(widths=(8, 8, 8), skips=(4, 4, 4))
+PROBLEM = Problem(torch.zeros(1, 3, 2, 2))
+
+
+def picture(height=40, width=48, channels=3):
+    """Smooth colours with one sharp disc."""
+    rng = torch.Generator().manual_seed(1)
+    coarse = torch.rand(1, channels, 4, 4, generator=rng)
+    smooth = nn.functional.interpolate(coarse, (height, width), mode="bicubic", align_corners=False)
+    y, x = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
+    return torch.where((x**2 + y**2 < 0.3)[None, None], smooth * 0.5, smooth).clamp(0, 1)
+
+
+def quick(method, steps, generator=TINY, **changes):
+    return replace(method, generator=generator, edit=replace(method.edit, steps=steps, **changes))
+
+
+def seen(values, rule):
+    """Show a rule paintings of constant values; where it stopped, and what it hands over."""
+    watch = rule.start(PROBLEM)
+    for k, value in enumerate(values):
+        if watch(Step(k, torch.full((1, 3, 2, 2), float(value)), None, torch.zeros(1))):
+            break
+    return k, float(watch.chosen().mean())
+
+
+class TestVerbs:
+    def test_denoising_comes_closer_to_the_truth_than_the_input(self):
+        truth = picture()
+        noisy = (truth + 0.1 * torch.randn(truth.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
+        found = denoise(noisy, method=quick(DENOISE, 120, stop=Averaged(0.9)))
+        assert psnr(found.image, truth) > psnr(noisy, truth) + 1
+        assert found.steps == (120,)
+        assert found.history[-1] > found.history[0], "decibels to the input rise"
+
+    def test_the_same_seed_is_the_same_picture_and_the_global_generator_is_left_alone(self):
+        noisy, method = picture(20, 24), quick(DENOISE, 3)
+        state = torch.random.get_rng_state()
+        first, second, other = (denoise(noisy, method=method, run=Run(seed=s)).image for s in (0, 0, 1))
+        assert torch.equal(state, torch.random.get_rng_state())
+        assert torch.equal(first, second)
+        assert not torch.equal(first, other)
+
+    def test_runs_are_averaged(self):
+        noisy, method = picture(20, 24), quick(DENOISE, 3)
+        both = denoise(noisy, method=method, run=Run(runs=2)).image
+        alone = [denoise(noisy, method=method, run=Run(seed=s)).image for s in (0, 1)]
+        torch.testing.assert_close(both, torch.stack(alone).mean(0))
+
+    def test_inpainting_keeps_known_pixels_and_fills_the_hole_from_around(self):
+        truth = picture()
+        missing = torch.zeros(1, 1, 40, 48)
+        missing[..., 15:19, 8:40] = 1
+        broken = torch.where(missing.bool(), torch.rand(1), truth)
+        found = inpaint(broken, missing, method=quick(INPAINT_HALF, 120, jitter=0.0, learning_rate=1e-2))
+        assert torch.equal(torch.where(missing.bool(), truth, found.image), truth)
+        assert psnr(found.image, truth, missing) > 20
+        again = inpaint(truth * (1 - missing), missing, method=quick(INPAINT_HALF, 3))
+        other = inpaint(broken, missing, method=quick(INPAINT_HALF, 3))
+        assert torch.equal(again.painted, other.painted), "what lies under the mask does not matter"
+
+    def test_enlarging_is_right_when_reduced_and_has_the_size(self):
+        truth = picture(32, 48)
+        small = shrink(truth, 4)
+        found = superresolve(small.clamp(0, 1), 4, method=quick(PRESETS["superresolve-4"], 120, jitter=0.0))
+        assert found.image.shape == truth.shape
+        assert psnr(shrink(found.image, 4), small) > 24
+        plain = superresolve(small.clamp(0, 1), 2, method=quick(PRESETS["superresolve-4"], 2))
+        assert plain.image.shape[-2:] == (16, 24), "the term is set to the factor"
+
+    def test_flash_paints_from_the_guide(self):
+        truth = picture()
+        dark = (0.3 * truth + 0.05 * torch.randn(truth.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
+        painter = replace(FLASH.generator, widths=(8, 8, 8), skips=(4, 4, 4), upsampling="bilinear")
+        method = quick(FLASH, 50, painter, learning_rate=0.03)
+        guided = flash(dark, truth, method=method)
+        lost = flash(dark, 0.5 * torch.ones_like(truth), method=method)
+        assert psnr(guided.image, 0.3 * truth) > psnr(lost.image, 0.3 * truth) + 3
+
+    @pytest.mark.parametrize("channels", [1, 3])
+    @pytest.mark.parametrize("size", [(17, 33), (50, 21)])
+    def test_any_size_grey_or_coloured(self, channels, size):
+        found = dejpeg(picture(*size, channels), method=quick(PRESETS["dejpeg"], 2, PRESETS["dejpeg"].generator))
+        assert found.image.shape == (1, channels, *size)
+
+    def test_a_budget_ends_it(self):
+        found = denoise(picture(20, 24), method=quick(DENOISE, 10_000), run=Run(budget=0.3))
+        assert found.ending == ("out_of_time",)
+        assert 0 < found.steps[0] < 10_000
+
+    def test_what_cannot_be_used_is_refused_in_a_sentence(self):
+        good = picture(20, 24)
+        for call, error, told in (
+            (lambda: denoise(good * 255), ValueError, r"lie in \[0, 1\]"),
+            (lambda: denoise((good * 255).byte()), TypeError, "divide 8-bit"),
+            (lambda: denoise(good[:, :2]), ValueError, "1 or 3"),
+            (lambda: inpaint(good, torch.zeros(1, 1, 5, 5)), ValueError, "like the pictures"),
+            (lambda: inpaint(good, torch.ones(1, 1, 20, 24)), ValueError, "everything is missing"),
+            (lambda: flash(good, picture(10, 24)), ValueError, "differ in size"),
+            (lambda: superresolve(good, 1), ValueError, "2 or more"),
+            (lambda: large_hole(7), ValueError, "1 to 6"),
+        ):
+            with pytest.raises(error, match=told):
+                call()
+
+
+class TestRules:
+    def test_average(self):
+        assert seen([0, 1, 1], Averaged(decay=0.5)) == (2, 0.75)
+
+    def test_mean_after_the_burn_in(self):
+        assert seen([5, 5, 1, 9, 3, 9, 5], Sampled(after=2, every=2)) == (6, 3.0)
+        assert seen([5, 4], Sampled(after=2))[1] == 4, "before it the last painting"
+
+    def test_windowed_variance_is_the_variance_of_the_window(self):
+        rng = np.random.default_rng(0)
+        values = rng.random(40)
+        watch = WindowedVariance(window=8, patience=100).start(PROBLEM)
+        for k, value in enumerate(values):
+            watch(Step(k, torch.full((1, 3, 2, 2), float(value)), None, torch.zeros(1)))
+        by_hand = [np.float16(values[k - 7 : k + 1]).astype(float).var() for k in range(7, 40)]
+        assert watch.least == pytest.approx(min(by_hand), abs=1e-9)
+        assert watch.index == 7 + int(np.argmin(by_hand))
+
+    @pytest.mark.parametrize("rule", [WindowedVariance(window=5, patience=12), MovingVariance(0.3, patience=12)])
+    def test_it_stops_after_its_patience_and_hands_over_the_calmest(self, rule):
+        moving = [*(1 - 0.8 ** np.arange(30)), *[1.0] * 12, *np.where(np.arange(60) % 2, 1.0, 0.2)]
+        stopped, chosen = seen(moving, rule)
+        assert 35 < stopped < 60
+        assert chosen == pytest.approx(1.0, abs=1e-6)
+
+    @pytest.mark.parametrize("rule", [WindowedVariance(window=5, patience=12), MovingVariance(0.3, patience=12)])
+    def test_with_an_average_the_average_of_that_step_is_handed_over(self, rule):
+        moving = [*(1 - 0.8 ** np.arange(30)), *[1.0] * 12, *np.where(np.arange(60) % 2, 1.0, 0.2)]
+        watch = rule.start(PROBLEM)
+        averages, average = [], None
+        for k, value in enumerate(moving):
+            average = value if average is None else 0.5 * average + 0.5 * value
+            averages.append(average)
+            if watch(Step(k, torch.full((1, 3, 2, 2), float(value)), None, torch.zeros(1))):
+                break
+        assert seen(moving, Averaged(0.5, until=rule)) == (k, pytest.approx(averages[watch.index], abs=1e-6))
+
+    def test_the_rule_never_reads_the_truth(self):
+        noisy = picture(20, 24)
+        rule = WindowedVariance(window=4, patience=6)
+        found = denoise(noisy, method=quick(DENOISE, 400, stop=rule))
+        assert found.ending == ("stopped",)
+        paintings = []
+        denoise(noisy, method=quick(DENOISE, found.steps[0]), run=Run(watch=lambda step: paintings.append(step.image)))
+        kept = paintings[found.steps[0] - 1 - 6]
+        assert torch.equal(found.image, kept), "the painting of least variance, `patience` steps before the end"
+
+
+class TestPresets:
+    def test_settings_are_the_published_ones(self):
+        rows = {
+            "denoise": (3000, 0.01, 1 / 30, 2_217_831),
+            "denoise-50": (3000, 0.01, 1 / 20, 2_217_831),
+            "dejpeg": (2400, 0.01, 1 / 30, 572_827),
+            "superresolve-4": (2000, 0.01, 0.03, 2_217_831),
+            "superresolve-8": (4000, 0.01, 0.05, 2_217_831),
+            "inpaint": (6001, 0.01, 0.03, 3_002_627),
+            "inpaint-hole": (5001, 0.01, 0.03, 2_157_955),
+            "inpaint-large": (3001, 0.01, 0, 2_996_467),
+            "inpaint-half": (11000, 0.001, 0.03, 2_217_831),
+            "inpaint-most": (1000, 0.01, 0, 1_027_379),
+            "flash": (601, 0.1, 0, 2_184_307),
+            "denoise-decoder": (1900, 0.01, 0, 100_224),
+        }
+        for name, (steps, rate, jitter, count) in rows.items():
+            method = PRESETS[name]
+            network = method.generator.build(torch.zeros(1, 3, 128, 128), torch.Generator())
+            assert (method.edit.steps, method.edit.learning_rate, method.edit.jitter) == (steps, rate, jitter), name
+            assert sum(p.numel() for p in network.parameters()) == count, name
+
+    @pytest.mark.parametrize(("width", "count"), [(32, 6_624), (64, 25_536), (128, 100_224)])
+    def test_deep_decoders_have_the_published_sizes(self, width, count):
+        network = DeepDecoder(width).build(torch.zeros(1, 3, 64, 64), torch.Generator())
+        assert sum(p.numel() for p in network.parameters()) == count
+
+    @pytest.mark.parametrize("generator", [DeepDecoder(16), ResNet(2, 8), TransposedUNet((4, 8, 8))])
+    @pytest.mark.parametrize("size", [(37, 50), (32, 64)])
+    def test_other_nets_learn_a_picture_of_any_size(self, generator, size):
+        truth = picture(*size)
+        found = denoise(truth, method=quick(DENOISE_PAPER, 60, generator, jitter=0.0))
+        assert found.history[-1] > found.history[0] + 1.5
+
+    def test_baselines(self):
+        truth = picture()
+        noisy = (truth + 0.1 * torch.randn(truth.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
+        assert (
+            psnr(denoise(noisy, method=quick(TV_DENOISE, 100, TV_DENOISE.generator)).image, truth)
+            > psnr(noisy, truth) + 4
+        )
+        small = shrink(truth, 4).clamp(0, 1)
+        methods = {name: quick(PRESETS[name], 150, TV_4.generator) for name in ("no-prior-4", "tv-4")}
+        enlarged = {name: superresolve(small, 4, method=method).image for name, method in methods.items()}
+        assert psnr(enlarged["tv-4"], truth) > psnr(enlarged["no-prior-4"], truth)
+
+    def test_langevin_moves_the_weights_by_its_deviation(self):
+        query = picture(16, 16)
+        network = Langevin(TINY, 0.05).build(query, torch.Generator().manual_seed(0))
+        before = {name: p.detach().clone() for name, p in network.named_parameters()}
+        network(torch.zeros(1, 32, 16, 16))
+        moved = {
+            name: float((p - before[name]).detach().std()) for name, p in network.named_parameters() if p.ndim == 4
+        }
+        assert all(0.03 < deviation < 0.07 for deviation in moved.values())
+        assert all(torch.equal(p, before[name]) for name, p in network.named_parameters() if p.ndim != 4)
+        sampled = denoise(query, method=quick(DENOISE_SGLD, 12, Langevin(TINY, 0.01), stop=Sampled(after=4, every=2)))
+        assert sampled.image.shape == query.shape
+
+    def test_fast_is_narrow_and_shorter(self):
+        method = fast(DENOISE)
+        network = method.generator.build(torch.zeros(1, 3, 64, 64), torch.Generator())
+        assert sum(p.numel() for p in network.parameters()) < 700_000
+        assert method.edit.steps == 1800
+        assert method.edit.precision == "bfloat16"
+
+
+class TestQuality:
+    def test_published_numbers_come_out_of_the_authors_own_pictures(self, data):
+        site = data / "restoration" / "dip_site"
+        pairs = {
+            ("denoise25/F16_noisy", "denoise25/F16_GT"): 20.35,
+            ("inpaint50/Cameraman256_deep_prior", "inpaint50/Cameraman256_GT"): 29.80,
+            ("inpaint50/house_deep_prior", "inpaint50/house_GT"): 39.00,
+        }
+        for (image, truth), published in pairs.items():
+            assert psnr(opened(site, image), opened(site, truth)) == pytest.approx(published, abs=0.006)
+        for name, published in {"baby": 31.49, "bird": 31.80, "butterfly": 26.23}.items():
+            found = opened(site, f"sr_set5_x4/{name}_deep_prior")[:, :3]
+            assert luminance_psnr(found, opened(site, f"sr_set5_x4/{name}_GT")) == pytest.approx(published, abs=0.05)
+
+    def test_masks(self):
+        truth = picture()
+        mask = torch.zeros(1, 1, 40, 48)
+        mask[..., :20, :] = 1
+        image = torch.where(mask.bool(), truth, 1 - truth)
+        assert psnr(image, truth, mask) == float("inf")
+        assert psnr(image, truth, 1 - mask) < 20
+        assert ssim(image, truth, 1 - mask) < ssim(image, truth) < ssim(image, truth, mask)
+
+
+def opened(folder, name):
+    array = np.array(Image.open(folder / f"{name}.png"))
+    array = array[..., None] if array.ndim == 2 else array
+    return torch.from_numpy(array).permute(2, 0, 1)[None].float() / 255
+
+
+@dataclass(frozen=True)
+class WithoutNormalisation(DeepImagePrior):
+    """Broken on purpose: no batch normalisation anywhere."""
+
+    def build(self, query, rng):
+        network = super().build(query, rng)
+        for module in network.modules():
+            for name, child in list(module.named_children()):
+                if isinstance(child, nn.BatchNorm2d):
+                    setattr(module, name, nn.Identity())
+        return network
+
+
+class TestThePriorIsThePublishedOne:
+    """A crop of the authors' noisy F16 at the published settings, 60 steps in."""
+
+    STEPS = 60
+
+    def reached(self, data, generator):
+        site = data / "restoration" / "dip_site" / "denoise25"
+        truth, noisy = (opened(site, f"F16_{kind}")[..., 200:248, 200:248].contiguous() for kind in ("GT", "noisy"))
+        method = replace(DENOISE, generator=generator, edit=replace(DENOISE.edit, steps=self.STEPS, stop=Averaged(0.8)))
+        return psnr(denoise(noisy, method=method).image, truth) - psnr(noisy, truth)
+
+    def test_it_gains_what_it_should(self, data):
+        assert self.reached(data, DENOISE.generator) > 3
+
+    def test_from_zeros_it_does_not(self, data):
+        assert self.reached(data, replace(DENOISE.generator, noise=Noise(32, low=0.0, high=0.0))) < 1
+
+    def test_without_normalisation_it_does_not(self, data):
+        assert self.reached(data, WithoutNormalisation()) < 1
+
+    def test_padding_shows_in_what_a_constant_input_becomes(self):
+        """Reflection leaves a constant constant; zeros draw a frame (PSNR does not tell them apart)."""
+
+        def spread(padding):
+            recipe = WithoutNormalisation(TINY.widths, TINY.skips, padding=padding)
+            network = recipe.build(picture(), torch.Generator().manual_seed(0))
+            return float(network(torch.full((1, 32, 40, 48), 0.05)).detach().std(dim=(2, 3)).max())
+
+        assert spread("reflect") < 1e-6
+        assert spread("zeros") > 1e-4
+
+    def test_skips_are_normalised_with_what_they_join(self):
+        network = DENOISE.generator.build(torch.zeros(1, 3, 64, 64), torch.Generator().manual_seed(0))
+        scale = network.scales
+        joined = []
+        scale.norm.register_forward_hook(lambda module, given, out: joined.append(out))
+        network(torch.rand(1, 32, 64, 64))
+        assert joined[0].shape[1] == 4 + 128
+        torch.testing.assert_close(joined[0].mean(dim=(2, 3)), torch.zeros(1, 132), atol=1e-4, rtol=0)
+        torch.testing.assert_close(joined[0].std(dim=(2, 3)), torch.ones(1, 132), atol=0.05, rtol=0)
+
+
+def test_lanczos_keeps_constants_and_smooth_pictures():
+    flat = torch.full((1, 3, 32, 32), 0.3)
+    torch.testing.assert_close(shrink(flat, 8), torch.full((1, 3, 4, 4), 0.3))
+    wave = torch.sin(torch.linspace(0, 3, 64)).expand(1, 1, 64, 64)
+    torch.testing.assert_close(
+        shrink(wave, 4)[..., 3:-3], wave.unfold(3, 4, 4).mean(-1)[:, :, ::4, 3:-3], atol=2e-3, rtol=0
+    )
+    assert shrink(torch.rand(1, 1, 30, 45), 3).shape == (1, 1, 10, 15)
+    ramp = torch.linspace(0, 1, 45).expand(1, 1, 45, 45)
+    torch.testing.assert_close(shrink(ramp, 3)[..., 2:-2], ramp[..., ::3, 7:-7:3], msg="centred")
+    assert stretch(flat, 4).shape[-1] == 128

@@ -1,0 +1,159 @@
+"""`cfexplain restore` as scripts use it: depth, transparency, sizes, previews, exit codes."""
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from cfexplain.cli.restore import restore_app
+
+SHORT = ("--preset", "fast", "--steps", "2", "--device", "cpu")
+
+
+def call(*arguments):
+    return CliRunner().invoke(restore_app, [str(a) for a in arguments])
+
+
+def drawn(path, *, height=33, width=41, channels=3, bits=8):
+    """A smooth picture, as OpenCV writes it."""
+    rng = np.random.default_rng(0)
+    values = cv2.resize(rng.random((3, 3, channels)), (width, height), interpolation=cv2.INTER_LINEAR)
+    values = values.reshape(height, width, channels)
+    array = (values * (2**bits - 1)).astype(np.uint16 if bits == 16 else np.uint8)
+    cv2.imwrite(str(path), array)
+    return array
+
+
+def opened(path):
+    return cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_depth_size_and_transparency_are_kept(bits, channels, tmp_path):
+    before = drawn(tmp_path / "in.png", channels=channels, bits=bits)
+    done = call("denoise", tmp_path / "in.png", "--out", tmp_path / "new" / "out.png", *SHORT, "--preview")
+    assert done.exit_code == 0, done.output
+    assert "denoise-fast, 2 steps in" in done.stdout
+    after = opened(tmp_path / "new" / "out.png")
+    assert after.dtype == before.dtype
+    assert after.shape[:2] == before.shape[:2]
+    if channels == 4:
+        assert np.array_equal(after[..., 3], before[..., 3])
+    assert opened(tmp_path / "new" / "out-preview.png").shape == (33, 82, 3)
+
+
+@pytest.mark.parametrize("method", ["denoise-sgld", "denoise-decoder", "tv-denoise"])
+def test_other_methods_by_name(method, tmp_path):
+    drawn(tmp_path / "in.png")
+    done = call("denoise", tmp_path / "in.png", "--out", tmp_path / "out.png", "--method", method, *SHORT)
+    assert done.exit_code == 0, done.output
+    assert f"{method}-fast, 2 steps" in done.stdout
+
+
+def test_known_pixels_come_back_bit_for_bit(tmp_path):
+    before = drawn(tmp_path / "in.png", bits=16)
+    mask = np.zeros((33, 41), np.uint8)
+    mask[10:14] = 255
+    cv2.imwrite(str(tmp_path / "mask.png"), mask)
+    done = call("inpaint", tmp_path / "in.png", "--mask", tmp_path / "mask.png", "--out", tmp_path / "out.png", *SHORT)
+    assert done.exit_code == 0, done.output
+    after = opened(tmp_path / "out.png")
+    assert np.array_equal(after[mask == 0], before[mask == 0])
+    assert not np.array_equal(after[mask > 0], before[mask > 0])
+
+
+def test_enlarging_takes_the_transparency_along(tmp_path):
+    drawn(tmp_path / "in.png", channels=4, height=16, width=20)
+    done = call("superres", tmp_path / "in.png", "--factor", 3, "--out", tmp_path / "out.png", *SHORT, "--preview")
+    assert done.exit_code == 0, done.output
+    assert opened(tmp_path / "out.png").shape == (48, 60, 4)
+    assert opened(tmp_path / "out-preview.png").shape == (48, 120, 3)
+
+
+def test_flash_and_jpeg(tmp_path):
+    drawn(tmp_path / "dark.jpg")
+    drawn(tmp_path / "flash.png")
+    flashed = call(
+        "flash", tmp_path / "dark.jpg", "--flash", tmp_path / "flash.png", "--out", tmp_path / "a.jpg", *SHORT
+    )
+    assert flashed.exit_code == 0, flashed.output
+    cleaned = call("dejpeg", tmp_path / "dark.jpg", "--out", tmp_path / "b.png", *SHORT, "--stop", "emv")
+    assert cleaned.exit_code == 0, cleaned.output
+    assert opened(tmp_path / "a.jpg").shape == opened(tmp_path / "b.png").shape == (33, 41, 3)
+
+
+@pytest.mark.parametrize("way", [(), ("--classic", "dullrazor"), ("--classic", "opencv")])
+def test_hair_is_painted_over_and_the_rest_is_kept(way, tmp_path):
+    skin = np.full((90, 120, 3), 200, np.uint8)
+    skin[40:42, 10:100] = 40
+    cv2.imwrite(str(tmp_path / "in.png"), skin)
+    done = call("dehair", tmp_path / "in.png", "--out", tmp_path / "out.png", "--steps", 25, "--device", "cpu", *way)
+    assert done.exit_code == 0, done.output
+    after = opened(tmp_path / "out.png")
+    assert np.array_equal(after[:30], skin[:30])
+    assert np.array_equal(after[60:], skin[60:])
+    assert after[40:42, 20:90].mean() > 100
+
+
+def test_a_turned_photograph_is_upright(tmp_path):
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (40, 24), (200, 100, 50)).save(tmp_path / "in.jpg", exif=exif)
+    done = call("denoise", tmp_path / "in.jpg", "--out", tmp_path / "out.png", *SHORT)
+    assert done.exit_code == 0, done.output
+    assert opened(tmp_path / "out.png").shape == (40, 24, 3)
+
+
+def test_bad_use_is_a_sentence_and_exit_code_two(tmp_path):
+    drawn(tmp_path / "in.png", bits=16)
+    drawn(tmp_path / "clear.png", channels=4)
+    drawn(tmp_path / "small.png", height=8)
+    (tmp_path / "text.png").write_text("no picture")
+    image = tmp_path / "in.png"
+    for arguments, told in (
+        (("denoise", tmp_path / "none.png", "--out", tmp_path / "o.png"), "there is no file"),
+        (("denoise", tmp_path / "text.png", "--out", tmp_path / "o.png"), "is not a picture"),
+        (("denoise", tmp_path / "small.png", "--out", tmp_path / "o.png"), "41x8 pixels"),
+        (("denoise", image, "--out", tmp_path / "o.jpg"), "16 bits"),
+        (("denoise", tmp_path / "clear.png", "--out", tmp_path / "o.jpg"), "transparency"),
+        (("denoise", image, "--out", tmp_path / "o.xyz"), "no kind of picture"),
+        (("denoise", image, "--out", tmp_path / "o.png", "--preset", "slow"), "paper or fast"),
+        (
+            ("inpaint", image, "--mask", tmp_path / "clear.png", "--out", tmp_path / "o.png", "--method", "x"),
+            "no preset x",
+        ),
+        (("dehair", image, "--out", tmp_path / "o.png", "--classic", "wax"), "dullrazor or opencv"),
+    ):
+        done = call(*arguments)
+        assert done.exit_code == 2, arguments
+        assert told in done.stderr, done.stderr
+        assert "Traceback" not in done.output
+        assert not list(tmp_path.glob("o.*")), "nothing is written"
+
+
+def test_explain_takes_hair_off_only_where_it_is_asked_to(tmp_path):
+    from cfexplain.cli import app
+    from cfexplain.images import load_picture, save_png
+    from cfexplain_datasets.synthetic import SyntheticLesions
+
+    lesions = SyntheticLesions(16, size=128, split="test")
+    hairy = max(range(16), key=lambda i: lesions.table["hair"].iloc[i])
+    (tmp_path / "in").mkdir()
+    path = tmp_path / "in" / "hairy.png"
+    save_png(path, lesions[hairy].image)
+
+    def query(*more):
+        out = tmp_path / "-".join(("out", *more))
+        command = ["explain", str(path), "--classifier", "synthetic", "--method", "pixels", "--out", str(out), *more]
+        done = CliRunner().invoke(app, command)
+        return done, (load_picture(out / "hairy" / "query.png") if done.exit_code < 2 else None)
+
+    (_, plain), (_, bare) = query(), query("--dehair", "dullrazor")
+    changed = (plain - bare).abs().amax(0) > 0.02
+    assert 0.002 < float(changed.float().mean()) < 0.3
+    refused, _ = query("--dehair", "razor")
+    assert refused.exit_code == 2
+    assert "no way razor" in refused.output
