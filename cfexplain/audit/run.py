@@ -126,9 +126,8 @@ def audit(
         images=len(indices),
         ids=names_digest([str(samples.table.index[i]) for i in indices]),
     )
-    examiner = Examiner(
-        named, oracles or {}, samples, method, seed, budget, names or {}, Path(anchors) if anchors else None, device
-    )
+    kept = None if anchors is None else Path(anchors).resolve()
+    examiner = Examiner(named, oracles or {}, samples, method, seed, budget, names or {}, kept, device)
     out = Path(out)
     store, started = Store(out, plan), time.perf_counter()
     with store.writing():

@@ -89,6 +89,7 @@ def whole_page(audit: Audit) -> str:
         title=f"Audit {audit.folder.resolve().name}",
         finding=finding(audit.rows),
         broken=broken(audit.summary),
+        suspected=suspected(audit.summary),
         summary=audit.summary,
         tiles=tiles(audit.rows),
         mix=mix(audit.rows),
@@ -123,7 +124,20 @@ def broken(summary: Summary) -> str:
     words = {"fail": "Broken", "warn": "In doubt"}
     named = {w: [c.rule for c in summary.checks if c.outcome == outcome] for outcome, w in words.items()}
     said = [f"{w}: {', '.join(rules)}." for w, rules in named.items() if rules]
-    return " ".join(said) or f"All of {len(summary.checks)} rules hold."
+    count = len(summary.checks)
+    none = f"None of {count} rule{'' if count == 1 else 's'} is broken." if count else "No rules were given."
+    return " ".join(said) or none
+
+
+def suspected(summary: Summary) -> str:
+    """The artefacts that change the model's mind by themselves, beyond chance, in a sentence; empty without any."""
+    ranked = next((s.frame for s in summary.sections if s.key == "suspects"), None)
+    if ranked is None or "low" not in ranked:
+        return ""
+    beyond = ranked[ranked["low"] > 0].sort_values("excess", ascending=False)
+    named = [f"{row['suspect'].replace('_', ' ')} ({percent(row['excess'])})" for row in beyond.to_dict("records")]
+    said = "Shortcut suspects, with the share of the change of mind that each brings by itself"
+    return f"{said}: {', '.join(named)}." if named else ""
 
 
 def tiles(rows: pd.DataFrame) -> list[dict[str, Any]]:

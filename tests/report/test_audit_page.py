@@ -7,9 +7,10 @@ import pytest
 
 from cfexplain.audit.section import Section, Summary
 from cfexplain.report import audit_page, gallery, render
-from cfexplain.report.audit import finding
+from cfexplain.report.audit import broken, finding, suspected
 from cfexplain.report.drawing import axis_of
 from cfexplain.report.gallery import page_of
+from cfexplain.report.page import percent
 from cfexplain.report.rows import MOST_CELLS, table
 from cfexplain.report.section import shown
 from report_pages import HOSTILE, assert_sound
@@ -171,3 +172,11 @@ def test_a_folder_that_is_no_audit_is_refused_in_a_sentence(tmp_path):
     (tmp_path / "summary.json").write_text("{}")
     with pytest.raises(ValueError, match="summarise the audit again"):
         audit_page(tmp_path)
+
+
+def test_suspects_beyond_chance_are_named_first():
+    columns = {"suspect": ["dark_corner", "ink", "hair"], "excess": [0.05, 0.17, 0.01], "low": [0.01, 0.11, -0.02]}
+    told = suspected(Summary({}, (), (Section("suspects", "", "", "table", pd.DataFrame(columns)),)))
+    assert told.endswith(f"by itself: ink ({percent(0.17)}), dark corner ({percent(0.05)}).")
+    assert suspected(Summary({})) == ""
+    assert broken(Summary({})) == "No rules were given."
