@@ -18,7 +18,7 @@ def audit(
     ],
     out: Annotated[Path, typer.Option(help="Folder of the audit; started again, it goes on.")],
     dataset: Annotated[str, typer.Option(help="Reader of the data set.")] = "auto",
-    split: Annotated[str, typer.Option(help="test, val, train or all.")] = "test",
+    split: Annotated[str, typer.Option(help="test, val, train or all.", show_default="test, if there is one")] = "auto",
     target: Annotated[str, typer.Option(help="auto (the second most likely), a class, or each.")] = "auto",
     method: Annotated[str, typer.Option(help="Of the counterfactuals, as in explain.")] = "natural",
     oracle: Annotated[

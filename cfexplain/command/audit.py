@@ -79,14 +79,20 @@ class AuditJob:
         on_gpu = device_of(self.device).type == "cuda"
         return on_ray(self.ray_address, gpus=1 / max(1, self.workers) if on_gpu else 0)
 
+    def _whole(self) -> Any:
+        """The data set, with all of its own splits."""
+        return import_module("cfexplain_datasets").open_dataset(self.dataset, self.data)
+
     def _samples(self) -> Any:
-        """The data set, or one split of it; only pictures that can be read are refused later, as rows."""
-        whole = import_module("cfexplain_datasets").open_dataset(self.dataset, self.data)
-        if self.split == "all":
+        """The split that is audited; pictures that cannot be read are rows later."""
+        whole, split = self._whole(), self.split
+        if split == "auto":
+            split = "test" if "test" in set(whole.table["split"]) else "all"
+        if split == "all":
             return whole
-        samples = import_module("cfexplain_datasets.splits").with_splits(whole).subset(self.split)
+        samples = whole.subset(split)
         if len(samples) == 0:
-            raise ValueError(f"the data set has no images in the split {self.split}: use --split all")
+            raise ValueError(f"the data set has no images in the split {split}: use --split all")
         return samples
 
     def _classifiers(self) -> dict[str, Classifier]:
@@ -103,11 +109,14 @@ class AuditJob:
     def _said_of(self, samples: Any) -> Section:
         """Leaks, near-duplicates and oddities of what is audited."""
         audited = samples.select(samples.table.index[chosen(samples, self.limit)])
-        return data_section(import_module("cfexplain_datasets.check").check(audited))
+        parted = import_module("cfexplain_datasets.splits").check_split(self._whole(), twins=[])
+        here = set(audited.table.index)
+        leaks = [str(leak) for leak in parted if here & {leak.first, leak.second}]
+        return data_section(import_module("cfexplain_datasets.check").check(audited), leaks)
 
 
-def data_section(report: Any) -> Section:
-    """The report of `cfexplain data check` as the first section of an audit."""
+def data_section(report: Any, leaks: Sequence[str]) -> Section:
+    """The report of `cfexplain data check` as the first section of an audit, with lesions that other splits share."""
     import pandas as pd
 
     rows: list[dict[str, object]] = [
@@ -115,7 +124,7 @@ def data_section(report: Any) -> Section:
         {"finding": "with a mask", "count": report.masks, "which": ""},
     ]
     rows += [{"finding": f"class {name}", "count": count, "which": ""} for name, count in report.classes.items()]
-    rows += [{"finding": "leaks", "count": len(report.leaks), "which": _listed([str(leak) for leak in report.leaks])}]
+    rows += [{"finding": "lesions that another split shares", "count": len(leaks), "which": _listed(leaks)}]
     rows += [{"finding": f["what"], "count": f["count"], "which": _listed(f["which"])} for f in _findings(report)]
     rows += [
         {"finding": f"{name} goes with the label", "count": None, "which": f"Cramér's V {value:.2f}"}

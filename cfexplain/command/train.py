@@ -33,6 +33,8 @@ def train(
     splits = import_module("cfexplain_datasets.splits")
     make_folder(out)
     whole = splits.with_splits(datasets.open_dataset(dataset, data)).readable()
+    if len(whole.classes) < 2:
+        raise ValueError(f"training needs labels of two classes or more; {data} has {len(whole.classes)}")
     if drop_leaks:
         whole = splits.without_leaks(whole)
     progress(str(whole.report))

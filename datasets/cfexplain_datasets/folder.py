@@ -1,4 +1,4 @@
-"""A plain tree with one folder a class."""
+"""A plain tree with one folder a class, or a folder of pictures without labels."""
 
 from __future__ import annotations
 
@@ -14,29 +14,41 @@ SPLITS = ("train", "val", "test")
 
 
 def read(folder: str | Path) -> LesionTable:
-    """Read `DIR/<class>/*.jpg`, or `DIR/{train,val,test}/<class>/*.jpg` with splits.
+    """Read `DIR/<class>/*.jpg`, `DIR/{train,val,test}/<class>/*.jpg` with splits, or `DIR/*.jpg` without labels.
 
     The id is the path below the folder without its suffix; each picture counts as a lesion of its own.
 
     Raises:
-        DataError: there are no class folders with pictures.
+        DataError: there are neither class folders with pictures nor pictures.
     """
     folder = Path(folder)
+    loose = _pictures(folder)
+    if loose and not any(p.is_dir() and _pictures(p) for p in folder.iterdir()):
+        return _table([{"id": p.stem, "label": None, "split": None, "path": str(p)} for p in loose])
     split_roots: list[tuple[str | None, Path]] = [(s, folder / s) for s in SPLITS if (folder / s).is_dir()]
     roots = split_roots or [(None, folder)]
     rows = [
         {"id": str(path.relative_to(folder).with_suffix("")), "label": kind.name, "split": split, "path": str(path)}
         for split, root in roots
         for kind in (sorted(p for p in root.iterdir() if p.is_dir()) if root.is_dir() else ())
-        for path in sorted(kind.iterdir())
-        if path.suffix.lower() in SUFFIXES
+        for path in _pictures(kind)
     ]
     if not rows or len({r["label"] for r in rows}) < 2:
         raise DataError(f"{folder} holds no two class folders with pictures: make DIR/<class>/<picture>")
+    return _table(rows)
+
+
+def _pictures(folder: Path) -> list[Path]:
+    """The pictures right in a folder."""
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES) if folder.is_dir() else []
+
+
+def _table(rows: list[dict[str, str | None]]) -> LesionTable:
     table = pd.DataFrame(rows)
     report = Report()
     report.add("pictures whose name another picture has", table.loc[table["id"].duplicated(), "id"], "left out")
     table = table[~table["id"].duplicated()].assign(mask_path=None)
     table["lesion_id"] = table["id"]
     columns = ["label", "lesion_id", "split", "path", "mask_path"]
-    return LesionTable(tuple(sorted(set(table["label"]))), table.set_index("id")[columns], report, "folder")
+    classes = tuple(sorted(set(table["label"].dropna())))
+    return LesionTable(classes, table.set_index("id")[columns], report, "folder")

@@ -73,6 +73,23 @@ def test_bad_use_is_a_sentence_and_exit_code_2(done, pictures, changed, said):
     assert said in result.output
 
 
+def test_pictures_without_labels_are_audited_without_accuracy(pictures, tmp_path):
+    loose = tmp_path / "loose"
+    loose.mkdir()
+    for path in sorted((pictures / "malignant").iterdir())[:2]:
+        (loose / path.name).write_bytes(path.read_bytes())
+    result = run("audit", loose, *COMMON[:2], "--method", "pixels", "--device", "cpu", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    keys = {section["key"] for section in summary["sections"]}
+    assert "outcomes" in keys
+    assert "quality" not in keys
+    assert pd.read_parquet(tmp_path / "out" / "rows")["label"].isna().all()
+    refused = run("train", "--dataset", "folder", "--data", loose, "--out", tmp_path / "run")
+    assert refused.exit_code == 2
+    assert "needs labels" in refused.output
+
+
 def test_report_writes_the_pages_again_elsewhere(done, tmp_path):
     out, _ = done
     result = run("report", out, "--out", tmp_path / "pages")
