@@ -144,5 +144,5 @@ def demo(
             record = command.demonstrate(out, seed, show)
         folder = out / Path(record["image"]).stem
         typer.echo(command.sentence(record))
-        typer.echo(f"look at {folder / 'panel.png'}; the exact numbers are in {folder / 'result.json'}")
+        typer.echo(f"look at {folder / 'report.html'}; the exact numbers are in {folder / 'result.json'}")
     raise typer.Exit(0 if record["status"] == "found" else 1)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cfexplain import images as files
 from cfexplain import plot
-from cfexplain.classifier import check_classifier, class_index
+from cfexplain.classifier import check_classifier, class_index, predict
 from cfexplain.command.lookup import (
     device_of,
     licence_of,
@@ -208,15 +208,20 @@ def _seen(verdict: Mapping[str, Any]) -> str:
 
 def demonstrate(out: Path, seed: int, show: Show | None) -> dict[str, Any]:
     """Explain a synthetic lesion, painted here, with the shipped `synthetic` classifier."""
-    lesion = synthetic_lesion(seed)
     make_folder(out)
+    prepared = Job("synthetic", "auto", "natural", None, seed, None, "auto", out).prepare([])
+    lesion = synthetic_lesion(seed, prepared.classifier)
     path = out / f"{lesion.id}.png"
     files.save_png(path, lesion.image)
-    prepared = Job("synthetic", "auto", "natural", None, seed, None, "auto", out).prepare([path])
     return prepared.explain(path, out / lesion.id, show)
 
 
-def synthetic_lesion(seed: int) -> Any:
-    """A malignant synthetic lesion of the test split."""
+def synthetic_lesion(seed: int, classifier: Classifier | None = None) -> Any:
+    """A malignant synthetic lesion of the test split that the classifier, by default `synthetic`, takes for one."""
+    classifier = classifier or load_classifier("synthetic", "cpu")
     lesions = import_module("cfexplain_datasets.synthetic").SyntheticLesions(40, size=64, split="test")
-    return [lesion for lesion in lesions if lesion.label == 1][seed % 20]
+    device = str(next(iter(getattr(classifier, "parameters", lambda: iter(()))()), torch.empty(0)).device)
+    malignant = [lesion for lesion in lesions if lesion.label == 1]
+    seen = predict(classifier, torch.stack([lesion.image for lesion in malignant]).to(device)).logits.argmax(1)
+    known = [lesion for lesion, label in zip(malignant, seen.tolist(), strict=True) if label == 1]
+    return known[seed % len(known)]

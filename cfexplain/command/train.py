@@ -118,6 +118,7 @@ def doctor() -> Iterator[str]:
         size, classes = described["architecture"]["image_size"], described["architecture"]["classes"]
         yield f"classifier {name}: {', '.join(classes)}; {size} pixels, RGB in [0, 1]; {described['licence']}"
     yield "a picture becomes the classifier's square by cropping the longer side equally and resizing with antialiasing"
-    lesion = synthetic_lesion(0)
-    result: Counterfactual = explain(load_classifier("synthetic", "cpu"), lesion.image[None], budget=30.0)
+    classifier = load_classifier("synthetic", "cpu")
+    lesion = synthetic_lesion(0, classifier)
+    result: Counterfactual = explain(classifier, lesion.image[None], budget=30.0)
     yield f"check: {result!r} in {result.seconds[0]:.1f} s"

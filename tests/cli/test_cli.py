@@ -114,7 +114,8 @@ def test_not_found_is_exit_code_one(lesions, tmp_path):
 def test_equal_stems_get_folders_of_their_own(lesions, tmp_path):
     result = explain(lesions / "lesion0.png", lesions / "lesion0.png", "--target", "malignant", "--out", tmp_path)
     assert result.exit_code == 0
-    assert {p.name for p in tmp_path.iterdir()} == {"lesion0", "lesion0-2"}
+    assert {p.parent.name for p in tmp_path.glob("*/result.json")} == {"lesion0", "lesion0-2"}
+    assert "lesion0-2" in (tmp_path / "report.html").read_text()
 
 
 @pytest.fixture
