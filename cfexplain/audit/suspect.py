@@ -47,7 +47,7 @@ def suspects(rows: pd.DataFrame) -> list[dict[str, Any]]:
                 "added": float(column(found, f"added.{name}").mean()),
             }
         )
-    order = pd.DataFrame(ranked).sort_values("excess", ascending=False) if ranked else pd.DataFrame()
+    order = pd.DataFrame(ranked).round(4).sort_values("excess", ascending=False) if ranked else pd.DataFrame()
     return list(order.to_dict("records"))  # type: ignore[arg-type]
 
 

@@ -86,7 +86,7 @@ def whole_page(audit: Audit) -> str:
     }
     return page(
         "audit.html",
-        title=f"Audit {audit.folder.resolve().name}",
+        title=f"Audit of {audit.summary.facts.get('classifiers') or audit.folder.resolve().name}",
         finding=finding(audit.rows),
         broken=broken(audit.summary),
         suspected=suspected(audit.summary),
