@@ -55,6 +55,11 @@ class Audit:
         return cls(folder, summary, read_rows(folder))
 
     @property
+    def title(self) -> str:
+        """What was audited."""
+        return f"Audit of {self.summary.facts.get('classifiers') or self.folder.resolve().name}"
+
+    @property
     def cases(self) -> list[dict[str, Any]]:
         """The rows that have a folder of their own, in their order, as plain values."""
         if "case" not in self.rows:
@@ -86,7 +91,7 @@ def whole_page(audit: Audit) -> str:
     }
     return page(
         "audit.html",
-        title=f"Audit of {audit.summary.facts.get('classifiers') or audit.folder.resolve().name}",
+        title=audit.title,
         finding=finding(audit.rows),
         broken=broken(audit.summary),
         suspected=suspected(audit.summary),

@@ -58,7 +58,7 @@ def _pages(folder: Path) -> Iterator[tuple[str, str]]:
 
 def _audit(folder: Path) -> Iterator[tuple[str, str]]:
     audit = Audit.read(folder)
-    yield from _each(folder / "cases", audit.cases, f"Audit {folder.resolve().name}")
+    yield from _each(folder / "cases", audit.cases, audit.title)
     yield REPORT, whole_page(audit)
 
 

@@ -268,7 +268,7 @@ def test_links_lead_to_rows_and_to_cases_and_back(browser, audit_report):
         page.wait_for_url("**/pages/case-00000.html*")
         page.get_by_role("link", name="next").click()
         page.wait_for_url("**/pages/case-00001.html*")
-        page.get_by_role("link", name="Audit run").click()
+        page.get_by_role("link", name="Audit of").click()
         page.wait_for_url("**/report.html*")
 
 
