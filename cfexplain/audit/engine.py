@@ -63,11 +63,15 @@ def _answers(
 
 
 def _given(ray: Any, answer: Any, group: Sequence[Question], examiner: Examiner) -> list[Row]:
-    """A worker's rows; where its machine or its memory gave out again and again, rows that say so."""
+    """A worker's rows; where its process, memory or machine gave out again and again, rows that say so.
+
+    Everything else, such as a lost cluster or a node without the package, is no image's fault and ends the audit.
+    """
+    died = (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError, ray.exceptions.NodeDiedError)
     try:
         rows: list[Row] = ray.get(answer)
         return rows
-    except ray.exceptions.RayError as error:
+    except died as error:
         return [examiner.failed(question, error) for question in group]
 
 

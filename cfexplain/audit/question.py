@@ -80,6 +80,7 @@ class Plan:
         budget: seconds a question; None is unlimited.
         images: how many.
         ids: fingerprint of their names, in order.
+        names: what the classifiers call labels otherwise.
     """
 
     classifiers: Mapping[str, str]
@@ -90,6 +91,7 @@ class Plan:
     budget: float | None
     images: int
     ids: str
+    names: Mapping[str, str]
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, such as JSON gives back."""
@@ -127,8 +129,10 @@ def questions(
 
 
 def fingerprint(classifier: Classifier) -> str:
-    """What tells one classifier from another: its classes, size and weights, as sixteen hexadecimal digits."""
-    digest = hashlib.sha256(repr((list(classifier.classes), classifier.image_size)).encode())
+    """What tells one classifier from another: classes, size, plain settings and weights, as sixteen digits."""
+    own = sorted(getattr(classifier, "__dict__", {}).items())
+    plain = {k: v for k, v in own if isinstance(v, str | int | float | bool | tuple)}
+    digest = hashlib.sha256(repr((list(classifier.classes), classifier.image_size, plain)).encode())
     module = classifier if isinstance(classifier, torch.nn.Module) else getattr(classifier, "module", None)
     for name, value in module.state_dict().items() if isinstance(module, torch.nn.Module) else ():
         digest.update(name.encode() + value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())

@@ -81,11 +81,12 @@ def effects(result: Counterfactual, classifier: Classifier, masks: Mapping[str, 
 
 
 def excess(result: Counterfactual, classifier: Classifier, masks: Mapping[str, Mask]) -> dict[str, float]:
-    """The effect of each mask less that of the same mask turned by half a turn, where only its place is another.
+    """The effect of each mask less that of the same mask turned by half a turn, where it does not meet itself.
 
-    A mask that covers half the lesion has an effect whatever it is of; what stays is due to what it lies on.
+    A mask that covers half the lesion has an effect whatever it is of; what stays is due to what it lies on. What
+    lies on both sides alike, as a dark surround does, has no other place to be compared with, and keeps its effect.
     """
-    turned = {f"turned {name}": mask.flip(-1, -2) for name, mask in masks.items()}
+    turned = {f"turned {name}": mask.flip(-1, -2) * (1 - mask) for name, mask in masks.items()}
     found = effects(result, classifier, {**masks, **turned})
     return {name: found[name] - found[f"turned {name}"] for name in masks}
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from cfexplain.version import versions
 
 NOT_METADATA = ("label", "lesion_id", "split", "path", "mask_path")
 FAILED = "failed"
+ANSWERED = ("source", "source_before", "margin", "probabilities", "verdict")
+"""Columns that the summary relies on; they are there also where no image could be answered."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +52,6 @@ class Examiner:
         budget: seconds a question.
         names: what the classifiers call labels that the data set calls otherwise.
         anchors: folder of kept anchors, see `explain`.
-        device: where the classifiers are.
     """
 
     classifiers: Mapping[str, Classifier]
@@ -60,7 +62,6 @@ class Examiner:
     budget: float = math.inf
     names: Mapping[str, str] = field(default_factory=dict)
     anchors: Path | None = None
-    device: str = "cpu"
 
     def __call__(self, questions: Sequence[Question]) -> list[Row]:
         """Answer questions to one classifier together; where that fails, alone; what fails alone is a row too."""
@@ -79,10 +80,12 @@ class Examiner:
         return Row(self._known(question) | {"status": FAILED, "error": f"{type(error).__name__}: {error}"})
 
     def _together(self, questions: Sequence[Question]) -> list[Row]:
+        started = time.perf_counter()
         classifier = self.classifiers[questions[0].classifier]
+        device = _device(classifier)
         samples = [self.samples[question.index] for question in questions]
         size = classifier.image_size
-        queries = torch.stack([square(sample.image, size) for sample in samples]).to(self.device)
+        queries = torch.stack([square(sample.image, size) for sample in samples]).to(device)
         masks = torch.stack([_mask(s, q) for s, q in zip(samples, queries.cpu(), strict=True)])
         results = explain(
             classifier,
@@ -91,14 +94,16 @@ class Examiner:
             method=self.method,
             seed=self.seed,
             budget=self.budget,
-            mask=masks.to(self.device),
+            mask=masks.to(device),
             anchors=self.anchors,
             batch=len(questions) if len(questions) > 1 else None,
         )
-        return [
+        rows = [
             self._row(question, sample, result, classifier)
             for question, sample, result in zip(questions, samples, results, strict=True)
         ]
+        share = round((time.perf_counter() - started) / len(rows), 3)
+        return [replace(row, record={**row.record, "seconds": share}) for row in rows]
 
     def _row(self, question: Question, sample: Sample, result: Counterfactual, classifier: Classifier) -> Row:
         """Everything that is said of one answer."""
@@ -124,12 +129,19 @@ class Examiner:
             "classifier": question.classifier,
             "asked": question.asked,
             "label": known,
-            "lesion_id": str(about.get("lesion_id", question.image_id)),
+            "lesion_id": question.image_id if _missing(about.get("lesion_id")) else str(about["lesion_id"]),
             "seed": self.seed,
             "versions": json.dumps(versions()),
             "case": None,
             "error": None,
-        } | metadata
+        } | dict.fromkeys(ANSWERED) | metadata
+
+
+def _device(classifier: Classifier) -> torch.device:
+    """Where a classifier's weights are."""
+    module = classifier if isinstance(classifier, torch.nn.Module) else getattr(classifier, "module", None)
+    first = next(module.parameters(), None) if isinstance(module, torch.nn.Module) else None
+    return torch.device("cpu") if first is None else first.device
 
 
 def _mask(sample: Sample, query: Tensor) -> Tensor:
@@ -157,7 +169,7 @@ def _answer(result: Counterfactual, record: Mapping[str, Any]) -> dict[str, Any]
         "estimated_loss_after": record["estimated_loss"]["counterfactual"],
         "alpha": record["alpha"],
         "steps": record["steps"],
-        "seconds": record["seconds"],
+        "search_seconds": record["seconds"],
     }
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,9 +31,10 @@ NAMES = (*VALUES, *STATISTICS, GAP, ARTEFACT)
 class Rule:
     """What must not hold: a measure, a comparison, a bound.
 
-    Measures: those of `cfexplain.audit.measure`; `worst_group_gap`, how far the accuracy (without labels: the share
-    found) of the worst group lies below that of all others; `artefact_effect`, the share of the change of mind that
-    the worst artefact brings by itself.
+    Measures: those of `cfexplain.audit.measure`; `worst_group_gap`, how far the accuracy (at equal mix of classes;
+    without labels: the share found) of the worst group lies below that of all others, which fails only where so many
+    groups would hardly have such a gap by chance; `artefact_effect`, the share of the change of mind that the worst
+    artefact brings by itself.
     """
 
     text: str
@@ -62,28 +63,37 @@ class Rule:
 
     def check(self, rows: pd.DataFrame, classifier: str) -> Check:
         """Hold one classifier's rows to it."""
-        interval, note = self._measured(rows)
+        interval, note, sure = self._measured(rows)
         note = f"{classifier}, {note}" if note else classifier
         if not np.isfinite(interval.mean):
             return Check(self.text, "warn", None, None, None, interval.n, f"{note}: not known")
         ends = (interval.mean, interval.low, interval.high)
         holds = [_COMPARED[self.comparison](value, self.bound) for value in ends]
-        outcome = "fail" if holds[0] else "warn" if any(holds) else "pass"
+        outcome = "fail" if holds[0] and sure else "warn" if any(holds) else "pass"
         low, high = (float(v) if np.isfinite(v) else None for v in (interval.low, interval.high))
         return Check(self.text, outcome, interval.mean, low, high, interval.n, note)  # type: ignore[arg-type]
 
-    def _measured(self, rows: pd.DataFrame) -> tuple[Interval, str]:
+    def _measured(self, rows: pd.DataFrame) -> tuple[Interval, str, bool]:
+        """The value, what it is of, and whether it is more than the worst of many would be by chance."""
         if self.name == GAP:
-            worst = gaps(rows, ("accuracy",)) or gaps(rows, ("found",))
-            if not worst:
-                return UNKNOWN, "no groups to compare"
-            gap = worst[0]
-            return Interval(gap["n"], -gap["mean"], -gap["high"], -gap["low"]), f"{gap['measure']} of {gap['group']}"
+            return _worst_gap(gaps(rows, ("accuracy",)) or gaps(rows, ("found",)))
         if self.name == ARTEFACT:
             ranked = suspects(rows)
             if not ranked:
-                return UNKNOWN, ""
-            worst_one = ranked[0]
-            numbers = (worst_one["excess"], worst_one["low"], worst_one["high"])
-            return Interval(worst_one["n"], *numbers), str(worst_one["suspect"])
-        return measure(rows, self.name), ""
+                return UNKNOWN, "", True
+            worst = ranked[0]
+            return Interval(worst["n"], worst["excess"], worst["low"], worst["high"]), str(worst["suspect"]), True
+        return measure(rows, self.name), "", True
+
+
+def _worst_gap(found: Sequence[Mapping[str, Any]]) -> tuple[Interval, str, bool]:
+    """The largest gap; sure where an interval for all groups together (Bonferroni) leaves out 0."""
+    from scipy.stats import norm
+
+    if not found:
+        return UNKNOWN, "no groups to compare", True
+    gap = found[0]
+    spread = (gap["high"] - gap["low"]) / (2 * norm.isf(0.025))
+    sure = bool(-gap["mean"] > norm.isf(0.025 / len(found)) * spread)
+    note = f"{gap['measure']} of {gap['group']}, the worst of {len(found)} groups"
+    return Interval(gap["n"], -gap["mean"], -gap["high"], -gap["low"]), note, sure

@@ -69,7 +69,6 @@ def audit(
     rules: Sequence[str] = (),
     anchors: str | Path | None = None,
     data: Section | None = None,
-    device: str = "cpu",
     progress: Progress | None = None,
 ) -> Audit:
     """Explain every image of a data set, keep a row of each, and say what changes the classifiers' minds.
@@ -92,7 +91,6 @@ def audit(
         rules: what must not hold, such as "found<0.9"; see `cfexplain.audit.rule`.
         anchors: a folder of kept anchors, see `explain`.
         data: what is to be said of the data first, such as leaks and duplicates.
-        device: where the classifiers are.
         progress: called after every group of rows.
 
     Returns:
@@ -114,6 +112,9 @@ def audit(
         check_classifier(classifier)
         if target not in ("auto", EACH):
             class_index(classifier, target)
+    twice = samples.table.index[samples.table.index.duplicated()]
+    if len(twice):
+        raise ValueError(f"images must have names of their own; {len(twice)} share one, such as {twice[0]}")
     indices = chosen(samples, limit)
     asked = list(questions(samples, indices, named, target))
     plan = Plan(
@@ -125,9 +126,10 @@ def audit(
         budget=None if math.isinf(budget) else budget,
         images=len(indices),
         ids=names_digest([str(samples.table.index[i]) for i in indices]),
+        names=names or {},
     )
     kept = None if anchors is None else Path(anchors).resolve()
-    examiner = Examiner(named, oracles or {}, samples, method, seed, budget, names or {}, kept, device)
+    examiner = Examiner(named, oracles or {}, samples, method, seed, budget, names or {}, kept)
     out = Path(out)
     store, started = Store(out, plan), time.perf_counter()
     with store.writing():

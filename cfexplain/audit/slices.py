@@ -38,32 +38,44 @@ def groupings(rows: pd.DataFrame) -> dict[str, pd.Series[Any]]:
         share = column(rows, f"artefact.{name}")
         present = (share > PRESENT).map({True: "there", False: "not there"})
         found[name.replace("_", " ")] = present.where(share.notna())
-    return {name: values for name, values in found.items() if values.nunique() >= 2}
+    return {name: values for name, values in found.items() if values.nunique() >= 2 and not _told(values, rows)}
+
+
+def _told(values: pd.Series[Any], rows: pd.DataFrame) -> bool:
+    """Whether the label alone says the group, as that of a malignant one: then it is no group but a class."""
+    if "label" not in rows or rows["label"].nunique() < 2:
+        return False
+    return bool((values.groupby(rows["label"]).nunique() <= 1).all())
 
 
 def slices(rows: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """Each measure of each group that is large enough."""
     for name, values in groupings(rows).items():
         for value, own in rows.groupby(values, sort=True):
-            if len(own) >= FEWEST:
+            if own["lesion_id"].nunique() >= FEWEST:
                 for what in MEASURES:
                     yield {"measure": what, "group": f"{name}: {value}"} | measure(own, what).to_dict()
 
 
 def gaps(rows: pd.DataFrame, measures: tuple[str, ...] = MEASURES) -> list[dict[str, Any]]:
-    """Each group's mean less that of all others, the worst first; each measure is turned so that below 0 is worse."""
+    """Each group's mean less that of all images of other known groups, the lowest first.
+
+    Accuracy is compared at equal mix of classes: from each image's 0 or 1 the mean of its label's class is taken.
+    """
     found = []
     for what in measures:
         some = one_an_image(rows) if what == "accuracy" else rows
         numbers = VALUES[what](some)
+        if what == "accuracy":
+            numbers = numbers - numbers.groupby(some["label"]).transform("mean")
         for name, values in groupings(some).items():
             for value in values.dropna().unique():
                 inside = values == value
-                if min(numbers[inside].notna().sum(), numbers[~inside].notna().sum()) < FEWEST:
+                lesions = some["lesion_id"].where(numbers.notna())
+                if min(lesions[inside].nunique(), lesions[~inside & values.notna()].nunique()) < FEWEST:
                     continue
-                gap = difference_of(
-                    numbers[inside], numbers[~inside], some["lesion_id"][inside], some["lesion_id"][~inside]
-                )
+                rest = ~inside & values.notna()
+                gap = difference_of(numbers[inside], numbers[rest], lesions[inside], lesions[rest])
                 found.append({"measure": what, "group": f"{name}: {value}"} | gap.to_dict())
     return sorted(found, key=lambda row: row["mean"])
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cfexplain.audit.question import Plan
-from cfexplain.audit.row import Row
+from cfexplain.audit.row import FAILED, Row
 from cfexplain.images import write_whole
 
 if TYPE_CHECKING:
@@ -60,6 +60,9 @@ class Store:
                 raise ValueError(f"another audit writes to {self.folder} now: wait for it, or use another") from None
             self._agree()
             self._clear()
+            known = parts(self.folder)
+            self._first = max((_range(part)[1] + 1 for part in known), default=0)
+            self._small = list(takewhile(lambda part: _length(part) < COMPACTED, reversed(known)))[::-1]
             yield
 
     def done(self) -> set[Key]:
@@ -80,8 +83,9 @@ class Store:
             if row.files:
                 self._write_case(self.folder / "cases" / row.record["case"], row.files)
         table = pa.Table.from_pylist([dict(row.record) for row in rows], schema=schema([r.record for r in rows]))
-        first = self._next()
-        self._write(table, first, first + len(rows) - 1)
+        part = self._write(table, self._first, self._first + len(rows) - 1)
+        self._first += len(rows)
+        self._small = [*self._small, part] if _length(part) < COMPACTED else []
         self._compact()
 
     def _write_case(self, case: Path, files: Mapping[str, bytes]) -> None:
@@ -89,20 +93,22 @@ class Store:
         for name, content in files.items():
             write_whole(case / name, content)
 
-    def _write(self, table: pa.Table, first: int, last: int) -> None:
+    def _write(self, table: pa.Table, first: int, last: int) -> Path:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd")
-        write_whole(self.folder / "rows" / f"part-{first:08d}-{last:08d}.parquet", sink.getvalue().to_pybytes())
+        path = self.folder / "rows" / f"part-{first:08d}-{last:08d}.parquet"
+        write_whole(path, sink.getvalue().to_pybytes())
+        return path
 
     def _compact(self) -> None:
         """Join the last parts once there are `COMPACTED` small ones in a row."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        small = list(takewhile(lambda part: _length(part) < COMPACTED, reversed(parts(self.folder))))[::-1]
+        small = self._small
         if len(small) < COMPACTED:
             return
         tables = [pq.read_table(part) for part in small]
@@ -110,19 +116,22 @@ class Store:
         self._write(joined, _range(small[0])[0], _range(small[-1])[1])
         for part in small:
             part.unlink()
-
-    def _next(self) -> int:
-        return max((_range(part)[1] + 1 for part in parts(self.folder)), default=0)
+        self._small = []
 
     def _agree(self) -> None:
         path = self.folder / "audit.json"
         if path.exists():
             self.plan.refuse_other(json.loads(path.read_text()), str(self.folder))
+        elif any((self.folder / "rows").iterdir()) or any((self.folder / "cases").iterdir()):
+            raise ValueError(f"{self.folder} holds rows or cases that are no audit's: name another folder")
         else:
             write_whole(path, (json.dumps(self.plan.to_dict(), indent=1) + "\n").encode())
 
     def _clear(self) -> None:
-        """Delete parts that a joined one stands in for, unfinished files, and cases without a row."""
+        """Delete parts that a joined one stands in for, unfinished files, failed rows, and cases without a row.
+
+        A question that failed is asked again: the disk or the machine that was gone may be back.
+        """
         import pyarrow.parquet as pq
 
         kept = set(parts(self.folder))
@@ -131,10 +140,28 @@ class Store:
                 path.unlink()
         for path in self.folder.glob(".*.part"):
             path.unlink()
+        for part in kept:
+            _drop_failed(part)
+        kept = set(parts(self.folder))
         known = {case for part in kept for case in pq.read_table(part, columns=["case"])["case"].to_pylist()}
         for path in (self.folder / "cases").iterdir():
-            if path.name not in known:
+            if path.is_dir() and path.name not in known:
                 shutil.rmtree(path)
+
+
+def _drop_failed(part: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(part)
+    kept = table.filter(pc.not_equal(table["status"], FAILED))
+    if len(kept) == 0:
+        part.unlink()
+    elif len(kept) < len(table):
+        sink = pa.BufferOutputStream()
+        pq.write_table(kept, sink, compression="zstd")
+        write_whole(part, sink.getvalue().to_pybytes())
 
 
 def parts(folder: Path) -> list[Path]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from cfexplain.audit.interval import mean_of
-from cfexplain.audit.measure import STATISTICS, VALUES, column, correct, measure, one_an_image
+from cfexplain.audit.measure import FEWEST, STATISTICS, VALUES, column, correct, measure, one_an_image
 from cfexplain.audit.region import PLACES
 from cfexplain.audit.rule import Rule
 from cfexplain.audit.section import Section, Summary
@@ -68,8 +68,9 @@ def _sections(rows: pd.DataFrame, by_name: Mapping[str, pd.DataFrame], folder: P
     yield Section(
         "quality",
         "How good is it?",
-        "Of the labelled images: accuracy, its mean over classes, calibration error in ten bins of equal count, and "
-        "how well the estimated loss ranks the true one (Spearman) and tells errors from right answers (AUROC).",
+        "Of the labelled images: accuracy, its mean over classes, calibration error (ten bins of "
+        "equal count, less what chance makes), and how well the estimated loss ranks the true one (Spearman) and tells "
+        "errors from right answers (AUROC).",
         "intervals",
         _by_classifier(by_name, QUALITY),
     )
@@ -77,7 +78,7 @@ def _sections(rows: pd.DataFrame, by_name: Mapping[str, pd.DataFrame], folder: P
         "effort",
         "How little flips it?",
         "Mean absolute change of a pixel in the natural counterfactuals found, from the class predicted to the class "
-        "asked for: the smaller, the nearer two classes lie for this classifier.",
+        "asked for: the smaller, the nearer two classes lie for this classifier; an interval from ten lesions on.",
         "matrix",
         _effort(by_name),
     )
@@ -109,8 +110,8 @@ def _sections(rows: pd.DataFrame, by_name: Mapping[str, pd.DataFrame], folder: P
     yield Section(
         "gaps",
         "For whom is it worse?",
-        "Each group's mean less that of all other images, with an interval; groups of at least ten. Many groups are "
-        "compared: one in twenty intervals leaves out 0 by chance.",
+        "Each group's mean less that of all images of other groups, with an interval; groups of at least ten lesions; "
+        "accuracy at equal mix of classes. Many groups are compared: one in twenty intervals leaves out 0 by chance.",
         "table",
         _named({name: gaps(own) for name, own in by_name.items()}),
     )
@@ -168,7 +169,9 @@ def _effort(by_name: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     def lines(rows: pd.DataFrame) -> Iterator[dict[str, Any]]:
         found = rows[rows["status"] == "found"]
         for (source, target), own in found.groupby(["source", "target"]):
-            yield {"from": source, "to": target} | mean_of(VALUES["effort"](own), own["lesion_id"]).to_dict()
+            interval = mean_of(VALUES["effort"](own), own["lesion_id"]).to_dict()
+            few = own["lesion_id"].nunique() < FEWEST
+            yield {"from": source, "to": target} | interval | ({"low": None, "high": None} if few else {})
 
     return _named({name: list(lines(own)) for name, own in by_name.items()})
 
@@ -195,7 +198,8 @@ def _right_and_wrong(rows: pd.DataFrame) -> Iterator[dict[str, Any]]:
 def _agreement(rows: pd.DataFrame, by_name: Mapping[str, pd.DataFrame], folder: Path) -> Iterator[dict[str, Any]]:
     for first, second in combinations(by_name, 2):
         pairs = by_name[first].merge(by_name[second], on=["image_id", "source", "target"], suffixes=("", "_other"))
-        both = pairs[(pairs["status"] == "found") & (pairs["status_other"] == "found")][:COMPARED]
+        both = pairs[(pairs["status"] == "found") & (pairs["status_other"] == "found")]
+        both = both.sample(min(COMPARED, len(both)), random_state=0)
         values = pd.Series([_overlap(folder, a, b) for a, b in zip(both["case"], both["case_other"], strict=True)])
         yield _line("overlap", f"{first}, {second}", mean_of(values, both["lesion_id"].reset_index(drop=True)))
         for one, other in ((first, second), (second, first)):
@@ -214,7 +218,8 @@ def _overlap(folder: Path, first: str, second: str) -> float:
 
 
 def _review(rows: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    each = one_an_image(rows)
+    likely = column(rows, "target_before").where(rows["status"] != "already_target", -1.0)
+    each = one_an_image(rows.loc[likely.sort_values(ascending=False, kind="stable").index])
     wrong = each[correct(each) == 0]
     noise = rows[rows["verdict"] == "adversarial"] if "verdict" in rows else rows.iloc[:0]
     chosen = (

@@ -16,7 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="What is the smallest natural change to this lesion that would change the model's mind? Research use only.",
 )
-BAD_USE = 2
+BAD_USE, BUG = 2, 70
 Images = Annotated[list[Path], typer.Argument(help="Pictures: JPEG, PNG, TIFF, BMP or WebP.", metavar="IMAGE...")]
 ClassifierName = Annotated[
     str,
@@ -31,6 +31,8 @@ def errors() -> Iterator[None]:
     """Turn what a user can mend into one sentence and exit code 2."""
     try:
         yield
+    except (typer.Exit, typer.Abort):
+        raise
     except KeyboardInterrupt:
         typer.echo("cfexplain: stopped; what was finished is kept", err=True)
         raise typer.Exit(BAD_USE) from None
@@ -40,6 +42,11 @@ def errors() -> Iterator[None]:
     except OSError as error:
         typer.echo(f"cfexplain: {error.filename or 'input'}: {error.strerror or error}", err=True)
         raise typer.Exit(BAD_USE) from None
+    except Exception:
+        from traceback import format_exc
+
+        typer.echo(f"{format_exc()}cfexplain: this should not happen; please report it with the lines above", err=True)
+        raise typer.Exit(BUG) from None
 
 
 Show = Callable[[str, int, int, dict[str, float]], Any]

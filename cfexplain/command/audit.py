@@ -67,7 +67,6 @@ class AuditJob:
             rules=self.rules,
             anchors=self.anchors,
             data=self._said_of(samples),
-            device=str(device_of(self.device)),
             progress=progress,
         )
 
@@ -110,8 +109,8 @@ class AuditJob:
         """Leaks, near-duplicates and oddities of what is audited."""
         audited = samples.select(samples.table.index[chosen(samples, self.limit)])
         parted = import_module("cfexplain_datasets.splits").check_split(self._whole(), twins=[])
-        here = set(audited.table.index)
-        leaks = [str(leak) for leak in parted if here & {leak.first, leak.second}]
+        here, lesion = set(audited.table["lesion_id"]), self._whole().table["lesion_id"]
+        leaks = [str(leak) for leak in parted if lesion[leak.first] in here]
         return data_section(import_module("cfexplain_datasets.check").check(audited), leaks)
 
 

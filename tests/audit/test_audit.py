@@ -11,7 +11,7 @@ import cfexplain_classifiers
 from cfexplain.audit import Audit, audit
 from cfexplain.audit import store as store_module
 from cfexplain.audit.interval import difference_of, mean_of
-from cfexplain.audit.question import Question, chosen
+from cfexplain.audit.question import Question, chosen, fingerprint
 from cfexplain.audit.region import effects, excess, places
 from cfexplain.audit.row import Row
 from cfexplain.audit.rule import Rule
@@ -39,7 +39,7 @@ def lesions():
 @pytest.fixture(scope="module")
 def finished(classifier, lesions, tmp_path_factory):
     out = tmp_path_factory.mktemp("audit")
-    return audit({"synthetic": classifier}, lesions, out, method=PIXELS, rules=["found<0.9", "accuracy<1.01"])
+    return audit({"synthetic": classifier}, lesions, out, method=PIXELS, rules=["found<0.4", "accuracy<1.01"])
 
 
 class Damaged:
@@ -173,7 +173,7 @@ def test_the_summary_is_what_the_rows_say_and_survives_saving(finished, tmp_path
 
 def test_rules_pass_warn_and_fail(finished):
     assert {check.rule: check.outcome for check in finished.summary.checks} == {
-        "found<0.9": "pass",
+        "found<0.4": "pass",
         "accuracy<1.01": "fail",
     }
     rows = pd.DataFrame({"image_id": map(str, range(40)), "lesion_id": map(str, range(40)), "classifier": "c"})
@@ -181,6 +181,7 @@ def test_rules_pass_warn_and_fail(finished):
     assert Rule.parse("found<0.92").check(rows, "c").outcome == "fail"
     assert Rule.parse("found<0.85").check(rows, "c").outcome == "warn"
     assert Rule.parse("found<0.5").check(rows, "c").outcome == "pass"
+    assert Rule.parse("found<0.95").check(rows.iloc[:8], "c").outcome == "warn"
     assert Rule.parse("believed<0.5").check(rows, "c").outcome == "warn"
 
 
@@ -188,6 +189,86 @@ def test_rules_pass_warn_and_fail(finished):
 def test_what_is_no_rule_is_refused(text):
     with pytest.raises(ValueError, match=r"is no rule|no measure"):
         Rule.parse(text)
+
+
+def test_an_audit_in_which_everything_fails_still_says_so(classifier, lesions, tmp_path):
+    class Gone(Damaged):
+        def __getitem__(self, index):
+            raise OSError("the disk is gone")
+
+    done = audit(classifier, Gone(lesions), tmp_path, method=PIXELS, limit=3, rules=["found<0.9"])
+    assert (done.rows["status"] == "failed").all()
+    assert done.summary.outcome == "fail"
+    again = audit(classifier, lesions, tmp_path, method=PIXELS, limit=3, rules=["found<0.9"])
+    assert len(again.rows) == 3
+    assert (again.rows["status"] != "failed").all(), "what failed is asked again at the next start"
+
+
+def test_a_folder_with_other_things_in_it_is_refused_and_left_alone(classifier, lesions, tmp_path):
+    (tmp_path / "cases" / "patient").mkdir(parents=True)
+    (tmp_path / "cases" / "patient" / "photo.jpg").write_bytes(b"mine")
+    with pytest.raises(ValueError, match="no audit's"):
+        audit(classifier, lesions, tmp_path, method=PIXELS)
+    assert (tmp_path / "cases" / "patient" / "photo.jpg").read_bytes() == b"mine"
+
+
+def test_two_images_of_one_name_are_refused(classifier, lesions, tmp_path):
+    doubled = Damaged(lesions)
+    doubled.table = pd.concat([lesions.table.iloc[:1], lesions.table.iloc[:7]])
+    with pytest.raises(ValueError, match="names of their own"):
+        audit(classifier, doubled, tmp_path, method=PIXELS)
+
+
+def test_a_normalisation_is_part_of_the_fingerprint():
+    import cfexplain
+
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()).eval()
+    one, other = (
+        cfexplain.wrap(model, taps=["0"], classes=["a", "b"], image_size=32, mean=mean)
+        for mean in ((0.5, 0.5, 0.5), (0.0, 0.0, 0.0))
+    )
+    assert fingerprint(one) != fingerprint(other)
+
+
+def test_an_artefact_on_all_sides_is_no_control_of_itself(finished, classifier):
+    row = finished.rows.iloc[0]
+    result = Counterfactual.load(finished.folder / "cases" / row["case"])
+    rim = torch.ones(1, 64, 64)
+    rim[:, 8:-8, 8:-8] = 0
+    alone = effects(result, classifier, {"rim": rim})
+    assert excess(result, classifier, {"rim": rim}) == pytest.approx(alone, abs=1e-5)
+
+
+def test_the_worst_of_many_groups_by_chance_is_no_failure():
+    rng, fails = np.random.default_rng(0), 0
+    for _ in range(8):
+        n = 200
+        rows = pd.DataFrame({"image_id": map(str, range(n)), "lesion_id": map(str, range(n)), "classifier": "c"})
+        rows["status"], rows["label"] = "found", rng.choice(["a", "b"], n)
+        rows["source"] = np.where(rng.random(n) < 0.75, rows["label"], "c")
+        for k in range(4):
+            rows[f"meta.k{k}"] = rng.choice(list("uvwxyz"), n)
+        fails += Rule.parse("worst_group_gap>0.15").check(rows, "c").outcome == "fail"
+    assert fails <= 1
+
+
+def test_a_calibrated_classifier_has_next_to_no_calibration_error():
+    from cfexplain.audit.measure import STATISTICS
+
+    rng, errors = np.random.default_rng(0), []
+    for _ in range(20):
+        p = rng.uniform(0.5, 1, 300)
+        rows = pd.DataFrame({"confidence": p, "right": (rng.random(300) < p).astype(float)})
+        errors.append(STATISTICS["calibration_error"](rows))
+    assert np.mean(errors) < 0.03
+    rows["confidence"] = 0.99
+    assert STATISTICS["calibration_error"](rows) > 0.15
+
+
+def test_review_looks_at_the_question_that_was_likeliest(classifier, lesions, tmp_path):
+    done = audit(classifier, lesions, tmp_path, method=PIXELS, target="each", limit=4)
+    review = done.summary["review"]
+    assert (review["source"] != review["target"]).all()
 
 
 def test_a_limit_draws_by_name_whatever_the_order(lesions):
@@ -241,6 +322,8 @@ def test_intervals_cover_the_truth_and_count_lesions_not_images():
         interval = mean_of(values, pd.Series(range(60)))
         covered += interval.low <= 0.3 <= interval.high
     assert 85 <= covered <= 100
+    shares = [mean_of(pd.Series((rng.random(20) < 0.95).astype(float)), pd.Series(range(20))) for _ in range(100)]
+    assert sum(i.low <= 0.95 <= i.high for i in shares) >= 93
     values = pd.Series(np.repeat(rng.normal(0, 1, 20), 10))
     of_lesions = mean_of(values, pd.Series(np.repeat(range(20), 10)))
     of_images = mean_of(values, pd.Series(range(200)))
@@ -264,7 +347,7 @@ def test_effects_are_the_share_of_the_change_of_mind(finished, classifier):
     assert found["nothing"] == pytest.approx(0, abs=1e-4)
     left = torch.zeros(1, 64, 64)
     left[..., :32] = 1
-    turned = effects(result, classifier, {"left": left, "right": 1 - left})
+    turned = effects(result, classifier, {"left": left, "right": 1 - left})  # no pixel is in both
     assert excess(result, classifier, {"left": left})["left"] == pytest.approx(
         turned["left"] - turned["right"], abs=1e-4
     )
