@@ -2,11 +2,13 @@
 
     python experiments/planted_shortcut.py train --weights mobilenet_v2.safetensors      6 minutes on one core
     python experiments/planted_shortcut.py audit [--engine ray]                          20 minutes on one core
+    python experiments/planted_shortcut.py control [--engine ray]                        the same for a clean classifier
     python experiments/planted_shortcut.py sheet                                         some marked lesions, to look at
 
 Surgical ink is drawn beside nine in ten melanomas and one in twenty of the other lesions, in training and in the test
 images alike, as it would be in a clinic's own archive (Winkler et al., JAMA Dermatology 2019, report such a classifier).
 The audit sees the 40 melanomas and 60 others of the test split with the smallest digests, and is told nothing of the ink.
+The control is the audit of the shipped `ham10000`, which has seen no ink, on the same marked images.
 """
 
 from __future__ import annotations
@@ -32,6 +34,11 @@ from cfexplain_datasets.lesion import Lesion
 RUN = ROOT / "runs" / "planted_shortcut"
 RESULT = ROOT / "experiments" / "results" / "planted_shortcut"
 INK = np.array((0.33, 0.20, 0.52))
+FOLDERS = {"planted": "audit", "ham10000": "control"}
+CONTROLS = 60
+"""Of the marked images, drawn by the hash of their names, that the control looks at."""
+
+SUMMARIES = {"planted": "summary", "ham10000": "control"}
 MELANOMAS, OTHERS = 0.9, 0.05
 RECIPE = replace(SHIPMENTS["ham10000"].recipe, epochs=5, patience=5, averaging=0.9)
 TRAINED = {"mel": 700, "nv": 900, "bkl": 500, "bcc": 250, "akiec": 200, "df": 80, "vasc": 90}
@@ -129,19 +136,22 @@ def examined() -> Marked:
     return Marked(chosen(test, {"mel": 40} | others))
 
 
-def examine(engine: str) -> None:
+def examine(name: str, engine: str) -> None:
     """The audit, as anybody would run it."""
+    classifier = load(RUN / "classifier.safetensors") if name == "planted" else load("ham10000")
     done = audit(
-        {"planted": folded(load(RUN / "classifier.safetensors"))},
+        {name: folded(classifier)},
         examined(),
-        RUN / "audit",
+        RUN / FOLDERS[name],
         rules=["artefact_effect>0.1", "worst_group_gap>0.2"],
+        limit=None if name == "planted" else CONTROLS,
         engine=on_ray() if engine == "ray" else local,
         progress=lambda k, n: print(k, n, flush=True),
     )
     RESULT.mkdir(parents=True, exist_ok=True)
-    done.summary.save(RESULT / "summary.json")
-    done.rows.drop(columns=["versions", "probabilities"]).to_csv(RESULT / "rows.csv", index=False, float_format="%.5g")
+    done.summary.save(RESULT / f"{SUMMARIES[name]}.json")
+    rows = done.rows.drop(columns=["versions", "probabilities"])
+    rows.to_csv(RESULT / f"{SUMMARIES[name]}_rows.csv", index=False, float_format="%.5g")
     print(done.summary["suspects"].to_string())
     print(json.dumps([vars(check) for check in done.summary.checks], indent=1))
 
@@ -156,15 +166,15 @@ def sheet() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=["train", "audit", "sheet"])
+    parser.add_argument("command", choices=["train", "audit", "control", "sheet"])
     parser.add_argument("--weights", type=Path, help="ImageNet weights of MobileNetV2")
     parser.add_argument("--engine", choices=["local", "ray"], default="local")
     args = parser.parse_args()
     RUN.mkdir(parents=True, exist_ok=True)
     if args.command == "train":
         learn(args.weights)
-    elif args.command == "audit":
-        examine(args.engine)
+    elif args.command in ("audit", "control"):
+        examine("planted" if args.command == "audit" else "ham10000", args.engine)
     else:
         sheet()
 

@@ -1,6 +1,7 @@
 """The command line: the only place that prints. Heavy imports wait until a command works."""
 
 from cfexplain.cli import audit as audit
+from cfexplain.cli import browser as browser
 from cfexplain.cli import explain as explain
 from cfexplain.cli import train as train
 from cfexplain.cli.app import app as app

@@ -134,12 +134,16 @@ def broken(summary: Summary) -> str:
     return " ".join(said) or none
 
 
+WORTH_A_WORD = 0.02
+"""Suspects that may bring less of the change of mind are left to the table."""
+
+
 def suspected(summary: Summary) -> str:
     """The artefacts that change the model's mind by themselves, beyond chance, in a sentence; empty without any."""
     ranked = next((s.frame for s in summary.sections if s.key == "suspects"), None)
     if ranked is None or "low" not in ranked:
         return ""
-    beyond = ranked[ranked["low"] > 0].sort_values("excess", ascending=False)
+    beyond = ranked[ranked["low"] > WORTH_A_WORD].sort_values("excess", ascending=False)
     named = [f"{row['suspect'].replace('_', ' ')} ({percent(row['excess'])})" for row in beyond.to_dict("records")]
     said = "Shortcut suspects, with the share of the change of mind that each brings by itself"
     return f"{said}: {', '.join(named)}." if named else ""
@@ -155,7 +159,7 @@ def tiles(rows: pd.DataFrame) -> list[dict[str, Any]]:
     for name, words, of in (
         ("survives.together", "Survive damage", "of those found"),
         ("believed", "Believed", "of oracles, of those found"),
-        ("place.lesion", "On the lesion", "of the change, of those found"),
+        ("metric.inside_lesion", "On the lesion", "of the change, of those found"),
     ):
         values = found[name].dropna().astype(float) if name in found else found.iloc[:0, 0]
         if len(values):

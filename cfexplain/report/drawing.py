@@ -79,9 +79,9 @@ def change_on_lesion(rows: pd.DataFrame) -> Markup | None:
     """How much of the change lies on the lesion, a stacked histogram by verdict; None without numbers."""
     from matplotlib.ticker import MaxNLocator
 
-    if not {"place.lesion", "verdict"} <= set(rows):
+    if not {"metric.inside_lesion", "verdict"} <= set(rows):
         return None
-    share = rows["place.lesion"] + (rows["place.border"].fillna(0) if "place.border" in rows else 0)
+    share = rows["metric.inside_lesion"]
     seen = {v: share[rows["verdict"] == v].dropna().clip(0, 1) for v in VERDICT_COLOURS}
     used = {v: values for v, values in seen.items() if len(values)}
     if sum(len(values) for values in used.values()) < 3:
@@ -91,7 +91,7 @@ def change_on_lesion(rows: pd.DataFrame) -> Markup | None:
     axes.hist(list(used.values()), bins=[k / 20 for k in range(21)], stacked=True,
               color=[VERDICT_COLOURS[v] for v in used], rwidth=0.9, alpha=0.85,
               label=[f"{v} ({len(values)})" for v, values in used.items()])  # fmt: skip
-    axes.set_xlabel("share of the change on the lesion or its border", color=MUTED)
+    axes.set_xlabel("share of the change on the lesion", color=MUTED)
     axes.set_ylabel("questions", color=MUTED)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlim(0, 1)

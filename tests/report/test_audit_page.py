@@ -175,7 +175,7 @@ def test_a_folder_that_is_no_audit_is_refused_in_a_sentence(tmp_path):
 
 
 def test_suspects_beyond_chance_are_named_first():
-    columns = {"suspect": ["dark_corner", "ink", "hair"], "excess": [0.05, 0.17, 0.01], "low": [0.01, 0.11, -0.02]}
+    columns = {"suspect": ["dark_corner", "ink", "hair"], "excess": [0.05, 0.17, 0.01], "low": [0.03, 0.11, -0.02]}
     told = suspected(Summary({}, (), (Section("suspects", "", "", "table", pd.DataFrame(columns)),)))
     assert told.endswith(f"by itself: ink ({percent(0.17)}), dark corner ({percent(0.05)}).")
     assert suspected(Summary({})) == ""
