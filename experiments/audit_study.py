@@ -116,7 +116,8 @@ def tabulate() -> None:
             done.summary.save(RESULT / f"{name}.json")
             rows = done.rows.drop(columns=["versions", "probabilities"])
             rows.to_csv(RESULT / f"{name}_rows.csv", index=False, float_format="%.4g")
-            record[f"projection_{name}"] = projection(rows)
+            if "search_seconds" in rows:
+                record["projection"] = projection(rows)
     (RESULT / "audit.json").write_text(json.dumps(record, indent=1) + "\n")
     print(json.dumps(record, indent=1))
 

@@ -109,7 +109,7 @@ def audits() -> list[str]:
         lines.append(f"| {title} | {summary['facts']['rows']} | {' | '.join([*shown, *ranked])} |")
     record = json.loads((AUDIT / "audit.json").read_text())
     kills, memory = record.get("kills"), record.get("memory")
-    cost = next((v for k, v in record.items() if k.startswith("projection_ham10000")), None)
+    cost = record.get("projection")
     told = ["Means with 95 % bootstrap intervals over lesions."]
     if kills:
         told.append(
