@@ -13,6 +13,7 @@ AUDITS = {
     "`ham10000` on HAM10000 test images": AUDIT / "ham10000.json",
     "`ham10000` on ISIC 2017 test images": AUDIT / "isic2017.json",
     "a classifier trained with ink beside melanomas": AUDIT.parent / "planted_shortcut" / "summary.json",
+    "the clean `ham10000` on the same marked images": AUDIT.parent / "planted_shortcut" / "control.json",
 }
 ATTRIBUTION = ROOT / "experiments" / "results" / "attribution" / "attribution.json"
 COMPARISON = ROOT / "experiments" / "results" / "isic_comparison.json"
