@@ -104,6 +104,8 @@ def audits() -> list[str]:
         summary = json.loads(path.read_text())
         tables = {s["key"]: s["rows"] for s in summary["sections"]}
         said = {r["measure"]: r for key in ("outcomes", "quality") for r in tables.get(key, [])}
+        if "believed" not in said:
+            said.pop("semantic", None)  # without an oracle nothing can be called so
         shown = [interval(said.get(name)) for name in ("accuracy", "found", "semantic", "survives", "believed")]
         first, second = tables["suspects"][:2]
         ranked = [f"{s['suspect'].replace('_', ' ')} {interval(s, 'excess')}" for s in (first, second)]
@@ -129,7 +131,7 @@ def audits() -> list[str]:
 
 def interval(row: dict[str, float] | None, name: str = "mean") -> str:
     """A mean and its interval."""
-    return "" if row is None else f"{row[name]:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
+    return "" if row is None else f"{row[name]:.2f} [{row['low']:.2f}, {row['high']:.2f}]".replace("-0.00", "0.00")
 
 
 def main() -> None:
