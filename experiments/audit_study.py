@@ -75,7 +75,7 @@ def kills() -> dict[str, Any]:
         os.kill(child.pid or 0, signal.SIGKILL)
         child.join()
         killed += 1
-    whole, rest = (read_rows(RUN / name).drop(columns="seconds") for name in ("whole", "killed"))
+    whole, rest = (read_rows(RUN / name).drop(columns=["seconds", "search_seconds"]) for name in ("whole", "killed"))
     doubled = int(rest.duplicated(["image_id", "asked", "classifier"]).sum())
     lost = len(set(whole["image_id"]) - set(rest["image_id"]))
     return {"kills": killed, "rows": len(whole), "lost": lost, "doubled": doubled, "equal": bool(whole.equals(rest))}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -96,7 +97,15 @@ def _connect(ray: Any, address: str | None) -> bool:
     if ray.is_initialized():
         return False
     try:
+        _reach(address)
         ray.init(address=address, include_dashboard=False if address is None else None, log_to_driver=False)
     except (ConnectionError, OSError) as error:
         raise ValueError(f"there is no Ray cluster at {address} ({error}): start one with ray start --head") from None
     return True
+
+
+def _reach(address: str | None) -> None:
+    """Fail at once where nobody listens: Ray itself goes on trying for minutes."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=10).close()

@@ -35,7 +35,7 @@ def run(out):
 def table(out):
     from cfexplain.audit.store import read_rows
 
-    return read_rows(out).drop(columns="seconds")
+    return read_rows(out).drop(columns=["seconds", "search_seconds"])
 
 
 @pytest.mark.slow
