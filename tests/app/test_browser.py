@@ -76,7 +76,8 @@ class App:
         pytest.fail(f"the app did not start: {self.log.read_text()[-2000:]}")
 
     def files(self):
-        return [path for path in self.folder.rglob("*") if path.is_file()]
+        """What lies in the folder; `os.walk` passes over what the app removes meanwhile, `rglob` would raise."""
+        return [Path(folder) / name for folder, _, names in os.walk(self.folder) for name in names]
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
