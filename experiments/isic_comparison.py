@@ -181,6 +181,8 @@ def search(args: argparse.Namespace) -> None:
         query, mask = picture_and_mask(lesion, classifier.image_size)
         for target in wanted(classifier, query, args.targets):
             for method in METHODS[args.methods]:
+                if args.only and method.name not in args.only.split(";"):
+                    continue
                 folder = place(method.name, lesion.id, target, args.seed, args.edition)
                 if not (folder / "row.json").exists():
                     found = explain(classifier, query, target, mask, method, args.seed)
@@ -211,6 +213,7 @@ def read(method: str, seed: int, edition: str = "") -> list[tuple[str, Counterfa
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--methods", choices=METHODS, default="main")
+    parser.add_argument("--only", default="", help="names of some of these methods, separated by semicolons")
     parser.add_argument("--targets", choices=["both", "second", "hard"], default="both")
     parser.add_argument("--edition", choices=["", "64", "robust"], default="", help="which classifier is explained")
     parser.add_argument("--shard", default="0/1", help="k/n: every n-th lesion from the k-th on")
