@@ -28,7 +28,7 @@ from cfexplain_datasets import open_dataset
 RUN = ROOT / "runs" / "warm_start"
 LEARNED = RUN / "start.safetensors"
 SIZES = (64, 96, 128, 128)
-ROUNDS, INNER, RATE = 800, 40, 1e-2
+ROUNDS, CYCLE, INNER, RATE = 1600, 800, 40, 1e-2
 
 
 def learn_one(network: nn.Module, image: torch.Tensor, rng: torch.Generator, steps: int) -> float:
@@ -63,14 +63,18 @@ def learn() -> None:
         image = square(lesion.image, draw.choice(SIZES))[None]
         copied = copy.deepcopy(shared)
         recent.append(learn_one(copied, image, torch.Generator().manual_seed(k), INNER))
-        pace = 0.5 * (1 - k / ROUNDS) + 0.02
+        pace = (0.5, 0.27)[k // CYCLE] * (1 - k % CYCLE / CYCLE) + 0.02
         with torch.no_grad():
             for mine, its in zip(shared.parameters(), copied.parameters(), strict=True):
                 mine += pace * (its - mine)
         if (k + 1) % 20 == 0:
             state = {name: value.contiguous() for name, value in shared.state_dict().items()}
             save_file(state | {"round": torch.tensor(k + 1)}, LEARNED)
-            print(k + 1, f"{sum(recent) / len(recent):.2f} dB after {INNER} steps, {time.time() - began:.0f} s", flush=True)
+            print(
+                k + 1,
+                f"{sum(recent) / len(recent):.2f} dB after {INNER} steps, {time.time() - began:.0f} s",
+                flush=True,
+            )
             recent = []
 
 

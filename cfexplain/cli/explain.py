@@ -17,7 +17,10 @@ def explain(
     classifier: ClassifierName,
     target: Annotated[str, typer.Option(help="Class to reach; auto is the second most likely.")] = "auto",
     method: Annotated[
-        str, typer.Option(help="natural, without-estimator, regularised-dip, dip, disc, tv, pixels; or module:NAME.")
+        str,
+        typer.Option(
+            help="natural, natural-cold, without-estimator, regularised-dip, dip, disc, tv, pixels; or module:NAME."
+        ),
     ] = "natural",
     mask: Annotated[Path | None, typer.Option(help="White where the image may change.")] = None,
     seed: Seed = 0,

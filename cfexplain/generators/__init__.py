@@ -11,6 +11,7 @@ from cfexplain.generators.pixels import Pixels as Pixels
 from cfexplain.generators.resnet import ResNet as ResNet
 from cfexplain.generators.transposed import TransposedUNet as TransposedUNet
 from cfexplain.generators.unet import UNet as UNet
+from cfexplain.generators.warm import WarmStart as WarmStart
 
 __all__ = [
     "DeepDecoder",
@@ -24,4 +25,5 @@ __all__ = [
     "Siren",
     "TransposedUNet",
     "UNet",
+    "WarmStart",
 ]

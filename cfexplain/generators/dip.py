@@ -68,12 +68,16 @@ class DeepImagePrior:
     def build(self, query: Images, rng: torch.Generator) -> nn.Module:
         """A fresh network for one query, its weights drawn from `rng`."""
         with seeded(rng):
-            network = Hourglass(self._fitting(min(query.shape[-2:])), query.shape[1])
+            network = Hourglass(self._fitting(query), query.shape[1])
         return network.to(query.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
-    def _fitting(self, side: int) -> DeepImagePrior:
+    def fits(self, query: Images) -> bool:
+        """Whether the query is large enough for all scales and has three colours."""
+        return self._fitting(query) == self and query.shape[1] == 3
+
+    def _fitting(self, query: Images) -> DeepImagePrior:
         """The same without the scales at which a small image would be a single pixel, which has no statistics."""
-        scales = max(1, min(len(self.widths), (side - 1).bit_length() - 1))
+        scales = max(1, min(len(self.widths), (min(query.shape[-2:]) - 1).bit_length() - 1))
         return replace(self, widths=self.widths[:scales], skips=self.skips[:scales])
 
     def draw(self, query: Images, rng: torch.Generator) -> Float[Tensor, "1 c h w"]:

@@ -43,7 +43,9 @@ def folded(network: LesionClassifier) -> LesionClassifier:
     assert theirs.loss is not None
     agree = torch.allclose(ours.logits, theirs.logits, atol=CLOSE, rtol=CLOSE)
     agree &= torch.allclose(ours.loss, theirs.loss, atol=CLOSE, rtol=CLOSE)
-    return quick.eval().requires_grad_(False) if agree else network
+    # Channels last: small convolutions and those by channel are quicker so on a CPU.
+    ready = quick.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return ready if agree else network
 
 
 def _fold_children(module: nn.Module) -> None:

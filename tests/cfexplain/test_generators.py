@@ -9,12 +9,14 @@ import torch
 from torch import nn
 
 import cfexplain.generators as package
-from cfexplain.generators import DeepImagePrior, Noise, UNet
+from cfexplain.generators import DeepImagePrior, Noise, UNet, WarmStart
 from cfexplain.methods import HOURGLASS
 from cfexplain.objective import total
-from cfexplain.solve import Stage, descend
+from cfexplain.solve import Stage, descend, minimise
+from cfexplain.stop import psnr
 from cfexplain.terms import SamePixels
 from cfexplain.types import Problem
+from cfexplain_datasets.synthetic import SyntheticLesions
 
 NOUNS = {"Noise", "Generator"}
 
@@ -204,3 +206,32 @@ def test_layers_are_unlocked_coarse_to_fine(recipe):
             any(bool((p != q).any()) for p, q in zip(g, s, strict=True)) for g, s in zip(groups, start, strict=True)
         ]
         assert moved == [step.index > 0 and k < free for k in range(len(groups))]
+
+
+def test_a_warm_painter_learns_a_lesion_sooner():
+    query = SyntheticLesions(1, size=64)[0].image[None]
+    stage = Stage(total((10.0, SamePixels())), steps=20, learning_rate=1e-2)
+
+    def decibels(generator):
+        rng = torch.Generator().manual_seed(0)
+        module, z = generator.build(query, rng), generator.draw(query, rng)
+        return psnr(minimise(module, z, Problem(query), stage).image, query)
+
+    assert decibels(WarmStart(HOURGLASS)) > decibels(HOURGLASS) + 1.5
+
+
+def test_a_warm_start_is_one_for_all_seeds_and_small_images_begin_cold():
+    query = torch.zeros(1, 3, 64, 64)
+    first, second = (WarmStart().build(query, torch.Generator().manual_seed(s)).state_dict() for s in (0, 1))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    small = torch.zeros(1, 3, 32, 32)
+    cold, warm = (g.build(small, torch.Generator().manual_seed(0)).state_dict() for g in (HOURGLASS, WarmStart()))
+    assert all(torch.equal(cold[name], warm[name]) for name in cold)
+
+
+def test_a_start_that_is_not_there_or_does_not_fit_is_a_sentence():
+    query, rng = torch.zeros(1, 3, 64, 64), torch.Generator()
+    with pytest.raises(FileNotFoundError, match="no start named cats"):
+        WarmStart(weights="cats").build(query, rng)
+    with pytest.raises(ValueError, match="another network"):
+        WarmStart(DeepImagePrior()).build(query, rng)

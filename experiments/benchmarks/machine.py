@@ -1,0 +1,80 @@
+"""What every benchmark needs: the first lesions of the study's list, the machine's name, peaks, tables."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from isic_comparison import RESULTS, manifest, targets
+
+from cfexplain.images import square
+from cfexplain_classifiers import folded, load
+
+OUT = RESULTS / "benchmarks"
+
+
+def questions(count: int, size: int, device: str = "cpu") -> tuple[Any, torch.Tensor, list[str]]:
+    """The shipped classifier, and lesions with the second most likely class of each."""
+    classifier = folded(load("ham10000"))
+    images = [square(lesion.image, size)[None] for lesion in manifest()[:count]]
+    asked = [targets(classifier, image)["second"] for image in images]
+    return classifier.to(device), torch.cat(images).to(device), asked
+
+
+def machine(device: str = "cpu") -> dict[str, Any]:
+    """Where it was measured."""
+    model = next(
+        (line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")), platform.processor()
+    )
+    named = {
+        "cores": os.cpu_count(),
+        "processor": model,
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+    }
+    return named | ({"gpu": torch.cuda.get_device_name()} if device == "cuda" else {})
+
+
+def _cpuinfo() -> list[str]:
+    path = Path("/proc/cpuinfo")
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def peak_gib(device: str = "cpu") -> float:
+    """The most memory that this process held: resident on a CPU, allocated on a GPU."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def alone(script: str, *arguments: str) -> Any:
+    """The last line that a script prints in a process of its own, so that its peak memory is its own."""
+    done = subprocess.run([sys.executable, script, *arguments], capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(done.stderr[-2000:])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """Rows of equal keys as a table."""
+    names = list(rows[0])
+    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
+    return "\n".join([*lines, *("| " + " | ".join(str(row[n]) for n in names) + " |" for row in rows)]) + "\n"
+
+
+def keep(name: str, rows: list[dict[str, Any]], device: str = "cpu", **more: Any) -> None:
+    """Write results/benchmarks/NAME.json and .md, and print the table."""
+    OUT.mkdir(exist_ok=True)
+    (OUT / f"{name}.json").write_text(json.dumps({"machine": machine(device), "rows": rows} | more, indent=1) + "\n")
+    (OUT / f"{name}.md").write_text(markdown(rows))
+    print(markdown(rows), end="", flush=True)
