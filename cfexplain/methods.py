@@ -76,7 +76,7 @@ PIXELS = replace(
 NATURAL = Method(
     name="natural",
     generator=WarmStart(HOURGLASS),
-    anchor=replace(_ANCHOR, stop=CloseEnough(psnr=30.0, least=30)),
+    anchor=Stage(total((10.0, SamePixels())), steps=150, learning_rate=1e-2, stop=CloseEnough(psnr=30.0, least=30)),
     edit=Stage(
         total(
             (1.0, TargetClass(confidence=0.985)),
@@ -102,7 +102,6 @@ NATURAL_COLD = replace(
     NATURAL,
     name="natural-cold",
     generator=HOURGLASS,
-    anchor=replace(_ANCHOR, stop=CloseEnough(psnr=30.0, least=40)),
     edit=replace(NATURAL.edit, learning_rate=2e-3),
 )
 """The default from random weights, for pictures that are no skin."""

@@ -136,7 +136,7 @@ def descend(
         parameters = optimizer.param_groups[0]["params"]
         gradients = torch.autograd.grad(value.sum(), parameters, allow_unused=True)
         for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient if locks.get(parameter, 0) <= index else None
+            parameter.grad = _laid_out(gradient, parameter) if locks.get(parameter, 0) <= index else None
         optimizer.step()
         if going is not None:
             if len(going) == 0:
@@ -228,6 +228,13 @@ def _paint(module: nn.Module, z: Tensor, stage: Stage) -> Images:
     with torch.autocast(z.device.type, torch.bfloat16, enabled=stage.precision == "bfloat16"):
         image: Images = module(z)
     return image if image.dtype == torch.float64 else image.float()
+
+
+def _laid_out(gradient: Tensor | None, parameter: nn.Parameter) -> Tensor | None:
+    """In the parameter's memory layout: fused Adam walks both as they lie in memory, and would mix up their elements."""
+    if gradient is None or gradient.stride() == parameter.stride():
+        return gradient
+    return torch.empty_like(parameter).copy_(gradient)
 
 
 def _noise(z: Tensor, rng: Randomness | None) -> Tensor:

@@ -58,7 +58,7 @@ def without(name: str, *terms: type) -> cfexplain.Method:
     )
 
 
-_VIEWED = replace(methods.DIP.edit, views=_EDIT.views, learning_rate=_EDIT.learning_rate, steps=_EDIT.steps)
+_VIEWED = replace(methods.DIP.edit, views=_EDIT.views, learning_rate=2e-3, steps=80)
 _ON_PIXELS = replace(methods.TV.edit, views=_EDIT.views, objective=_EDIT.objective, learning_rate=1e-2)
 _SMOOTH_PIXELS = replace(_ON_PIXELS, objective=_ON_PIXELS.objective | total((10.0, TotalVariation())))
 _CENTRED = replace(methods.DIP.edit, objective=methods.DIP.edit.objective | total((0.3, NearClass())))
@@ -66,6 +66,7 @@ PGD = replace(methods.PIXELS, name="pgd")
 """Stands for captum's projected gradient descent, see `attacked`."""
 
 ABLATIONS = (
+    methods.NATURAL_COLD,
     without("no estimator", EstimatedLoss),
     replace(methods.NATURAL, name="natural, no views", edit=replace(_EDIT, views=None)),
     replace(methods.DIP, name="dip + views", edit=_VIEWED),

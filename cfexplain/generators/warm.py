@@ -32,8 +32,8 @@ class WarmStart:
         FileNotFoundError: (by `build`) there is no such start.
         ValueError: (by `build`) the start is of another network.
 
-    Source: Reptile (Nichol, Achiam, Schulman 2018) over HAM10000 training lesions, experiments/warm_start.py, where its
-    gain over a cold start is measured.
+    Source: Reptile (Nichol, Achiam, Schulman 2018) over the ISIC 2017 training images (CC0), without labels:
+    experiments/warm_start.py, where its gain over a cold start is measured.
 
     Example:
         >>> warm, rng = WarmStart(), torch.Generator().manual_seed(0)
@@ -43,7 +43,7 @@ class WarmStart:
     """
 
     prior: DeepImagePrior = DeepImagePrior(widths=(16, 32, 64, 96, 96))
-    weights: str = "lesions"
+    weights: str = "isic2017"
 
     def build(self, query: Images, rng: torch.Generator) -> nn.Module:
         """A network for one query, at the start's weights."""
