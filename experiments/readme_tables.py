@@ -17,6 +17,8 @@ AUDITS = {
 }
 ATTRIBUTION = ROOT / "experiments" / "results" / "attribution" / "attribution.json"
 COMPARISON = ROOT / "experiments" / "results" / "isic_comparison.json"
+SURE = COMPARISON.parent / "sure_real.json"
+BENCHMARKS = COMPARISON.parent / "benchmarks"
 
 
 def classifiers() -> list[str]:
@@ -53,13 +55,19 @@ def comparison() -> list[str]:
             f"| `{e['method']}` | {e['found']:.2f} | {flips} | {hard} | {e['survives']:.2f} | {e['inside_lesion']:.2f} | "
             f"{e['lpips']:.3f} | {e['l1_anchor']:.3f} |"
         )
+    real = json.loads(SURE.read_text())
+    agreed = [real[f"{n}, sure 0.5"] for n in names]
+    lines.append(
+        f"| *real images of the target class* | | {' | '.join(interval(r, 'agreement') for r in agreed)} | | | | | |"
+    )
     counts = ", ".join(f"{f['n']} ({n})" for n, f in entries[0]["oracles"].items())
     hards = ", ".join(str(f["n"]) for f in entries[0]["hard_oracles"].values())
     lines += [
         "",
         f"n = {entries[0]['n']} lesions asked for the second most likely class, failures counted; flips over the lesions of "
         f"which the oracle itself sees the source class: {counts}, with 95 % Wilson intervals; nevus to melanoma over "
-        f"{hards} lesions, the oracles in the same order; the lesion covers {entries[0]['area']:.2f} of the picture.",
+        f"{hards} lesions, the oracles in the same order; the lesion covers {entries[0]['area']:.2f} of the picture. Last row: how often "
+        "the oracle sees the target class in real test images to which the classifier gives it (classes in the same shares).",
     ]
     return lines
 
@@ -89,6 +97,23 @@ def attribution() -> list[str]:
         f"[{told['low']:.2f}, {told['high']:.2f}] over the means of ten methods.",
     ]
     return lines
+
+
+def speed() -> list[str]:
+    """One line a size: an explanation against the published settings on the same machine."""
+    record = json.loads((BENCHMARKS / "one_lesion.json").read_text())
+    lines = [
+        "| pixels | published settings | `explain` | times faster | found | anchor | peak memory |",
+        "|" + "---|" * 7,
+    ]
+    for r in record["rows"]:
+        mine = r["ours"]
+        lines.append(
+            f"| {r['size']} | {r['reference']['seconds']:.0f} s | {mine['seconds']:.1f} s | {r['ratio']:.0f} | "
+            f"{mine['found']} of {mine['n']} | {mine['anchor_psnr']:.1f} dB | {mine['peak_gib']:.2f} GiB |"
+        )
+    where = record["machine"]
+    return [*lines, "", f"Seen on {where['cores']} cores of an {where['processor']} with torch {where['torch']}."]
 
 
 def audits() -> list[str]:
@@ -147,6 +172,7 @@ def main() -> None:
     write("measured", text)
     write("attribution", "\n".join(attribution()))
     write("audit", "\n".join(audits()))
+    write("speed", "\n".join(speed()))
 
 
 def write(name: str, text: str) -> None:

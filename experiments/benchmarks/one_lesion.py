@@ -14,39 +14,28 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import resource
 import statistics
-import subprocess
-import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from isic_comparison import DATA, RESULTS, manifest, targets
+from machine import OUT, alone, machine, peak_gib, questions
 
 import cfexplain
 from cfexplain.classifier import predict
 from cfexplain.generators import DeepImagePrior
-from cfexplain.images import square
 from cfexplain.methods import NATURAL
 from cfexplain.types import Candidate, Problem
-from cfexplain_classifiers import folded, load
+from cfexplain_classifiers import load
 
 ANCHOR_STEPS, EDIT_STEPS, TIMED, REPEATS = 2000, 500, 30, 5
-OUT = RESULTS / "benchmarks"
 
 
 def reference(size: int) -> dict[str, Any]:
     """Seconds of the plain descent: every step paints, asks the classifier, and moves every weight."""
-    classifier, lesion = load("ham10000"), manifest()[0]
-    query = square(lesion.image, size)[None]
-    target = torch.tensor([classifier.classes.index(targets(classifier, query)["second"])])
+    _, query, asked = questions(1, size)
+    classifier = load("ham10000").requires_grad_(False)
+    target = torch.tensor([classifier.classes.index(asked[0])])
     rng = torch.Generator().manual_seed(0)
     generator = DeepImagePrior()
     network = generator.build(query, rng).to(memory_format=torch.contiguous_format)
@@ -75,10 +64,8 @@ def reference(size: int) -> dict[str, Any]:
 
 def ours(size: int) -> dict[str, Any]:
     """Seconds and outcome of `explain` on the first lesions."""
-    classifier, rows = folded(load("ham10000")), []
-    for lesion in manifest()[: REPEATS + 1]:
-        query = square(lesion.image, size)[None]
-        target = targets(classifier, query)["second"]
+    (classifier, images, asked), rows = questions(REPEATS + 1, size), []
+    for query, target in zip(images.split(1), asked, strict=True):
         began = time.perf_counter()
         found = cfexplain.explain(classifier, query, target, method=NATURAL)
         rows.append(
@@ -100,15 +87,6 @@ def ours(size: int) -> dict[str, Any]:
     }
 
 
-def measured(what: str, size: int) -> dict[str, Any]:
-    """One measurement in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, __file__, "--measure", what, "--sizes", str(size)], check=True, capture_output=True, text=True
-    )
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
-
-
 def table(rows: list[dict[str, Any]]) -> str:
     """As Markdown."""
     lines = ["| pixels | reference | `explain` | ratio | found | anchor | peak memory |", "|" + "---|" * 7]
@@ -127,23 +105,18 @@ def main() -> None:
     args = parser.parse_args()
     if args.measure:
         found = {"reference": reference, "ours": ours}[args.measure](args.sizes[0])
-        print(json.dumps(found | {"peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}))
+        print(json.dumps(found | {"peak_gib": peak_gib()}))
         return
     rows = []
     for size in args.sizes:
-        row: dict[str, Any] = {"size": size, "reference": measured("reference", size), "ours": measured("ours", size)}
+        row: dict[str, Any] = {"size": size}
+        row |= {what: alone(__file__, "--measure", what, "--sizes", str(size)) for what in ("reference", "ours")}
         rows.append(row | {"ratio": row["reference"]["seconds"] / row["ours"]["seconds"]})
         print(table(rows).splitlines()[-1], flush=True)
     OUT.mkdir(exist_ok=True)
-    machine = {
-        "cores": os.cpu_count(),
-        "processor": platform.processor() or platform.machine(),
-        "torch": torch.__version__,
-    }
-    (OUT / "one_lesion.json").write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
+    (OUT / "one_lesion.json").write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
     (OUT / "one_lesion.md").write_text(table(rows))
 
 
 if __name__ == "__main__":
-    assert DATA.is_dir(), "the lesions are read from CFEXPLAIN_DATA"
     main()
