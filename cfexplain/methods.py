@@ -76,7 +76,7 @@ PIXELS = replace(
 NATURAL = Method(
     name="natural",
     generator=WarmStart(HOURGLASS),
-    anchor=Stage(total((10.0, SamePixels())), steps=150, learning_rate=1e-2, stop=CloseEnough(psnr=30.0, least=30)),
+    anchor=Stage(total((10.0, SamePixels())), steps=80, learning_rate=1e-2, stop=CloseEnough(psnr=30.0, least=30)),
     edit=Stage(
         total(
             (1.0, TargetClass(confidence=0.985)),
