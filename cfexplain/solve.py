@@ -231,7 +231,7 @@ def _paint(module: nn.Module, z: Tensor, stage: Stage) -> Images:
 
 
 def _laid_out(gradient: Tensor | None, parameter: nn.Parameter) -> Tensor | None:
-    """In the parameter's memory layout: fused Adam walks both as they lie in memory, and would mix up their elements."""
+    """In the parameter's memory layout: fused Adam walks both as they lie, and would mix up their elements."""
     if gradient is None or gradient.stride() == parameter.stride():
         return gradient
     return torch.empty_like(parameter).copy_(gradient)

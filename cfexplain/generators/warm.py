@@ -14,6 +14,8 @@ from cfexplain.generators.dip import DeepImagePrior
 from cfexplain.types import Images
 
 STARTS = Path(__file__).parent / "starts"
+NARROW = DeepImagePrior(widths=(16, 32, 64, 96, 96))
+"""The network that the shipped start belongs to."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class WarmStart:
         torch.Size([1, 3, 64, 64])
     """
 
-    prior: DeepImagePrior = DeepImagePrior(widths=(16, 32, 64, 96, 96))
+    prior: DeepImagePrior = NARROW
     weights: str = "isic2017"
 
     def build(self, query: Images, rng: torch.Generator) -> nn.Module:

@@ -44,7 +44,7 @@ def folded(network: LesionClassifier) -> LesionClassifier:
     agree = torch.allclose(ours.logits, theirs.logits, atol=CLOSE, rtol=CLOSE)
     agree &= torch.allclose(ours.loss, theirs.loss, atol=CLOSE, rtol=CLOSE)
     # Channels last: small convolutions and those by channel are quicker so on a CPU.
-    ready = quick.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    ready = quick.eval().requires_grad_(False).to(memory_format=torch.channels_last)
     return ready if agree else network
 
 
