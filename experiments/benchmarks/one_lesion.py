@@ -1,11 +1,12 @@
 """One explanation against the published settings, on this machine, in one run.
 
     python experiments/benchmarks/one_lesion.py             about 20 minutes on 2 cores, alone on the machine
-    python experiments/benchmarks/one_lesion.py --sizes 64  a part of it
+    python experiments/benchmarks/one_lesion.py --device cuda            on a GPU, one image at a time
 
 The reference is the same objective descended as plainly as the papers do it: the published network (128 channels, 5
 scales), float32, contiguous memory, one image, a fixed 2,000 steps for the anchor and 500 for the edit, from a cold
-start. Its time is 5 times 30 steps of each kind, scaled to these counts. Ours is `explain` with its default, median
+start. Its time is 5 times 30 steps of each kind, scaled to these counts; at the smallest size all steps are run once as a
+check (`whole`). Ours is `explain` with its default, median
 over the first lesions of the list of `isic_comparison.py`; each measurement is a process of its own, for its peak
 memory. Seconds are what was seen on the machine named; the ratio is the claim.
 """
@@ -31,11 +32,13 @@ from cfexplain_classifiers import load
 ANCHOR_STEPS, EDIT_STEPS, TIMED, REPEATS = 2000, 500, 30, 5
 
 
-def reference(size: int) -> dict[str, Any]:
+def reference(
+    size: int, device: str, timed: tuple[int, int] = (TIMED, TIMED), repeats: int = REPEATS
+) -> dict[str, Any]:
     """Seconds of the plain descent: every step paints, asks the classifier, and moves every weight."""
-    _, query, asked = questions(1, size)
-    classifier = load("ham10000").requires_grad_(False)
-    target = torch.tensor([classifier.classes.index(asked[0])])
+    _, query, asked = questions(1, size, device)
+    classifier = load("ham10000").requires_grad_(False).to(device)
+    target = torch.tensor([classifier.classes.index(asked[0])], device=device)
     rng = torch.Generator().manual_seed(0)
     generator = DeepImagePrior()
     network = generator.build(query, rng).to(memory_format=torch.contiguous_format)
@@ -50,21 +53,28 @@ def reference(size: int) -> dict[str, Any]:
             optimiser.zero_grad()
             cost.sum().backward()
             optimiser.step()
+        if device == "cuda":
+            torch.cuda.synchronize()
         return (time.perf_counter() - began) / count
 
     anchor_stage = cfexplain.REGULARISED_DIP.anchor
     assert anchor_stage is not None
     steps(anchor_stage.objective, None, 3)
     painted = network(z).detach()
-    first = [steps(anchor_stage.objective, None, TIMED) for _ in range(REPEATS)]
-    second = [steps(cfexplain.REGULARISED_DIP.edit.objective, painted, TIMED) for _ in range(REPEATS)]
+    first = [steps(anchor_stage.objective, None, timed[0]) for _ in range(repeats)]
+    second = [steps(cfexplain.REGULARISED_DIP.edit.objective, painted, timed[1]) for _ in range(repeats)]
     seconds = ANCHOR_STEPS * statistics.median(first) + EDIT_STEPS * statistics.median(second)
     return {"seconds": seconds, "anchor_step": statistics.median(first), "edit_step": statistics.median(second)}
 
 
-def ours(size: int) -> dict[str, Any]:
+def whole(size: int, device: str) -> dict[str, Any]:
+    """The reference with all of its steps, as a check of the scaling."""
+    return reference(size, device, timed=(ANCHOR_STEPS, EDIT_STEPS), repeats=1)
+
+
+def ours(size: int, device: str) -> dict[str, Any]:
     """Seconds and outcome of `explain` on the first lesions."""
-    (classifier, images, asked), rows = questions(REPEATS + 1, size), []
+    (classifier, images, asked), rows = questions(REPEATS + 1, size, device), []
     for query, target in zip(images.split(1), asked, strict=True):
         began = time.perf_counter()
         found = cfexplain.explain(classifier, query, target, method=NATURAL)
@@ -101,21 +111,26 @@ def table(rows: list[dict[str, Any]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 224])
-    parser.add_argument("--measure", choices=["reference", "ours"], help=argparse.SUPPRESS)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--measure", choices=["reference", "whole", "ours"], help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.measure:
-        found = {"reference": reference, "ours": ours}[args.measure](args.sizes[0])
-        print(json.dumps(found | {"peak_gib": peak_gib()}))
+        found = {"reference": reference, "whole": whole, "ours": ours}[args.measure](args.sizes[0], args.device)
+        print(json.dumps(found | {"peak_gib": peak_gib(args.device)}))
         return
     rows = []
     for size in args.sizes:
         row: dict[str, Any] = {"size": size}
-        row |= {what: alone(__file__, "--measure", what, "--sizes", str(size)) for what in ("reference", "ours")}
+        of = ("--sizes", str(size), "--device", args.device)
+        row |= {what: alone(__file__, "--measure", what, *of) for what in ("reference", "ours")}
+        if size == min(args.sizes):
+            row["whole"] = alone(__file__, "--measure", "whole", *of)
         rows.append(row | {"ratio": row["reference"]["seconds"] / row["ours"]["seconds"]})
         print(table(rows).splitlines()[-1], flush=True)
     OUT.mkdir(exist_ok=True)
-    (OUT / "one_lesion.json").write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
-    (OUT / "one_lesion.md").write_text(table(rows))
+    name = "one_lesion" if args.device == "cpu" else f"one_lesion_{args.device}"
+    (OUT / f"{name}.json").write_text(json.dumps({"machine": machine(args.device), "rows": rows}, indent=1) + "\n")
+    (OUT / f"{name}.md").write_text(table(rows))
 
 
 if __name__ == "__main__":
