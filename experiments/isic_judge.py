@@ -168,31 +168,42 @@ def table(entries: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def judge(name: str, methods: Sequence[str], edition: str) -> None:
-    """Write rows, entries and table of what has been searched so far."""
+def judge(name: str, methods: Sequence[str], edition: str, again: Sequence[str]) -> None:
+    """Write rows, entries and table of what has been searched so far; only these methods are measured again."""
     classifier = explained(edition)
     labels = {lesion.id: classifier.classes[lesion.label or 0] for lesion in manifest()}
     judges = Judges(classifier, oracles(), load_lpips(DATA / "weights"), labels)
-    frames = [f for m in methods if len(f := measured(m, 0, judges, edition))]
+    path = RESULTS / f"{name}_rows.csv"
+    kept = pd.read_csv(path) if again and path.exists() else pd.DataFrame({"method": []})
+    kept = kept[~kept["method"].isin(again)]
+    every = [
+        kept[kept["method"] == m] if m in set(kept["method"]) else measured(m, 0, judges, edition) for m in methods
+    ]
+    frames = [frame for frame in every if len(frame)]
     rows = pd.concat(frames, ignore_index=True)
-    rows.to_csv(RESULTS / f"{name}_rows.csv", index=False, float_format="%.5g")
+    rows.to_csv(path, index=False, float_format="%.5g")
     entries = [summary(f, list(judges.oracles)) for f in frames]
     (RESULTS / f"{name}.json").write_text(json.dumps(entries, indent=1) + "\n")
     (RESULTS / f"{name}.md").write_text(table(entries))
     print(table(entries))
 
 
-def curve(methods: Sequence[str]) -> None:
+def curve(methods: Sequence[str], again: Sequence[str]) -> None:
     """Flips of each oracle, and distances, as the change of each lesion (second most likely class) is shrunk."""
     classifier, lpips, rows = explained(""), load_lpips(DATA / "weights"), []
+    path = RESULTS / "isic_curve_rows.csv"
+    kept = pd.read_csv(path) if again and path.exists() else pd.DataFrame({"method": []})
     for method in methods:
+        if method not in again and method in set(kept["method"]):
+            rows += kept[kept["method"] == method].to_dict("records")
+            continue
         for image, found in read(method, 0):
             if targets(classifier, found.query)["second"] != found.classes[int(found.target)]:
                 continue
             for share in SHARES:
                 rows.append({"method": method, "image": image, "share": share} | at_share(found, share, lpips))
     frame = pd.DataFrame(rows)
-    frame.to_csv(RESULTS / "isic_curve_rows.csv", index=False, float_format="%.4g")
+    frame.to_csv(path, index=False, float_format="%.4g")
     columns = [c for c in frame.columns if c not in ("method", "image", "share")]
     means = frame.groupby(["method", "share"], sort=False)[columns].mean().reset_index()
     means.to_csv(RESULTS / "isic_curve.csv", index=False, float_format="%.4g")
@@ -314,16 +325,19 @@ def main() -> None:
     parser.add_argument("--methods", choices=METHODS, default="main")
     parser.add_argument("--edition", choices=["", "64", "robust"], default="")
     parser.add_argument("--first", type=int, default=12, help="lesions on the sheet")
+    parser.add_argument("--again", default="", help="measure only these methods again, separated by semicolons")
     args = parser.parse_args()
-    names = [m.name for m in METHODS[args.methods]]
+    names, again = [m.name for m in METHODS[args.methods]], list(filter(None, args.again.split(";")))
     if args.verb == "sheet":
         sheet(args.first, 0)
     elif args.verb == "curve":
-        curve(("natural", "dip", "tv"))
+        curve(("natural", "dip", "tv"), again)
     elif args.verb == "seeds":
         seeds([m.name for m in METHODS["seeds"]])
     else:
-        judge(f"isic_{args.edition or {'main': 'comparison'}.get(args.methods, args.methods)}", names, args.edition)
+        judge(
+            f"isic_{args.edition or {'main': 'comparison'}.get(args.methods, args.methods)}", names, args.edition, again
+        )
 
 
 if __name__ == "__main__":
