@@ -81,7 +81,7 @@ NATURAL = Method(
         total(
             (1.0, TargetClass(confidence=0.985)),
             (0.3, EstimatedLoss(quantile=0.5)),
-            (20.0, SparseChange()),
+            (8.0, SparseChange()),
             (20.0, CompactChange()),
             (600.0, SameColour()),
         ),
@@ -90,7 +90,7 @@ NATURAL = Method(
         stop=TargetReached(confidence=0.97, patience=10),
         views=Views(),
     ),
-    shrink=Shrink(),
+    shrink=Shrink(confidence=0.8),
 )
 """The default: the target and the estimated loss judged over random views, then the smallest share that holds.
 

@@ -58,9 +58,10 @@ VARIANTS = (
     variant("estimator 1", objective=reweighted((1.0, EstimatedLoss(quantile=0.5)))),
     variant("free colour", objective=EDIT.objective.without(SameColour)),
     variant("not compact", objective=EDIT.objective.without(CompactChange)),
-    variant("not sparse", objective=EDIT.objective.without(SparseChange)),
+    variant("sparse 20", objective=reweighted((20.0, SparseChange()))),
+    variant("sparse 3", objective=reweighted((3.0, SparseChange()))),
     variant("coarse to fine", unlock=0.5),
-    variant("shrunken to 0.7", shrink=Shrink(confidence=0.7)),
+    variant("shrunken to 0.9", shrink=Shrink(confidence=0.9)),
 )
 
 
