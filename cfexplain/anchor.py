@@ -18,7 +18,7 @@ from cfexplain.solve import Ending, Method, Solution, Stage
 from cfexplain.stop import CloseEnough, Step, psnr
 from cfexplain.types import Images, Problem
 
-FORMAT = 1
+FORMAT = 2
 LOST = 5.0
 """A painting that ends this many decibels below where it could stop is begun again at half the learning rate."""
 
@@ -61,9 +61,9 @@ class Sitting:
     store: Path | None = None
     watch: Callable[[Step], object] | None = None
 
-    def path(self) -> Path | None:
-        """Where the painter is kept."""
-        return None if self.store is None else _path(self.store, self.problem, self.method, self.seed)
+    def path(self, begun: Search) -> Path | None:
+        """Where the painter that begins so is kept."""
+        return None if self.store is None else _path(self.store, self.problem, self.method, begun)
 
     def begin(self) -> Search:
         """The method's generator, before it has seen the query."""
@@ -83,7 +83,7 @@ def paint_anchors(sittings: Sequence[Sitting], deadline: float = math.inf) -> li
     begun = [sitting.begin() for sitting in sittings]
     if stage is None:
         return [Anchor(s.problem.query, s.module, s.z, 0, "exhausted") for s in begun]
-    paths = [sitting.path() for sitting in sittings]
+    paths = [sitting.path(search) for sitting, search in zip(sittings, begun, strict=True)]
     kept = [path is not None and path.exists() for path in paths]
     new = [k for k, old in enumerate(kept) if not old]
     first = minimise_all([begun[k] for k in new], stage, deadline=deadline)
@@ -113,19 +113,29 @@ def _learned(found: Solution, search: Search, path: Path | None) -> Anchor:
     return anchor
 
 
-def _path(store: Path, problem: Problem, method: Method, seed: int) -> Path | None:
-    """Named by the digest of all that the painter depends on; None for a classifier whose weights cannot be read."""
-    digest = hashlib.sha256(f"{FORMAT}:{seed}:{torch.__version__}:{method.generator}:{method.anchor}".encode())
+def _path(store: Path, problem: Problem, method: Method, begun: Search) -> Path | None:
+    """Named by the digest of all that the painter depends on; None for a classifier whose weights cannot be read.
+
+    The weights and the noise that it begins with stand for seed and generator.
+    """
+    digest = hashlib.sha256(f"{FORMAT}:{torch.__version__}:{method.generator}:{method.anchor}".encode())
     digest.update(f"{tuple(problem.query.shape)}:{problem.query.device.type}".encode())
     digest.update(round8(problem.query.cpu()).mul(255).byte().contiguous().numpy().tobytes())
+    for value in (begun.z, *begun.module.state_dict().values()):
+        digest.update(_bytes(value))
     if method.anchor is not None and method.anchor.objective.uses_classifier(0):
         network = getattr(problem.classifier, "module", problem.classifier)
         if not isinstance(network, nn.Module):
             return None
         for name, value in network.state_dict().items():
             digest.update(name.encode())
-            digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+            digest.update(_bytes(value))
     return store / f"{digest.hexdigest()[:32]}.safetensors"
+
+
+def _bytes(value: Tensor) -> bytes:
+    content: bytes = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+    return content
 
 
 def _write(path: Path, anchor: Anchor) -> None:

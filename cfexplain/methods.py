@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cfexplain.generators import DeepImagePrior, FourierNetwork, Pixels, WarmStart
+from cfexplain.generators import FourierNetwork, Pixels, WarmStart
+from cfexplain.generators.warm import NARROW
 from cfexplain.objective import Objective, ramp, total
 from cfexplain.shrink import Shrink
 from cfexplain.solve import Method, Stage
@@ -21,7 +22,7 @@ from cfexplain.terms import (
 )
 from cfexplain.views import Views
 
-HOURGLASS = DeepImagePrior(widths=(16, 32, 64, 96, 96), skips=(4, 4, 4, 4, 4))
+HOURGLASS = NARROW
 """A narrow hourglass, 664,663 parameters where the published network has 2,217,831, for the sake of time."""
 
 _ANCHOR = Stage(
@@ -102,9 +103,10 @@ NATURAL_COLD = replace(
     NATURAL,
     name="natural-cold",
     generator=HOURGLASS,
+    anchor=Stage(total((10.0, SamePixels())), steps=160, learning_rate=1e-2, stop=CloseEnough(psnr=30.0, least=40)),
     edit=replace(NATURAL.edit, learning_rate=2e-3),
 )
-"""The default from random weights, for pictures that are no skin."""
+"""The default from random weights and with half its learning rate, for pictures that are no skin."""
 
 WITHOUT_ESTIMATOR = replace(
     NATURAL,

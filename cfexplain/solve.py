@@ -265,15 +265,10 @@ def _predict(
     if classifier is None:
         return None, None
     if views is None:
-        return classifier(_channels_last(image)), None
+        return classifier(image), None
     if rng is None:
         raise ValueError("views need a random generator: give descend an rng")
-    return split(classifier(_channels_last(torch.cat([image, views.draw(image, rng)]))), len(image))
-
-
-def _channels_last(images: Images) -> Images:
-    """The layout in which convolutional classifiers are quicker, whatever their weights have."""
-    return images.contiguous(memory_format=torch.channels_last)
+    return split(classifier(torch.cat([image, views.draw(image, rng)])), len(image))
 
 
 def _cut(prediction: Prediction | None) -> Prediction | None:

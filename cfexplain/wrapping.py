@@ -38,11 +38,12 @@ class WrappedClassifier:
     def __call__(self, images: Images, /) -> Prediction:
         """Predict images in [0, 1]; hooks are gone when it returns, also after an error."""
         caught: dict[str, Tensor] = {}
+        normal = (images - self._channels(self.mean, images)) / self._channels(self.std, images)
         with ExitStack() as hooks:
             for name in self.tap_names:
                 handle = self.module.get_submodule(name).register_forward_hook(_catcher(caught, name))
                 hooks.callback(handle.remove)
-            logits = self.module((images - self._channels(self.mean, images)) / self._channels(self.std, images))
+            logits = self.module(normal.contiguous())  # painted pictures have channels last, which `view` refuses
         missed = [name for name in self.tap_names if name not in caught]
         if missed:
             raise ValueError(f"the layers {missed} took no part in the prediction: tap layers that run in forward()")

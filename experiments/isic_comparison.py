@@ -169,7 +169,7 @@ def explain(
     """One row."""
     if method is PGD:
         return attacked(classifier, query, target, mask)
-    return cfexplain.explain(classifier, query, target, method=method, mask=mask, seed=seed, anchors=RUN / "anchors")
+    return cfexplain.explain(classifier, query, target, method=method, mask=mask, seed=seed)
 
 
 def search(args: argparse.Namespace) -> None:
@@ -220,7 +220,10 @@ def main() -> None:
     parser.add_argument("--shard", default="0/1", help="k/n: every n-th lesion from the k-th on")
     parser.add_argument("--first", type=int, default=sum(COUNTS.values()), help="only so many lesions of the list")
     parser.add_argument("--seed", type=int, default=0)
-    search(parser.parse_args())
+    args = parser.parse_args()
+    if unknown := set(filter(None, args.only.split(";"))) - {m.name for m in METHODS[args.methods]}:
+        parser.error(f"there is no method {', '.join(unknown)} among the {args.methods}")
+    search(args)
 
 
 if __name__ == "__main__":

@@ -328,6 +328,8 @@ def main() -> None:
     parser.add_argument("--again", default="", help="measure only these methods again, separated by semicolons")
     args = parser.parse_args()
     names, again = [m.name for m in METHODS[args.methods]], list(filter(None, args.again.split(";")))
+    if unknown := set(again) - set(names):
+        parser.error(f"there is no method {', '.join(unknown)} among {', '.join(names)}")
     if args.verb == "sheet":
         sheet(args.first, 0)
     elif args.verb == "curve":

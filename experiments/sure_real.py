@@ -1,11 +1,11 @@
-"""How far can an oracle follow? Its agreement on real images of which the classifier is as sure as of counterfactuals.
+"""How well does an oracle agree with the classifier? Its agreement on real images of which the classifier is as sure as of counterfactuals.
 
     python experiments/sure_real.py            3 minutes on one core; writes results/sure_real.json
 
 Of the HAM10000 test images, one a lesion, those to which the explained classifier gives the target class with at least
 .9 (and, since few melanomas are that sure, at least .5): the share in which an oracle sees that class too. Classes are weighted as the targets of the rows that the study
-counts (`results/isic_comparison_rows.csv`), so that the number stands beside the flip rates of the study: an oracle that
-says "nevus" to half of the real images that the classifier surely calls keratosis cannot be flipped by more.
+counts (`results/isic_comparison_rows.csv`), so that the number stands beside the flip rates of the study. Counterfactuals
+may reach more than real images do: the oracle has seen the same lesion before and after, and only what changed differs.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def seen() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def ceiling(real: pd.DataFrame, targets: pd.Series, oracle: str) -> dict[str, float | int]:
+def agreement(real: pd.DataFrame, targets: pd.Series, oracle: str) -> dict[str, float | int]:
     """Mean agreement, classes weighted as the targets, with a percentile bootstrap over the images of each class."""
     share, rng = targets.value_counts(normalize=True), np.random.default_rng(0)
     share = share[[label for label in share.index if (real["class"] == label).any()]]
@@ -64,7 +64,7 @@ def main() -> None:
     rows, real = pd.read_csv(RESULTS / "isic_comparison_rows.csv"), seen()
     rows = rows[(rows["method"] == "natural") & rows["second"]]
     found = {
-        f"{name}, sure {sure}": ceiling(chosen, rows.loc[rows[f"{name}: counted"], "target"], name)
+        f"{name}, sure {sure}": agreement(chosen, rows.loc[rows[f"{name}: counted"], "target"], name)
         | {"by class": {c: f"{own[name].mean():.2f} of {len(own)}" for c, own in chosen.groupby("class")}}
         for name in oracles()
         for sure in SURE

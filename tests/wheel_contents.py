@@ -6,6 +6,8 @@ from pathlib import Path
 
 PACKAGES = {"cfexplain", "cfexplain_classifiers", "cfexplain_datasets"}
 MOST_MEGABYTES = 24
+NEEDED = "cfexplain/generators/starts/isic2017.safetensors"
+"""Without it the default method does not start."""
 
 
 def main(folder: str) -> None:
@@ -16,6 +18,8 @@ def main(folder: str) -> None:
     tops = {n.split("/")[0] for n in names if ".dist-info" not in n.split("/")[0]}
     if tops != PACKAGES:
         sys.exit(f"the wheel's top-level names are {sorted(tops)}, expected {sorted(PACKAGES)}")
+    if NEEDED not in names:
+        sys.exit(f"{NEEDED} is missing")
     untyped = [p for p in PACKAGES if f"{p}/py.typed" not in names]
     if untyped:
         sys.exit(f"py.typed is missing in {untyped}")

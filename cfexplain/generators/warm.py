@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -23,8 +23,8 @@ class WarmStart:
     """A deep image prior whose weights begin at learned ones instead of at random.
 
     The input z is still drawn anew from the seed, and from each z the shipped weights paint another blurred lesion that
-    nobody has: they have learned what lesions have in common. An image too small for all scales of the network begins
-    cold.
+    nobody has: they have learned what lesions have in common. An image too small for all scales of the network, or
+    without three colours, begins cold.
 
     Attributes:
         prior: the network and its input.
@@ -63,14 +63,19 @@ class WarmStart:
         return self.prior.draw(query, rng)
 
 
-@cache
 def _state(weights: str) -> dict[str, Tensor]:
-    """The start's weights in float32, kept for the next query."""
-    from safetensors.torch import load_file
-
+    """The start's weights in float32."""
     shipped = STARTS / f"{weights}.safetensors"
     path = shipped if shipped.exists() else Path(weights)
-    if not path.exists():
+    if not path.is_file():
         known = ", ".join(sorted(p.stem for p in STARTS.glob("*.safetensors")))
         raise FileNotFoundError(f"there is no start named {weights} (shipped: {known}) and no such file")
+    return _read(path.resolve(), path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path, written: int) -> dict[str, Tensor]:
+    """What a file held when it was written, kept for the next query."""
+    from safetensors.torch import load_file
+
     return {name: value.float() for name, value in load_file(path).items()}

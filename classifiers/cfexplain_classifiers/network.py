@@ -103,7 +103,8 @@ class LesionClassifier(nn.Module):
 
     def taps(self, images: Images) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Uncalibrated logits, shape (n, k), and tapped maps."""
-        final, stages = self.backbone.forward_intermediates((images - self.mean) / self.std)
+        normal = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        final, stages = self.backbone.forward_intermediates(normal)
         return self.backbone.forward_head(final), (*stages, final)
 
     def forward(self, images: Images) -> Prediction:

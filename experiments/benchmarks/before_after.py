@@ -15,7 +15,7 @@ from machine import RESULTS, keep, manifest
 
 FIRST = 50
 MEASURES = {
-    "seconds": "seconds", "lpips": "LPIPS", "inside_lesion": "inside the lesion", "survives together": "survives",
+    "lpips": "LPIPS", "inside_lesion": "inside the lesion", "survives together": "survives",
     "witness (tuning): gain": "witness: gain", "isic2017: gain": "isic2017: gain", "grey: gain": "grey: gain",
     "witness (tuning): flip": "witness: flips", "isic2017: flip": "isic2017: flips", "grey: flip": "grey: flips",
 }  # fmt: skip

@@ -3,7 +3,7 @@
     python experiments/benchmarks/one_lesion.py             about 20 minutes on 2 cores, alone on the machine
     python experiments/benchmarks/one_lesion.py --device cuda            on a GPU, one image at a time
 
-The reference is the same objective descended as plainly as the papers do it: the published network (128 channels, 5
+The reference is the founding method's objective (`regularised-dip`) descended as plainly as the papers do it: the published network (128 channels, 5
 scales), float32, contiguous memory, one image, a fixed 2,000 steps for the anchor and 500 for the edit, from a cold
 start. Its time is 5 times 30 steps of each kind, scaled to these counts; at the smallest size all steps are run once as a
 check (`whole`). Ours is `explain` with its default, median

@@ -29,7 +29,7 @@ def seconds(code: str, repeats: int) -> float:
     spent = []
     for _ in range(repeats + 1):
         began = time.perf_counter()
-        subprocess.run([sys.executable, "-c", code], check=False, stdout=subprocess.DEVNULL)
+        subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
         spent.append(time.perf_counter() - began)
     return statistics.median(spent[1:])
 

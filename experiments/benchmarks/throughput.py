@@ -1,11 +1,11 @@
 """Explanations a second against the number of images that are optimised together, and the memory that this takes.
 
-    python experiments/benchmarks/throughput.py                               on 2 cores, about 15 minutes
+    python experiments/benchmarks/throughput.py                               on 2 cores, about 10 minutes
     python experiments/benchmarks/throughput.py --device cuda --batches 1 4 16 64 256
 
 Each batch size runs once over as many images as it holds (at least 4) in a process of its own; a first small batch warms
 the machine and is not counted. Images are the first of the study's list, each with its second most likely class; beyond
-the list's end they begin again with another seed.
+the list's end they begin again.
 """
 
 from __future__ import annotations

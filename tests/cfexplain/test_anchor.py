@@ -1,11 +1,14 @@
 """What the generator has learned of an image is kept on disk, and used by every edit of it."""
 
+import os
 from dataclasses import replace
 
 import torch
+from safetensors.torch import save as pack
 
 from cfexplain import DIP, NATURAL, TV, explain
-from cfexplain.generators import DeepImagePrior
+from cfexplain.generators import DeepImagePrior, WarmStart
+from cfexplain.generators.warm import NARROW
 from cfexplain.stop import CloseEnough
 from cfexplain.types import Problem
 from toys import Toy, pale_images
@@ -36,6 +39,19 @@ def test_it_is_shared_by_targets_and_edits_and_by_nothing_else(tmp_path):
     explain(Toy(), pale_images(1, seed=1), "red", method=QUICK, anchors=tmp_path)
     explain(Toy(), image, "red", method=replace(QUICK, anchor=replace(QUICK.anchor, steps=31)), anchors=tmp_path)
     assert len(list(tmp_path.iterdir())) == 5
+
+
+def test_another_start_of_the_same_name_is_another_anchor(tmp_path):
+    image, store = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)), tmp_path / "anchors"
+    start = tmp_path / "start.safetensors"
+    method = replace(NATURAL, generator=WarmStart(weights=str(start)), anchor=replace(NATURAL.anchor, steps=1))
+    method = replace(method, edit=replace(DIP.edit, steps=1), shrink=None)
+    for seed in (0, 1):
+        state = NARROW.build(image, torch.Generator().manual_seed(seed)).state_dict()
+        start.write_bytes(pack({name: value.contiguous() for name, value in state.items()}))
+        os.utime(start, ns=(seed, seed))
+        explain(Toy(), image, "red", method=method, anchors=store)
+    assert len(list(store.iterdir())) == 2
 
 
 def test_an_unfinished_anchor_and_a_method_without_one_are_not_kept(tmp_path):

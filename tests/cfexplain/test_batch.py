@@ -7,7 +7,7 @@ import torch
 
 from cfexplain import DIP, NATURAL, PIXELS, Status, explain
 from cfexplain.batch import Search, joined, minimise_all
-from cfexplain.generators import DeepImagePrior, FourierNetwork, Pixels, Siren, UNet
+from cfexplain.generators import DeepImagePrior, FourierNetwork, Pixels, Siren, UNet, WarmStart
 from cfexplain.generators.noise import generator_for
 from cfexplain.objective import total
 from cfexplain.solve import Stage, descend, minimise
@@ -65,6 +65,21 @@ def test_together_is_alone(name):
         torch.testing.assert_close(ours.image, theirs.image, rtol=0, atol=1e-6)
         assert ours.history[-1] == pytest.approx(theirs.history[-1], abs=1e-6)
         torch.testing.assert_close(many[k].module(search.z), search.module(search.z), rtol=0, atol=1e-6)
+
+
+def test_warm_painters_together_are_warm_painters_alone():
+    generator = WarmStart()
+    stage = Stage(total((10.0, SamePixels())), 5, 1e-3)
+
+    def begun(query, k):
+        rng = generator_for(query, k)
+        return Search(generator.build(query, rng), generator.draw(query, rng), Problem(query))
+
+    queries = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)).split(1)
+    alone = [minimise_all([begun(query, k)], stage)[0] for k, query in enumerate(queries)]
+    together = minimise_all([begun(query, k) for k, query in enumerate(queries)], stage)
+    for ours, theirs in zip(together, alone, strict=True):
+        torch.testing.assert_close(ours.image, theirs.image, rtol=0, atol=1e-3)
 
 
 def test_images_that_are_done_leave_and_the_rest_do_not_notice():

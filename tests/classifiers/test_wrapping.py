@@ -40,6 +40,29 @@ def test_a_wrapped_model_is_explained(resnet):
         cfexplain.explain(classifier, image, method=cfexplain.REGULARISED_DIP, budget=30)
 
 
+class Flattening(nn.Module):
+    """Reads its maps in memory order, as older models do: `view` refuses pictures with channels last."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 4, 3, stride=8)
+        self.last = nn.Linear(4 * 8 * 8, 2)
+
+    def forward(self, x):
+        x = self.convolution(x)
+        return self.last(x.view(x.size(0), -1))
+
+
+def test_a_model_that_flattens_by_view_is_explained():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = Flattening().eval()
+    classifier = cfexplain.wrap(model, classes=["a", "b"], image_size=64)
+    image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    for method in (cfexplain.WITHOUT_ESTIMATOR, cfexplain.PIXELS):
+        assert cfexplain.explain(classifier, image, method=method, budget=2).steps[0] > 0
+
+
 def test_a_timm_model_is_wrapped():
     import timm
 

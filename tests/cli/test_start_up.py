@@ -16,8 +16,8 @@ sys.argv = ["cfexplain", "--help"]
 from cfexplain.cli import main
 try:
     main()
-except SystemExit:
-    pass
+except SystemExit as end:
+    assert not end.code
 """
 EXPLANATION = """
 import torch, cfexplain, cfexplain_classifiers
