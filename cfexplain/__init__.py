@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cfexplain.methods import DISC as DISC
     from cfexplain.methods import METHODS as METHODS
     from cfexplain.methods import NATURAL as NATURAL
-    from cfexplain.methods import NATURAL_COLD as NATURAL_COLD
+    from cfexplain.methods import NATURAL_WARM as NATURAL_WARM
     from cfexplain.methods import PIXELS as PIXELS
     from cfexplain.methods import REGULARISED_DIP as REGULARISED_DIP
     from cfexplain.methods import TV as TV
@@ -61,7 +61,7 @@ _HOME = {
         "DISC",
         "METHODS",
         "NATURAL",
-        "NATURAL_COLD",
+        "NATURAL_WARM",
         "PIXELS",
         "REGULARISED_DIP",
         "TV",

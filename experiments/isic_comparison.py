@@ -48,7 +48,7 @@ RESULTS = ROOT / "experiments" / "results"
 COUNTS = {"mel": 81, "nv": 90, "bkl": 12, "bcc": 12, "akiec": 12, "df": 6, "vasc": 6}
 
 _EDIT = methods.NATURAL.edit
-MAIN = (methods.NATURAL, methods.REGULARISED_DIP, methods.DIP, methods.TV)
+MAIN = (methods.NATURAL, methods.NATURAL_WARM, methods.REGULARISED_DIP, methods.DIP, methods.TV)
 
 
 def without(name: str, *terms: type) -> cfexplain.Method:
@@ -58,7 +58,7 @@ def without(name: str, *terms: type) -> cfexplain.Method:
     )
 
 
-_VIEWED = replace(methods.DIP.edit, views=_EDIT.views, learning_rate=2e-3, steps=80)
+_VIEWED = replace(methods.DIP.edit, views=_EDIT.views, learning_rate=_EDIT.learning_rate, steps=_EDIT.steps)
 _ON_PIXELS = replace(methods.TV.edit, views=_EDIT.views, objective=_EDIT.objective, learning_rate=1e-2)
 _SMOOTH_PIXELS = replace(_ON_PIXELS, objective=_ON_PIXELS.objective | total((10.0, TotalVariation())))
 _CENTRED = replace(methods.DIP.edit, objective=methods.DIP.edit.objective | total((0.3, NearClass())))
@@ -66,7 +66,6 @@ PGD = replace(methods.PIXELS, name="pgd")
 """Stands for captum's projected gradient descent, see `attacked`."""
 
 ABLATIONS = (
-    methods.NATURAL_COLD,
     without("no estimator", EstimatedLoss),
     replace(methods.NATURAL, name="natural, no views", edit=replace(_EDIT, views=None)),
     replace(methods.DIP, name="dip + views", edit=_VIEWED),
@@ -86,7 +85,7 @@ METHODS = {
     "main": MAIN,
     "ablations": ABLATIONS,
     "terms": TERMS,
-    "seeds": (methods.NATURAL, methods.REGULARISED_DIP, methods.DIP),
+    "seeds": (methods.NATURAL, methods.NATURAL_WARM, methods.REGULARISED_DIP, methods.DIP),
 }
 
 

@@ -293,9 +293,10 @@ def sheet(count: int, seed: int) -> None:
     from matplotlib.figure import Figure
 
     classifier, lesions = load("ham10000"), manifest()[:count]
-    figure = Figure(figsize=(count * 1.1, 7.8))
+    shown = ("natural", "natural-warm", "dip", "tv")
+    figure = Figure(figsize=(count * 1.1, 10))
     FigureCanvasAgg(figure)
-    axes = figure.subplots(7, count, gridspec_kw={"wspace": 0.03, "hspace": 0.03})
+    axes = figure.subplots(9, count, gridspec_kw={"wspace": 0.03, "hspace": 0.03})
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
@@ -303,7 +304,7 @@ def sheet(count: int, seed: int) -> None:
         query, _ = picture_and_mask(lesion, classifier.image_size)
         target = targets(classifier, query)["second"]
         axes[0, column].imshow(to_uint8(query[0]))
-        for k, method in enumerate(("natural", "dip", "tv")):
+        for k, method in enumerate(shown):
             folder = place(method, lesion.id, target, seed)
             if (folder / "row.json").exists():
                 found = Counterfactual.load(folder)
@@ -314,7 +315,7 @@ def sheet(count: int, seed: int) -> None:
                 axes[0, column].set_title(f"{found.classes[int(found.source)]} → {target}", fontsize=8)
                 axes[1 + 2 * k, 0].set_ylabel(method, fontsize=9)
     axes[0, 0].set_ylabel("query", fontsize=9)
-    for k in range(3):
+    for k in range(len(shown)):
         axes[2 + 2 * k, 0].set_ylabel("change (±0.2)", fontsize=9)
     figure.savefig(RESULTS / "isic_comparison.png", dpi=80, bbox_inches="tight")
 
@@ -333,7 +334,7 @@ def main() -> None:
     if args.verb == "sheet":
         sheet(args.first, 0)
     elif args.verb == "curve":
-        curve(("natural", "dip", "tv"), again)
+        curve(("natural", "natural-warm", "dip", "tv"), again)
     elif args.verb == "seeds":
         seeds([m.name for m in METHODS["seeds"]])
     else:

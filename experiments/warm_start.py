@@ -117,7 +117,7 @@ def measure(count: int = 20) -> None:
     found = {}
     for size in (64, 128, 224):
         images = [square(lesion.image, size)[None] for lesion in lesions]
-        for name, generator in (("cold", HOURGLASS), ("warm", methods.NATURAL.generator)):
+        for name, generator in (("cold", HOURGLASS), ("warm", methods.NATURAL_WARM.generator)):
             rows = torch.tensor(curve(generator, images))
             reached = [int((row >= 30).nonzero()[0]) if bool((row >= 30).any()) else MOST for row in rows]
             found[f"{name}, {size}"] = {
@@ -132,7 +132,7 @@ def measure(count: int = 20) -> None:
 
 def paint(count: int) -> None:
     """What the shipped weights paint from noise, before they have seen a picture."""
-    query, generator = torch.zeros(1, 3, 128, 128), methods.NATURAL.generator
+    query, generator = torch.zeros(1, 3, 128, 128), methods.NATURAL_WARM.generator
     rngs = [torch.Generator().manual_seed(k) for k in range(count)]
     with torch.no_grad():
         row = torch.cat([generator.build(query, rng)(generator.draw(query, rng)) for rng in rngs], dim=3)

@@ -19,7 +19,7 @@ def explain(
     method: Annotated[
         str,
         typer.Option(
-            help="natural, natural-cold, without-estimator, regularised-dip, dip, disc, tv, pixels; or module:NAME."
+            help="natural, natural-warm, without-estimator, regularised-dip, dip, disc, tv, pixels; or module:NAME."
         ),
     ] = "natural",
     mask: Annotated[Path | None, typer.Option(help="White where the image may change.")] = None,

@@ -54,21 +54,21 @@ def parts(size: int) -> dict[str, Callable[[], Any]]:
     classifier, query, _ = questions(1, size)
     rng, views = torch.Generator().manual_seed(0), NATURAL.edit.views or Views()
     module = NATURAL.generator.build(query, rng)
-    z, weights = NATURAL.generator.draw(query, rng), list(module.parameters())
-    optimiser = torch.optim.Adam(weights, lr=1e-9, fused=True)
+    z = NATURAL.generator.draw(query, rng)
+    optimiser = torch.optim.Adam(module.parameters(), lr=1e-9, fused=True)
     image = query.clone().contiguous(memory_format=torch.channels_last).requires_grad_()
     seen = torch.cat([query, views.draw(query, rng)]).contiguous(memory_format=torch.channels_last).requires_grad_()
 
     def classified(batch: torch.Tensor) -> None:
         prediction = classifier(batch)
-        torch.autograd.grad(prediction.logits.sum() + prediction.loss.sum(), batch)
+        (prediction.logits.sum() + prediction.loss.sum()).backward()
 
     def viewed() -> None:
-        torch.autograd.grad(views.draw(image, rng).sum(), image)
+        views.draw(image, rng).sum().backward()
 
     def painted() -> None:
-        for weight, gradient in zip(weights, torch.autograd.grad(module(z).sum(), weights), strict=True):
-            weight.grad = gradient
+        module.zero_grad()
+        module(z).sum().backward()
 
     painted()
     return {

@@ -1,9 +1,8 @@
-"""Did a faster default cost anything? The study's first 50 lesions before and after, paired.
+"""What does the faster method cost? The study's first 50 lesions by the default and by `natural-warm`, paired.
 
-    git show REVISION:experiments/results/isic_comparison_rows.csv > before.csv
-    python experiments/benchmarks/before_after.py before.csv            seconds; writes results/benchmarks/before_after.*
+    python experiments/benchmarks/warm_or_cold.py            seconds; writes results/benchmarks/warm_or_cold.*
 
-Both tables are written by `isic_judge.py`. Differences are means over lesions with 95 % bootstrap intervals.
+Rows are those of `isic_judge.py`. Differences are means over lesions with 95 % bootstrap intervals.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ MEASURES = {
 }  # fmt: skip
 
 
-def rows(path: str, method: str = "natural") -> pd.DataFrame:
-    """The default's rows of the first lesions, by image."""
-    table = pd.read_csv(path)
+def rows(method: str) -> pd.DataFrame:
+    """A method's rows of the first lesions, by image."""
+    table = pd.read_csv(RESULTS / "isic_comparison_rows.csv")
     first = [lesion.id for lesion in manifest()[:FIRST]]
     chosen = table[(table["method"] == method) & table["second"] & table["image"].isin(first)]
     return chosen.set_index("image").reindex(first)
@@ -33,8 +32,8 @@ def main() -> None:
     from isic_judge import interval  # after `machine`, which says where the studies are
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("before", help="the rows of an earlier revision")
-    before, after = rows(parser.parse_args().before), rows(str(RESULTS / "isic_comparison_rows.csv"))
+    parser.parse_args()
+    before, after = rows("natural"), rows("natural-warm")
     found = []
     for column, name in MEASURES.items():
         oracle = column.split(":")[0]
@@ -45,12 +44,12 @@ def main() -> None:
             {
                 "measure": name,
                 "n": len(pair),
-                "before": round(pair["old"].mean(), 3),
-                "after": round(pair["new"].mean(), 3),
+                "natural": round(pair["old"].mean(), 3),
+                "natural-warm": round(pair["new"].mean(), 3),
                 "difference": f"{step['mean']:+.3f} [{step['low']:+.3f}, {step['high']:+.3f}]",
             }
         )
-    keep("before_after", found)
+    keep("warm_or_cold", found)
 
 
 if __name__ == "__main__":
