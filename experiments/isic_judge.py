@@ -313,10 +313,10 @@ def sheet(count: int, seed: int) -> None:
                     plot.change_values(found.difference[0]), cmap="PuOr_r", vmin=-0.2, vmax=0.2
                 )
                 axes[0, column].set_title(f"{found.classes[int(found.source)]} → {target}", fontsize=8)
-                axes[1 + 2 * k, 0].set_ylabel(method, fontsize=9)
-    axes[0, 0].set_ylabel("query", fontsize=9)
+                axes[1 + 2 * k, 0].set_ylabel(method.replace("-", "-\n"), fontsize=8)
+    axes[0, 0].set_ylabel("query", fontsize=8)
     for k in range(len(shown)):
-        axes[2 + 2 * k, 0].set_ylabel("change (±0.2)", fontsize=9)
+        axes[2 + 2 * k, 0].set_ylabel("change\n±0.2", fontsize=8)
     figure.savefig(RESULTS / "isic_comparison.png", dpi=80, bbox_inches="tight")
 
 

@@ -109,7 +109,7 @@ def curve(generator: Generator, images: list[torch.Tensor]) -> list[list[float]]
     return found
 
 
-def measure(count: int = 20) -> None:
+def measure(count: int) -> None:
     """Cold against warm, of validation lesions at three sizes."""
     val = open_dataset("ham10000", DATA / "isic" / "ham10000_200x150").subset("val")
     table = val.table.drop_duplicates("lesion_id")
@@ -142,7 +142,9 @@ def paint(count: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["learn", "ship", "measure"])
-    {"learn": learn, "ship": ship, "measure": measure}[parser.parse_args().what]()
+    parser.add_argument("--count", type=int, default=20, help="lesions to measure on")
+    args = parser.parse_args()
+    {"learn": learn, "ship": ship, "measure": lambda: measure(args.count)}[args.what]()
 
 
 if __name__ == "__main__":
