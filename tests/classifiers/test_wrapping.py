@@ -57,7 +57,7 @@ def test_a_model_that_flattens_by_view_is_explained():
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = Flattening().eval()
-    classifier = cfexplain.wrap(model, classes=["a", "b"], image_size=64)
+    classifier = cfexplain.wrap(model, taps=["convolution"], classes=["a", "b"], image_size=64)
     image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     for method in (cfexplain.WITHOUT_ESTIMATOR, cfexplain.PIXELS):
         assert cfexplain.explain(classifier, image, method=method, budget=2).steps[0] > 0
