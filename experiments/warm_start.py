@@ -1,4 +1,4 @@
-"""A painter that begins half-way: weights from which the hourglass learns any lesion in few steps.
+"""A painter with a head start: weights from which the hourglass learns any lesion in few steps.
 
     python experiments/warm_start.py learn       20 minutes on one core; goes on from its checkpoint
     python experiments/warm_start.py ship        keep the learned weights, in half precision, in the package
@@ -136,7 +136,7 @@ def paint(count: int) -> None:
     rngs = [torch.Generator().manual_seed(k) for k in range(count)]
     with torch.no_grad():
         row = torch.cat([generator.build(query, rng)(generator.draw(query, rng)) for rng in rngs], dim=3)
-    save_png(row[0], RESULTS / "warm_start.png")
+    save_png(RESULTS / "warm_start.png", row[0])
 
 
 def main() -> None:
