@@ -1,4 +1,4 @@
-"""A painter that has seen lesions before: it begins at learned weights and learns a new one in two thirds of the steps."""
+"""A painter that has seen lesions before: it begins at learned weights and learns a new one in fewer steps."""
 
 from __future__ import annotations
 
