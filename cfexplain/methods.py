@@ -110,8 +110,8 @@ NATURAL_WARM = replace(
 )
 """The default with a painter that has seen lesions before (`WarmStart`): for lesions, sooner.
 
-Its changes are smaller, lie more on the lesion, and differ less from seed to seed; independent classifiers follow them
-less often than those of the default, but where the target is melanoma (experiments/isic_comparison.py).
+Its changes are nearer by LPIPS, lie more on the lesion, and differ less from seed to seed; two of three independent
+classifiers follow them less often than those of the default, from nevus to melanoma as often (isic_comparison.py).
 """
 
 WITHOUT_ESTIMATOR = replace(

@@ -1,4 +1,4 @@
-"""One explanation against the published settings, on this machine, in one run.
+"""One explanation against the published settings, on this machine.
 
     python experiments/benchmarks/one_lesion.py             about 20 minutes on 2 cores, alone on the machine
     python experiments/benchmarks/one_lesion.py --device cuda            on a GPU, one image at a time
