@@ -1,7 +1,7 @@
 """Real audits, and what an audit promises: nothing lost by kills, flat memory, a projected cost.
 
     cfexplain audit $CFEXPLAIN_DATA/isic/ham10000_200x150 --classifier ham10000 --limit 400 --out runs/audit/ham10000
-    cfexplain audit $CFEXPLAIN_DATA/isic/isic2017_256 --classifier ham10000 --limit 100 --out runs/audit/isic2017
+    cfexplain audit $CFEXPLAIN_DATA/isic/isic2017_256 --classifier ham10000 --limit 60 --out runs/audit/isic2017
     python experiments/audit_study.py kills        3 minutes: 50 kills at random moments against an undisturbed run
     python experiments/audit_study.py memory       8 minutes: resident memory over 500 images
     python experiments/audit_study.py table        writes results/audit/ from these and from `planted_shortcut.py`
@@ -32,7 +32,7 @@ RESULT = ROOT / "experiments" / "results" / "audit"
 ARCHIVE = 400_000
 """Images in the ISIC archive, about."""
 
-KILLS, ROWS, IMAGES = 50, 40, 500
+KILLS, ROWS, IMAGES = 50, 120, 500
 
 
 @cache
@@ -65,20 +65,43 @@ def kills() -> dict[str, Any]:
     started = time.monotonic()
     work(RUN / "whole", ROWS)
     span = (time.monotonic() - started) / ROWS
-    rng, killed = random.Random(0), 0
-    while True:
+    rng, kept = random.Random(0), []
+    for kill in [True] * KILLS + [False]:
         child = processes.Process(target=work, args=(RUN / "killed", ROWS))
         child.start()
-        child.join(None if killed == KILLS else 1.0 + rng.uniform(0, 2.5 * span))
+        if kill:
+            wait_for_rows(RUN / "killed", rng.randint(0, 3), child)
+            child.join(rng.uniform(0, 2 * span))
+        else:
+            child.join()
         if child.exitcode is not None:
             break
         os.kill(child.pid or 0, signal.SIGKILL)
         child.join()
-        killed += 1
+        kept.append(len(read_rows(RUN / "killed")))
     whole, rest = (read_rows(RUN / name).drop(columns=["seconds", "search_seconds"]) for name in ("whole", "killed"))
     doubled = int(rest.duplicated(["image_id", "asked", "classifier"]).sum())
     lost = len(set(whole["image_id"]) - set(rest["image_id"]))
-    return {"kills": killed, "rows": len(whole), "lost": lost, "doubled": doubled, "equal": bool(whole.equals(rest))}
+    equal = bool(whole.equals(rest))
+    return {
+        "kills": len(kept),
+        "rows": len(whole),
+        "lost": lost,
+        "doubled": doubled,
+        "equal": equal,
+        "rows_kept_at_each_kill": kept,
+    }
+
+
+def wait_for_rows(out: Path, more: int, child: Any) -> None:
+    """Until the running audit has written so many more parts, or has ended: kills shall come amid the work."""
+
+    def parts() -> int:
+        return len(list((out / "rows").glob("part-*")))
+
+    before = parts()
+    while child.is_alive() and parts() < before + more:
+        time.sleep(0.005)
 
 
 def memory() -> dict[str, Any]:

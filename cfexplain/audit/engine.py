@@ -28,7 +28,7 @@ def on_ray(address: str | None = None, *, cores: float = 1, gpus: float = 0) -> 
     Args:
         address: of a running cluster, such as "auto" or "ray://head:10001"; None starts one on this machine for the
             time of the audit. Workers must reach the pictures under the same paths.
-        cores: of each question.
+        cores: of each question, which is answered on so many threads; shares of a core are one thread.
         gpus: of each question; a share such as 0.25 lets four workers use one.
 
     Raises:
@@ -52,13 +52,13 @@ def _answers(
 ) -> Iterator[list[Row]]:
     """Keep all workers busy, with twice as many questions under way as can be answered at once."""
     ask = ray.remote(num_cpus=cores, num_gpus=gpus, max_retries=RETRIES)(_ask)
-    shared, waiting = ray.put(examiner), list(reversed(groups))
+    shared, waiting, threads = ray.put(examiner), list(reversed(groups)), max(1, int(cores))
     room = 2 * max(1, int(ray.cluster_resources().get("CPU", 1) / max(cores, 1e-9)))
     running: dict[Any, Sequence[Question]] = {}
     while waiting or running:
         while waiting and len(running) < room:
             group = waiting.pop()
-            running[ask.remote(shared, group)] = group
+            running[ask.remote(shared, group, threads)] = group
         ready, _ = ray.wait(list(running), num_returns=1)
         yield _given(ray, ready[0], running.pop(ready[0]), examiner)
 
@@ -76,11 +76,11 @@ def _given(ray: Any, answer: Any, group: Sequence[Question], examiner: Examiner)
         return [examiner.failed(question, error) for question in group]
 
 
-def _ask(examiner: Examiner, group: Sequence[Question]) -> list[Row]:
-    """What a worker does."""
+def _ask(examiner: Examiner, group: Sequence[Question], threads: int) -> list[Row]:
+    """What a worker does, on as many threads as it was given cores."""
     import torch
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     return examiner(group)
 
 

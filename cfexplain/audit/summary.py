@@ -77,8 +77,9 @@ def _sections(rows: pd.DataFrame, by_name: Mapping[str, pd.DataFrame], folder: P
     yield Section(
         "effort",
         "How little flips it?",
-        "Mean absolute change of a pixel in the natural counterfactuals found, from the class predicted to the class "
-        "asked for: the smaller, the nearer two classes lie for this classifier; an interval from ten lesions on.",
+        "Mean absolute change of a pixel in the counterfactuals found, whatever their verdict, from the class "
+        "predicted to the class asked for: the smaller, the nearer two classes lie for this classifier and method; an "
+        "interval from ten lesions on.",
         "matrix",
         _effort(by_name),
     )

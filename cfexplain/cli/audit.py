@@ -31,6 +31,7 @@ def audit(
     engine: Annotated[str, typer.Option(help="local, or ray for many workers.")] = "local",
     ray_address: Annotated[str | None, typer.Option(help="A running cluster; none starts one here.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Ray workers that share a GPU.")] = 1,
+    cores: Annotated[int, typer.Option(min=1, help="Of each Ray worker.")] = 1,
     fail_on: Annotated[
         list[str] | None, typer.Option("--fail-on", help="Rule that must not hold, such as found<0.9; repeat it.")
     ] = None,
@@ -47,7 +48,7 @@ def audit(
     with errors():
         job = AuditJob(
             data, dataset, split, tuple(classifier), target, method, tuple(oracle or ()), limit, seed, budget, batch,
-            engine, ray_address, workers, tuple(fail_on or ()), anchors, device, out,
+            engine, ray_address, workers, cores, tuple(fail_on or ()), anchors, device, out,
         )  # fmt: skip
         with progress() as show:
             done = job.run(None if show is None else lambda k, n: show("audit", k - 1, n, {"rows": k}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +16,16 @@ from cfexplain.audit.rule import Rule
 from cfexplain.classifier import check_classifier
 from cfexplain.command.lookup import device_of, load_classifier, load_method, load_oracles, make_folder
 from cfexplain.types import Classifier
+
+COMPARED = 20_000
+"""Pictures of a data set that are read to find photographs which the audited images share with other splits: a minute
+or two. In larger ones only the lesions are compared."""
+
+SHARED = {
+    "lesion": "pairs of one lesion in this split and another",
+    "identical": "pairs of one file in this split and another",
+    "near-duplicate": "pairs of one photograph in this split and another",
+}
 
 
 @dataclass(frozen=True)
@@ -36,6 +46,7 @@ class AuditJob:
     engine: str
     ray_address: str | None
     workers: int
+    cores: int
     rules: tuple[str, ...]
     anchors: Path | None
     device: str
@@ -76,7 +87,7 @@ class AuditJob:
         if self.engine == "local":
             return local
         on_gpu = device_of(self.device).type == "cuda"
-        return on_ray(self.ray_address, gpus=1 / max(1, self.workers) if on_gpu else 0)
+        return on_ray(self.ray_address, cores=self.cores, gpus=1 / max(1, self.workers) if on_gpu else 0)
 
     def _whole(self) -> Any:
         """The data set, with all of its own splits."""
@@ -108,14 +119,28 @@ class AuditJob:
     def _said_of(self, samples: Any) -> Section:
         """Leaks, near-duplicates and oddities of what is audited."""
         audited = samples.select(samples.table.index[chosen(samples, self.limit)])
-        parted = import_module("cfexplain_datasets.splits").check_split(self._whole(), twins=[])
-        here, lesion = set(audited.table["lesion_id"]), self._whole().table["lesion_id"]
-        leaks = [str(leak) for leak in parted if lesion[leak.first] in here]
-        return data_section(import_module("cfexplain_datasets.check").check(audited), leaks)
+        return data_section(import_module("cfexplain_datasets.check").check(audited), leaks(self._whole(), audited))
 
 
-def data_section(report: Any, leaks: Sequence[str]) -> Section:
-    """The report of `cfexplain data check` as the first section of an audit, with lesions that other splits share."""
+def leaks(whole: Any, audited: Any) -> dict[str, list[str] | None]:
+    """What the audited images share with other splits, by kind: pairs, None where nobody looked.
+
+    Photographs are compared by reading every picture of the data set once, up to `COMPARED` of them.
+    """
+    if not whole.table["split"].notna().any():
+        return {}
+    looked = len(whole) <= COMPARED
+    parted = import_module("cfexplain_datasets.splits").check_split(whole, twins=None if looked else [])
+    here, lesion = set(audited.table["lesion_id"]), whole.table["lesion_id"]
+    ours = [leak for leak in parted if here & {lesion[leak.first], lesion[leak.second]}]
+    found: dict[str, list[str] | None] = {"lesion": [], "identical": [], "near-duplicate": []}
+    for leak in ours:
+        found[leak.kind].append(str(leak))  # type: ignore[union-attr]
+    return found if looked else found | {"identical": None, "near-duplicate": None}
+
+
+def data_section(report: Any, shared: Mapping[str, Sequence[str] | None]) -> Section:
+    """The report of `cfexplain data check` as the first section of an audit, after what other splits share."""
     import pandas as pd
 
     rows: list[dict[str, object]] = [
@@ -123,7 +148,7 @@ def data_section(report: Any, leaks: Sequence[str]) -> Section:
         {"finding": "with a mask", "count": report.masks, "which": ""},
     ]
     rows += [{"finding": f"class {name}", "count": count, "which": ""} for name, count in report.classes.items()]
-    rows += [{"finding": "lesions that another split shares", "count": len(leaks), "which": _listed(leaks)}]
+    rows += [_shared(SHARED[kind], pairs) for kind, pairs in shared.items()]
     rows += [{"finding": f["what"], "count": f["count"], "which": _listed(f["which"])} for f in _findings(report)]
     rows += [
         {"finding": f"{name} goes with the label", "count": None, "which": f"Cramér's V {value:.2f}"}
@@ -132,6 +157,12 @@ def data_section(report: Any, leaks: Sequence[str]) -> Section:
     note = "Leaks and near-duplicates make numbers look better than they are; a column that goes with the label can be "
     note += "learned in the lesion's place."
     return Section("data", "What is in the data?", note, "table", pd.DataFrame(rows))
+
+
+def _shared(what: str, pairs: Sequence[str] | None) -> dict[str, object]:
+    if pairs is None:
+        return {"finding": what, "count": None, "which": "not looked for: cfexplain data check reads every picture"}
+    return {"finding": what, "count": len(pairs), "which": _listed(pairs)}
 
 
 def _findings(report: Any) -> list[dict[str, Any]]:

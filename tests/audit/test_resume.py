@@ -38,29 +38,37 @@ def table(out):
     return read_rows(out).drop(columns=["seconds", "search_seconds"])
 
 
+def wait_for_rows(out, more, child):
+    """Until the running audit has written so many more parts, or has ended."""
+    before = len(list((out / "rows").glob("part-*")))
+    while child.is_alive() and len(list((out / "rows").glob("part-*"))) < before + more:
+        time.sleep(0.005)
+
+
 @pytest.mark.slow
 def test_random_kills_lose_nothing_and_repeat_nothing(tmp_path):
     from cfexplain.audit.store import read_rows
 
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["cfexplain.audit", "cfexplain_classifiers", "cfexplain_datasets.synthetic"])
-    started = time.monotonic()
     run(tmp_path / "whole")
-    whole = time.monotonic() - started
-    rng, killed, grown = random.Random(3), 0, []
-    for _ in range(200):
+    rng, grown = random.Random(3), []
+    for kill in [True] * KILLS + [False]:
         child = processes.Process(target=run, args=(tmp_path / "killed",))
         child.start()
-        child.join(rng.uniform(0.02, 0.5) * whole if killed < KILLS else None)
-        if child.exitcode == 0:
+        if kill:
+            wait_for_rows(tmp_path / "killed", rng.randint(0, 2), child)
+            child.join(rng.uniform(0, 0.5))
+        else:
+            child.join()
+        if child.exitcode is not None:
             break
         os.kill(child.pid, signal.SIGKILL)
         child.join()
-        killed += 1
         grown.append(len(read_rows(tmp_path / "killed")))
     assert child.exitcode == 0
-    assert killed >= 3
     assert grown == sorted(grown)
+    assert len({n for n in grown if 0 < n < COUNT}) >= 3, f"too few kills came amid the rows: {grown}"
     pd.testing.assert_frame_equal(table(tmp_path / "killed"), table(tmp_path / "whole"), check_like=True)
     rows = read_rows(tmp_path / "killed")
     assert len(rows) == COUNT

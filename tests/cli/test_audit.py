@@ -2,6 +2,7 @@
 
 import json
 
+import PIL.Image as PIL
 import pytest
 from typer.testing import CliRunner
 
@@ -88,6 +89,27 @@ def test_pictures_without_labels_are_audited_without_accuracy(pictures, tmp_path
     refused = run("train", "--dataset", "folder", "--data", loose, "--out", tmp_path / "run")
     assert refused.exit_code == 2
     assert "needs labels" in refused.output
+
+
+def test_photographs_that_training_shares_are_named_first(tmp_path, monkeypatch):
+    """Another lesion's name on a recompressed copy: only a look at the pictures finds it."""
+    lesions = list(SyntheticLesions(4, size=128, split="test"))
+    for k, lesion in enumerate(lesions):
+        save_png(tmp_path / f"{k}.png", lesion.image)
+    PIL.open(tmp_path / "0.png").resize((120, 120)).save(tmp_path / "4.jpg", quality=80)
+    (tmp_path / "5.png").write_bytes((tmp_path / "1.png").read_bytes())
+    rows = [f"{k}.png,{lesions[k].label},L{k},{'train' if k < 3 else 'test'}" for k in range(4)]
+    rows += [f"4.jpg,{lesions[0].label},L4,test", f"5.png,{lesions[1].label},L5,test"]
+    (tmp_path / "table.csv").write_text("\n".join(["path,label,lesion_id,split", *rows, ""]))
+    shared = {}
+    for compared in (100, 2):
+        monkeypatch.setattr("cfexplain.command.audit.COMPARED", compared)
+        out = tmp_path / f"out{compared}"
+        result = run("audit", tmp_path / "table.csv", *COMMON[:2], "--method", "pixels", "--out", out)
+        assert result.exit_code == 0, result.output
+        sections = {s["key"]: s for s in json.loads((out / "summary.json").read_text())["sections"]}
+        shared[compared] = [r["count"] for r in sections["data"]["rows"] if "in this split and another" in r["finding"]]
+    assert shared == {100: [0, 1, 1], 2: [0, None, None]}
 
 
 def test_report_writes_the_pages_again_elsewhere(done, tmp_path):
