@@ -120,6 +120,8 @@ def finding(rows: pd.DataFrame) -> str:
     verdicts = rows.loc[rows["status"] == FOUND, "verdict"].dropna() if "verdict" in rows else rows.iloc[:0, 0]
     if verdicts.empty:
         return f"{first}."
+    if "believed" in rows and rows["believed"].isna().all():
+        return f"{first}; without another classifier's view, none is called semantic."
     parts = [f"{percent(float((verdicts == v).mean()))} of those are {v}" for v in ("semantic", "adversarial")]
     return f"{first}; {parts[0]}, {parts[1].replace(' of those are', '')}."
 

@@ -164,6 +164,7 @@ def test_the_finding_counts():
         finding(rows)
         == "Of 4 questions, 50\u202f% found a counterfactual; 50\u202f% of those are semantic, 0\u202f% adversarial."
     )
+    assert finding(rows.assign(believed=None)).endswith("without another classifier's view, none is called semantic.")
 
 
 def test_a_folder_that_is_no_audit_is_refused_in_a_sentence(tmp_path):
