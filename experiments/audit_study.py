@@ -3,7 +3,7 @@
     cfexplain audit $CFEXPLAIN_DATA/isic/ham10000_200x150 --classifier ham10000 --limit 400 --out runs/audit/ham10000
     cfexplain audit $CFEXPLAIN_DATA/isic/isic2017_256 --classifier ham10000 --limit 60 --out runs/audit/isic2017
     python experiments/audit_study.py kills        3 minutes: 50 kills at random moments against an undisturbed run
-    python experiments/audit_study.py memory       8 minutes: resident memory over 500 images
+    python experiments/audit_study.py memory       20 minutes: resident memory over 500 images
     python experiments/audit_study.py table        writes results/audit/ from these and from `planted_shortcut.py`
 
 Audits with 400 images take 90 minutes of one core; with `--engine ray` two cores share them.
@@ -32,7 +32,7 @@ RESULT = ROOT / "experiments" / "results" / "audit"
 ARCHIVE = 400_000
 """Images in the ISIC archive, about."""
 
-KILLS, ROWS, IMAGES = 50, 120, 500
+KILLS, ROWS, IMAGES, LESIONS = 50, 120, 500, 150
 
 
 @cache
@@ -104,14 +104,46 @@ def wait_for_rows(out: Path, more: int, child: Any) -> None:
         time.sleep(0.005)
 
 
+def lesions(out: Path, count: int, progress: Any = None) -> None:
+    """The default audit of `ham10000`, painter, views, oracle and all, of so few steps that many images take minutes."""
+    from dataclasses import replace
+
+    import torch
+    from train_shipped import DATA
+
+    from cfexplain.audit import audit
+    from cfexplain.methods import NATURAL
+    from cfexplain_classifiers import folded, load
+    from cfexplain_datasets import open_dataset
+
+    torch.set_num_threads(1)
+    anchor = replace(NATURAL.anchor, steps=4, stop=None)  # type: ignore[type-var]
+    short = replace(NATURAL, anchor=anchor, edit=replace(NATURAL.edit, steps=4))
+    samples = open_dataset("ham10000", DATA / "isic" / "ham10000_200x150").subset("test")
+    oracles = {"witness": folded(load("witness"))}
+    audit(folded(load("ham10000")), samples, out, method=short, oracles=oracles, limit=count, progress=progress)
+
+
 def memory() -> dict[str, Any]:
-    """Resident memory after 50 and after all images, of a process of its own."""
+    """How resident memory grows over images, in a process of its own each."""
+    return {"quick questions": grown("quick", work, IMAGES), "ham10000": grown("ham10000", lesions, LESIONS)}
+
+
+def grown(name: str, audited: Any, count: int) -> dict[str, Any]:
+    """MiB by tenths of the images; growth from the first tenth on."""
     import shutil
 
-    shutil.rmtree(RUN / "memory", ignore_errors=True)
+    shutil.rmtree(RUN / "memory" / name, ignore_errors=True)
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        seen = pool.apply(_watched, (audited, RUN / "memory" / name, count))
+    at = {n: seen[n] for n in range(count // 10, count + 1, count // 10)}
+    return {"images": count, "mib": at, "growth_mib": at[count] - at[count // 10]}
+
+
+def _watched(audited: Any, folder: Path, count: int) -> dict[int, float]:
     seen: dict[int, float] = {}
-    work(RUN / "memory", IMAGES, lambda done, _: seen.__setitem__(done, resident()))
-    return {"images": IMAGES, "mib_at_50": seen[50], "mib_at_end": seen[IMAGES], "growth_mib": seen[IMAGES] - seen[50]}
+    audited(folder, count, lambda done, _: seen.__setitem__(done, resident()))
+    return seen
 
 
 def resident() -> float:

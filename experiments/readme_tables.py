@@ -147,7 +147,11 @@ def audits() -> list[str]:
             f"{kills['rows']} rows."
         )
     if memory:
-        told.append(f"Memory grew by {memory['growth_mib']:.0f} MiB over {memory['images']} images.")
+        told.append(
+            "Memory grew by "
+            + ", and by ".join(f"{m['growth_mib']:.0f} MiB over {m['images']} {k}" for k, m in memory.items())
+            + "."
+        )
     if cost:
         told.append(
             f"At {cost['seconds_a_row']:.0f} s a row on one core, the ISIC archive's {cost['images']:,} images would take "
