@@ -362,6 +362,37 @@ def rows_of(name: str) -> pd.DataFrame:
     return pd.DataFrame([json.loads(path.read_text()) | {"folder": path.parent.name} for path in files])
 
 
+def flat() -> pd.DataFrame:
+    """Every finished run as one flat row: what README and the reader need of `runs/`."""
+    found = []
+    for name in PARTS:
+        for row in rows_of(name).to_dict("records"):
+            kept = {
+                k: row[k]
+                for k in (
+                    "part",
+                    "image",
+                    "preset",
+                    "seed",
+                    "steps",
+                    "seconds",
+                    "device",
+                    "method",
+                    "input",
+                    "last",
+                    "average",
+                    "ssim",
+                )
+            }
+            kept |= {f"peak {k}": v for k, v in row["peak"].items()} | {
+                f"peak at {k}": v for k, v in row["peak_at"].items()
+            }
+            kept |= {f"{k} {at}": v for at, both in row["kept"].items() for k, v in both.items()}
+            kept |= {f"{rule} {k}": v for rule, both in row["rules"].items() for k, v in both.items()}
+            found.append(kept | {"stopped by itself": " ".join(row["stopped_by_itself"])})
+    return pd.DataFrame(found)
+
+
 def table(name: str) -> str:
     """Published and own numbers, a column an image; own means over the images run, beside the published mean of the same."""
     part, lines = PARTS[name], []
@@ -486,6 +517,7 @@ def main() -> None:
             for seed in args.seeds.split(","):
                 run(args.part, image, args.preset, args.steps, int(seed), args.device, args.every)
     (OUT / "table.md").write_text("\n".join(table(name) for name in PARTS))
+    flat().to_csv(OUT / "rows.csv", index=False, float_format="%.4f")
     curves()
 
 

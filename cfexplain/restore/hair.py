@@ -107,7 +107,10 @@ def opencv(picture: Image, mask: Mask, radius: float = 3.0) -> Image:
     return torch.where(mask > 0.5, painted, picture)
 
 
-WAYS = ("prior", "dullrazor", "opencv")
+CLASSIC = {"dullrazor": dullrazor, "opencv": opencv}
+"""Ways without the prior, by name: a picture and a mask to a picture."""
+
+WAYS = ("prior", *CLASSIC)
 
 
 def bare(picture: Image, way: str = "prior", *, run: Run = ONCE) -> Image:
@@ -121,7 +124,7 @@ def bare(picture: Image, way: str = "prior", *, run: Run = ONCE) -> Image:
     mask = hair_mask(picture)
     if way == "prior":
         return dehair(picture, mask=mask, run=run).image[0]
-    return dullrazor(picture, mask) if way == "dullrazor" else opencv(picture, mask)
+    return CLASSIC[way](picture, mask)
 
 
 def _across(values: np.ndarray, hair: np.ndarray, y: int, x: int) -> np.ndarray:

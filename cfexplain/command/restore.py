@@ -1,0 +1,122 @@
+"""Restoring picture files: read, restore, write, describe."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cfexplain import restore
+from cfexplain.command.lookup import device_of
+from cfexplain.images import load_mask, save_png
+from cfexplain.restore import PRESETS, Averaged, MovingVariance, Restoration, Run, WindowedVariance, fast, hair
+from cfexplain.restore.picture import Picture, check_kind, read, write
+from cfexplain.restore.restoration import decibels
+from cfexplain.solve import Method
+from cfexplain.stop import Step
+
+Show = Callable[[str, int, int, dict[str, float]], Any]
+
+RULES = {"wmv": WindowedVariance(), "emv": MovingVariance()}
+
+
+@dataclass(frozen=True)
+class RestoreJob:
+    """What the command line asks for: `mask`, `factor`, `guide` and `classic` where the task has them."""
+
+    method: str
+    image: Path
+    out: Path
+    preset: str = "paper"
+    stop: str = "fixed"
+    steps: int | None = None
+    runs: int = 1
+    seed: int = 0
+    budget: float | None = None
+    device: str = "auto"
+    preview: bool = False
+    mask: Path | None = None
+    factor: int | None = None
+    guide: Path | None = None
+    classic: str | None = None
+
+    def run(self, show: Show | None) -> str:
+        """Check all that can be checked, restore, write, and say so."""
+        picture, method = read(self.image), self._method()
+        check_kind(self.out, picture)
+        found = self._restored(picture, method, self._run(method, show))
+        self.out.parent.mkdir(parents=True, exist_ok=True)
+        write(self.out, picture.of(found.image.cpu()))
+        if self.preview:
+            _write_preview(self.out, picture, found)
+        return _sentence(found, self.out)
+
+    def _method(self) -> Method:
+        """The preset with the wanted steps and stop."""
+        if self.method not in PRESETS:
+            raise ValueError(f"there is no preset {self.method}: choose one of {', '.join(PRESETS)}")
+        if self.preset not in ("paper", "fast") or self.stop not in ("fixed", *RULES):
+            raise ValueError("--preset is paper or fast, --stop is fixed, wmv or emv")
+        method = PRESETS[self.method] if self.preset == "paper" else fast(PRESETS[self.method])
+        edit = method.edit
+        if self.stop != "fixed":
+            edit = replace(edit, stop=Averaged(0.99, until=RULES[self.stop]), steps=5000)
+        return replace(method, edit=edit if self.steps is None else replace(edit, steps=self.steps))
+
+    def _run(self, method: Method, show: Show | None) -> Run:
+        def watch(step: Step) -> None:
+            if show is not None:
+                show(method.name, step.index, method.edit.steps, {"dB to the input": decibels(float(step.value.sum()))})
+
+        return Run(self.seed, self.runs, math.inf if self.budget is None else self.budget, watch)
+
+    def _restored(self, picture: Picture, method: Method, run: Run) -> Restoration:
+        """By the verb that the inputs ask for."""
+        device = device_of(self.device)
+        values = picture.values.to(device)
+        if self.factor is not None:
+            return restore.superresolve(values, self.factor, method=method, run=run)
+        if self.guide is not None:
+            return restore.flash(values, read(self.guide).values.to(device), method=method, run=run)
+        if self.classic is not None:
+            return self._dehaired(picture, method, run)
+        if self.mask is not None:
+            return restore.inpaint(values, load_mask(self.mask)[None].to(device), method=method, run=run)
+        return restore.denoise(values, method=method, run=run)
+
+    def _dehaired(self, picture: Picture, method: Method, run: Run) -> Restoration:
+        values = picture.values.expand(-1, 3, -1, -1)[0]
+        mask = hair.hair_mask(values) if self.mask is None else hair.grown(load_mask(self.mask))
+        if mask.shape[-2:] != values.shape[-2:]:
+            sizes = f"{tuple(mask.shape[-2:])} pixels, the picture of {tuple(values.shape[-2:])}"
+            raise ValueError(f"the mask is of {sizes}")
+        if not self.classic:
+            device = device_of(self.device)
+            return hair.dehair(values.to(device), mask=mask.to(device), method=method, run=run)
+        if self.classic not in hair.CLASSIC:
+            raise ValueError(f"there is no classic way {self.classic}: choose {' or '.join(hair.CLASSIC)}")
+        image = hair.CLASSIC[self.classic](values, mask)[None]
+        return Restoration(image, image, self.classic, (0,), ("stopped",), 0.0, ())
+
+
+def _write_preview(out: Path, picture: Picture, found: Restoration) -> None:
+    """Input, enlarged where the output is larger, and output."""
+    after: Tensor = found.image.cpu().expand(-1, 3, -1, -1)
+    before = picture.values.expand(-1, 3, -1, -1)
+    if before.shape != after.shape:
+        before = torch.nn.functional.interpolate(before, after.shape[-2:], mode="nearest")
+    save_png(out.with_name(f"{out.stem}-preview.png"), torch.cat([before, after], dim=3)[0])
+
+
+def _sentence(found: Restoration, out: Path) -> str:
+    if not found.history:
+        return f"{out}: {found.method}"
+    return (
+        f"{out}: {found.method}, {found.steps[-1]} steps in {found.seconds:.0f} s, "
+        f"{found.history[-1]:.1f} dB to the input, {found.ending[-1].replace('_', ' ')}"
+    )
