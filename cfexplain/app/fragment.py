@@ -14,7 +14,9 @@ from jaxtyping import Float
 from PIL import Image as PIL
 from torch import Tensor
 
-from cfexplain.app.session import Growing, Grown, Known, Visit
+from cfexplain.app.shelf import Known
+from cfexplain.app.sight import Growing, Grown
+from cfexplain.app.visit import Visit
 from cfexplain.images import to_uint8
 from cfexplain.report.lesion import Lesion, appearance, probabilities
 from cfexplain.report.page import LICENCE, environment

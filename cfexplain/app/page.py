@@ -10,7 +10,11 @@ from typing import Any
 import torch
 
 from cfexplain.app import fragment
-from cfexplain.app.session import Ask, Growing, Grown, Stopped, Studio, Visit
+from cfexplain.app.ask import Ask
+from cfexplain.app.search import Stopped
+from cfexplain.app.sight import Growing, Grown
+from cfexplain.app.studio import Studio
+from cfexplain.app.visit import Visit
 from cfexplain.images import SUFFIXES, ImageError
 from cfexplain.methods import METHODS
 from cfexplain.report import glossary
@@ -64,7 +68,7 @@ def build(
     """
     gr = gradio()
     studio = studio or Studio(classifier_names, device)
-    studio.load(studio.names[0])
+    studio.shelf.load(studio.shelf.names[0])
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(600, 3600), fill_width=True) as blocks:
         _Page(gr, studio).wire(blocks)
     return blocks
@@ -74,8 +78,10 @@ class _Page:
     """Components as attributes; each handler takes the visit's key and gives what changes, by component."""
 
     def __init__(self, gr: Any, studio: Studio) -> None:
-        self.gr, self.studio = gr, studio
-        self.banner = gr.HTML(fragment.banner(studio.load(studio.names[0])), apply_default_css=False, elem_id="top")
+        self.gr, self.studio, self.shelf = gr, studio, studio.shelf
+        self.banner = gr.HTML(
+            fragment.banner(self.shelf.load(self.shelf.names[0])), apply_default_css=False, elem_id="top"
+        )
         with gr.Row(elem_id="desk", equal_height=False):
             with gr.Column(scale=4, min_width=300, elem_id="question"):
                 self._lay_out_picture()
@@ -85,7 +91,7 @@ class _Page:
 
     def _lay_out_picture(self) -> None:
         gr = self.gr
-        self.classifier = gr.Dropdown(list(self.studio.names), value=self.studio.names[0], label="Classifier")
+        self.classifier = gr.Dropdown(list(self.shelf.names), value=self.shelf.names[0], label="Classifier")
         self.file = gr.File(
             label="Picture: JPEG, PNG, TIFF, BMP or WebP, at most 20 MB",
             file_types=list(SUFFIXES),
@@ -182,7 +188,7 @@ class _Page:
         visit = self.studio.visit(key)
         visit.stop()
         if visit.picture is None:
-            return {self.banner: fragment.banner(self.studio.load(classifier))}
+            return {self.banner: fragment.banner(self.shelf.load(classifier))}
         return self._taken(key, classifier, lambda visit: None)
 
     def choose_where(self, key: str, where: str) -> Update:
@@ -265,7 +271,7 @@ class _Page:
         return {
             self.file: None,
             self.message: fragment.message(f"{visit.name}: {classifier} says {source[0]}, {percent(source[1])}."),
-            self.banner: fragment.banner(self.studio.load(classifier)),
+            self.banner: fragment.banner(self.shelf.load(classifier)),
             self.query: gr.HTML(fragment.seen(visit, classifier), visible=True),
             self.asking: gr.Column(visible=True),
             self.target: gr.Dropdown([(_named(*pair), pair[0]) for pair in others], value=others[0][0]),

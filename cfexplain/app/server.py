@@ -12,7 +12,7 @@ from typing import Any
 
 from cfexplain.app import fragment
 from cfexplain.app.page import build, gradio
-from cfexplain.app.session import Studio
+from cfexplain.app.studio import Studio
 
 HOST = "127.0.0.1"
 PORTS = range(7860, 7880)

@@ -15,8 +15,11 @@ from safetensors.torch import load
 from typer.testing import CliRunner
 
 from cfexplain.app import fragment, launch
+from cfexplain.app.ask import Ask
 from cfexplain.app.page import MISSING, build
-from cfexplain.app.session import EVERY, MOST_VISITS, Ask, Growing, Grown, Stopped, Studio
+from cfexplain.app.search import EVERY, Stopped
+from cfexplain.app.sight import Growing, Grown
+from cfexplain.app.studio import MOST_VISITS, Studio
 from cfexplain.images import ImageError, round8, save_png
 from cfexplain.types import Status
 
@@ -239,7 +242,7 @@ def test_a_question_that_cannot_be_asked_is_a_sentence(visit, ask, said):
 
 def test_only_classifiers_on_offer_are_loaded(shared):
     with pytest.raises(ValueError, match="not on offer: choose synthetic"):
-        shared.load("ham10000")
+        shared.shelf.load("ham10000")
     with pytest.raises(ValueError, match="at least one classifier"):
         Studio(())
 
