@@ -1,0 +1,1 @@
+"""Parts of `experiments/estimator.py`, the study of the loss estimator."""
