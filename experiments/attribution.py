@@ -31,7 +31,8 @@ from torch import Tensor
 
 import cfexplain
 from cfexplain import plot
-from cfexplain.attribution.comparison import BETTER, CHANGE, RANDOM, Comparison, interval, summary
+from cfexplain.attribution.comparison import BETTER, Comparison, interval, summary
+from cfexplain.attribution.reference import CHANGE, REFERENCES
 from cfexplain.attribution.report import named, table
 from cfexplain.classifier import predict
 from cfexplain.methods import NATURAL
@@ -165,7 +166,7 @@ def predicts(rows: pd.DataFrame, draws: int = 2000) -> pd.DataFrame:
     Measures where lower is better are turned. The references, and the maps that start from the counterfactual and so
     agree with it by construction, are left out. Intervals: bootstrap over lesions.
     """
-    own = rows[~rows["method"].isin((CHANGE, RANDOM, "integrated-gradients-counterfactual"))]
+    own = rows[~rows["method"].isin((*REFERENCES, "integrated-gradients-counterfactual"))]
     lesions, rng, found = own["image"].unique(), np.random.default_rng(0), []
     picks = rng.integers(len(lesions), size=(draws, len(lesions)))
     truth = own.pivot(index="image", columns="method", values="cause_auroc").loc[lesions]
@@ -232,7 +233,7 @@ def figure(means: dict[str, pd.DataFrame], cause: pd.DataFrame, path: Path) -> N
             left.plot((x["mean"],) * 2, (y["low"], y["high"]), color="0.75", linewidth=0.8)
             label = f"{number + 1} {shortened(name)}"
             left.plot(
-                x["mean"], y["mean"], "o", color="0.5" if name == RANDOM else "#5e3c99", markersize=4, label=label
+                x["mean"], y["mean"], "o", color="0.5" if name in REFERENCES else "#5e3c99", markersize=4, label=label
             )
             crowded = any(abs(x["mean"] - a) < 0.03 and abs(y["mean"] - b) < 0.01 for a, b in placed)
             placed.append((x["mean"], y["mean"]))

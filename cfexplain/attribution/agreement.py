@@ -25,6 +25,9 @@ def magnitude(values: Float[Tensor, "c h w"]) -> Float[Tensor, "h w"]:
 def rank_correlation(one: Float[Tensor, "h w"], other: Float[Tensor, "h w"]) -> float:
     """Spearman's correlation of two maps' magnitudes over pixels, in [-1, 1]; 0 where one of them is constant.
 
+    Changes and maps both follow the picture's edges, so that a correlation with the change is no evidence of what the
+    model has learned: maps of a network with shuffled weights can reach as much. Swapped pixels tell more.
+
     Example:
         >>> rank_correlation(torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[-2.0, 4.0, 8.0]]))
         1.0

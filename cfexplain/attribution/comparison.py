@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,18 +13,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cfexplain.attribution.agreement import agreement, magnitude
+from cfexplain.attribution.reference import CHANGE, EDGES, RANDOM, edges, noise
 from cfexplain.attribution.swap import STEPS, Swap, swap
 from cfexplain.classifier import check_classifier
-from cfexplain.generators.noise import generator_for
 from cfexplain.result import Counterfactual
 from cfexplain.types import Classifier
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
-
-CHANGE, RANDOM = "counterfactual change", "random"
-"""Two references beside the methods: the change itself, which agrees fully, and noise, which is chance."""
 
 BETTER = {
     "rank_correlation": "higher",
@@ -46,7 +43,7 @@ class Comparison:
 
     Attributes:
         counterfactual: with the masks, where there are some.
-        heatmaps: by method, shape (n, h, w); the two references are among them.
+        heatmaps: by method, shape (n, h, w); the three references are among them.
         rows: one row an image and a method, a column a measure (see `BETTER`); missing where it does not apply.
         swaps: the curves, by (image, method); empty without a classifier.
     """
@@ -95,8 +92,8 @@ def compare(
     """Compare attribution maps with the counterfactual's change, with the lesion, and by swapping pixels.
 
     Maps are compared by magnitude, since a counterfactual may change what speaks for a class and what speaks
-    against it; give `heatmap.clamp(min=0)` to count only what speaks for it. Two references are added: the change
-    itself and a random map.
+    against it; give `heatmap.clamp(min=0)` to count only what speaks for it. Three references are added: the change
+    itself, the edges of the picture and a random map.
 
     Args:
         counterfactual: of n images.
@@ -117,7 +114,7 @@ def compare(
         >>> result = cfexplain.explain(classifier, images, method=cfexplain.PIXELS)
         >>> maps = {"saliency": cfexplain.attribute(classifier, images, using="saliency")}
         >>> list(compare(result, maps).rows["method"])
-        ['counterfactual change', 'saliency', 'random']
+        ['counterfactual change', 'saliency', 'edges', 'random']
     """
     if classifier is not None:
         check_classifier(classifier)
@@ -177,7 +174,7 @@ def interval(values: np.ndarray, draws: int = 2000, seed: int = 0) -> dict[str, 
 def _with_references(
     counterfactual: Counterfactual, heatmaps: Mapping[str, Tensor], seed: int
 ) -> dict[str, Float[Tensor, "n h w"]]:
-    """The maps checked, on the processor, between the two references."""
+    """The maps checked, on the processor, between the references."""
     size = counterfactual.query.shape[-2:]
     maps = {CHANGE: torch.stack([magnitude(change) for change in counterfactual.difference.detach().float().cpu()])}
     for name, values in heatmaps.items():
@@ -188,12 +185,7 @@ def _with_references(
         if not bool(flat.isfinite().all()):
             raise ValueError(f"the map {name} holds infinite or undefined values")
         maps[name] = flat
-    noise = [torch.rand(size, generator=rng) for rng in _generators(counterfactual, seed)]
-    return maps | {RANDOM: torch.stack(noise)}
-
-
-def _generators(counterfactual: Counterfactual, seed: int) -> Iterator[torch.Generator]:
-    return (generator_for(query, seed, "random map") for query in counterfactual.query.split(1))
+    return maps | {EDGES: edges(counterfactual.query), RANDOM: noise(counterfactual.query, seed)}
 
 
 def _check_masks(masks: Tensor, counterfactual: Counterfactual) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from cfexplain.attribution.comparison import BETTER, CHANGE, RANDOM, Comparison
+from cfexplain.attribution.comparison import BETTER, Comparison
+from cfexplain.attribution.reference import CHANGE, EDGES, RANDOM, REFERENCES
 from cfexplain.images import to_uint8
 from cfexplain.plot import INK, MUTED, change_values
 
@@ -38,7 +39,7 @@ def maps_figure(comparison: Comparison) -> Figure:
     The change and each map are divided by the 99.5 % quantile of their own magnitude, so that all share the scale
     from -1 to 1 of the one colour bar; the lesion's outline is drawn where it is known.
     """
-    names = [name for name in comparison.heatmaps if name not in (CHANGE, RANDOM)]
+    names = [name for name in comparison.heatmaps if name not in REFERENCES]
     lines = -(-(3 + len(names)) // COLUMNS)
     rows = lines * len(comparison)
     figure = _figure(2.2 * COLUMNS + 0.9, 2.55 * rows)
@@ -103,8 +104,9 @@ def methods_figure(summary: pd.DataFrame) -> Figure:
     for k, name in enumerate(known):
         axis = figure.add_subplot(grid[k // columns, k % columns])
         _points(axis, summary[summary["measure"] == name].set_index("method"), methods)
-        if RANDOM in methods:
-            axis.axvline(_mean(summary, name, RANDOM), color=MUTED, linewidth=0.8, linestyle=":")
+        for reference, dots in ((EDGES, "--"), (RANDOM, ":")):
+            if reference in methods:
+                axis.axvline(_mean(summary, name, reference), color=MUTED, linewidth=0.8, linestyle=dots)
         axis.set_title(f"{LABELS[name]} ({BETTER[name]} is better)", fontsize=9, color=INK)
         if k % columns:
             axis.set_yticklabels([])
@@ -139,9 +141,9 @@ def shortened(name: str) -> str:
 def _points(axes: Axes, rows: pd.DataFrame, methods: Sequence[str]) -> None:
     for place, name in enumerate(methods):
         row: Any = rows.loc[name]
-        colour = {CHANGE: INK, RANDOM: MUTED}.get(name, "#5e3c99")
+        colour = {CHANGE: INK, EDGES: MUTED, RANDOM: MUTED}.get(name, "#5e3c99")
         axes.plot((row["low"], row["high"]), (place, place), color=colour, linewidth=1.4)
-        axes.plot(row["mean"], place, "o" if name not in (CHANGE, RANDOM) else "D", color=colour, markersize=4)
+        axes.plot(row["mean"], place, "o" if name not in REFERENCES else "D", color=colour, markersize=4)
     axes.set_yticks(range(len(methods)), methods, fontsize=8, color=INK)
     axes.set_ylim(len(methods) - 0.5, -0.5)
     axes.tick_params(axis="x", labelsize=8, labelcolor=MUTED)
@@ -157,9 +159,11 @@ def _style(name: str, names: Sequence[str]) -> dict[str, Any]:
     """A colour a method that is told apart without red and green; black and dashed grey for the references."""
     from matplotlib import colormaps
 
-    if name in (CHANGE, RANDOM):
-        return {"color": INK, "linewidth": 2.2} if name == CHANGE else {"color": "0.55", "linestyle": "--"}
-    others = [n for n in names if n not in (CHANGE, RANDOM)]
+    if name == CHANGE:
+        return {"color": INK, "linewidth": 2.2}
+    if name in REFERENCES:
+        return {"color": "0.55", "linestyle": "--" if name == EDGES else ":"}
+    others = [n for n in names if n not in REFERENCES]
     place = others.index(name)
     return {
         "color": colormaps["viridis"](0.02 + 0.93 * place / max(1, len(others) - 1)),

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cfexplain.attribution import ablation, gradient
+from cfexplain.attribution.given import given
 from cfexplain.attribution.layer import enlarged, gradcam, guided_gradcam
 from cfexplain.attribution.logits import Logits
 from cfexplain.attribution.question import Question
@@ -20,7 +21,10 @@ from cfexplain.types import Classifier, Images
 
 Heatmap = Callable[[Question], Tensor]
 Using = str | Any
-"""A name of `HEATMAPS`, a captum attribution object, or a function of (images, target=index)."""
+"""A name of `HEATMAPS`, a captum attribution object, or a function of (images, target=index).
+
+What a captum object must be told besides is told with `functools.partial(Occlusion(model).attribute, strides=2, ...)`.
+"""
 
 HEATMAPS: Mapping[str, Heatmap] = MappingProxyType(
     {
@@ -76,12 +80,15 @@ def attribute(
         target: the class whose logit is attributed, by name or index, one for all or one an image; "predicted" is
             the class that the classifier says.
         using: a name of `HEATMAPS`; a captum object, whose `attribute(images, target=...)` is called; or a function
-            of the same kind. Maps of layers are enlarged bilinearly.
+            of the same kind, such as a `functools.partial` of it. Maps of layers are enlarged bilinearly.
         counterfactual: images of the same shape that `integrated-gradients-counterfactual` starts from.
         layer: which layer Grad-CAM reads, as in `named_modules()`; None is the deepest with a map of
             `PLACES` a side, among the taps where they have names.
-        seed: of smoothgrad and gradient-shap; an image's map depends on it and on the image alone.
-        internal_batch_size: images in one pass of the classifier at most.
+        seed: of smoothgrad, gradient-shap and whatever a given object draws from torch's or numpy's global
+            generators; an image's map depends on it and on the image alone.
+        internal_batch_size: images in one pass of the classifier at most. A given object is told as
+            `internal_batch_size`, `perturbations_per_eval` or `nt_samples_batch_size` where it takes one of these
+            and no `partial` has set it; others, such as captum's GradientShap, are as large as their samples.
         show_progress: a bar on standard error, one step an image.
 
     Returns:
@@ -119,10 +126,7 @@ def _method(using: Using) -> Heatmap:
         if using not in HEATMAPS:
             raise ValueError(f"there is no attribution method {using}: use {', '.join(HEATMAPS)}")
         return HEATMAPS[using]
-    asked_of = getattr(using, "attribute", using)
-    if not callable(asked_of):
-        raise TypeError(f"using must be a name, a captum object or a function, got {type(using).__name__}")
-    return lambda asked: asked_of(asked.fresh(), target=asked.target)
+    return given(using)
 
 
 def _flat(found: Any, image: Images) -> Float[Tensor, "1 h w"]:

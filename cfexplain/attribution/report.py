@@ -15,8 +15,9 @@ from torch import Tensor
 from cfexplain import images as files
 from cfexplain import plot
 from cfexplain.attribution import figure
-from cfexplain.attribution.comparison import BETTER, CHANGE, RANDOM, Comparison, compare, summary
+from cfexplain.attribution.comparison import BETTER, Comparison, compare, summary
 from cfexplain.attribution.heatmap import EIGHT, HEATMAPS, attribute
+from cfexplain.attribution.reference import REFERENCES
 from cfexplain.explanation import Watch, explain
 from cfexplain.methods import NATURAL
 from cfexplain.result import NOTICE, Counterfactual
@@ -145,7 +146,7 @@ def table(found: pd.DataFrame) -> str:
 
 def sentence(comparison: Comparison, image: str) -> str:
     """One lesion in a sentence: which map agrees most, and which finds the pixels that flip the model."""
-    rows = comparison.rows[~comparison.rows["method"].isin((CHANGE, RANDOM))]
+    rows = comparison.rows[~comparison.rows["method"].isin(REFERENCES)]
     if not comparison.counterfactual.found[0]:
         return f"{image}: {comparison.counterfactual.status[0].advice}"
     agrees: Any = rows.sort_values("rank_correlation", ascending=False, kind="stable").iloc[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from cfexplain.stop import Step
 
 Show = Callable[[str, int, int, dict[str, float]], Any]
 
-RULES = {"wmv": WindowedVariance(), "emv": MovingVariance()}
+RULES: Mapping[str, WindowedVariance | MovingVariance] = {"wmv": WindowedVariance(), "emv": MovingVariance()}
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """captum's methods by name on every kind of classifier: shapes, meaning, bounds, and nothing left behind."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -177,6 +179,77 @@ def test_any_captum_object_and_any_function():
     assert layered.shape == (2, 32, 32), "a layer's map is enlarged"
     with pytest.raises(ValueError, match="answer with maps"):
         cfexplain.attribute(classifier, images, 0, lambda x, target: x.sum())
+
+
+def bounded_captum_objects(model):
+    """Captum's methods by the name of their bound, as a user would give them, with nothing said of batches."""
+    from captum.attr import FeatureAblation, IntegratedGradients, KernelShap, NoiseTunnel, Occlusion, Saliency
+
+    squares = torch.arange(64).view(8, 8).repeat_interleave(4, 0).repeat_interleave(4, 1)[None, None]
+    return {
+        "internal_batch_size": IntegratedGradients(model),
+        "perturbations_per_eval": partial(
+            Occlusion(model).attribute, sliding_window_shapes=(3, 8, 8), strides=(3, 4, 4)
+        ),
+        "perturbations_per_eval of regions": partial(FeatureAblation(model).attribute, feature_mask=squares),
+        "perturbations_per_eval of samples": partial(KernelShap(model).attribute, feature_mask=squares, n_samples=40),
+        "nt_samples_batch_size": partial(NoiseTunnel(Saliency(model)).attribute, nt_samples=10, stdevs=0.1),
+        "both": partial(NoiseTunnel(IntegratedGradients(model)).attribute, nt_samples=6, stdevs=0.1, n_steps=8),
+    }
+
+
+@pytest.mark.parametrize("name", bounded_captum_objects(None))
+def test_the_memory_of_captum_objects_is_bounded_and_their_maps_are_the_same(name):
+    counting, image = Counting().eval(), pale_images(1)
+    classifier = cfexplain.wrap(counting, classes=["a", "b"], image_size=32)
+    using, maps = bounded_captum_objects(Logits(classifier))[name], {}
+    for batch in (3, 4):
+        counting.largest = 0
+        maps[batch] = cfexplain.attribute(classifier, image, 1, using, internal_batch_size=batch)
+        assert counting.largest == batch, "as many as allowed, and not one more"
+    assert float(maps[3].abs().max()) > 0
+    assert torch.allclose(maps[3], maps[4], atol=1e-3 * float(maps[4].abs().max()))
+
+
+def test_what_the_user_has_set_is_kept():
+    from captum.attr import IntegratedGradients, NoiseTunnel, Occlusion, Saliency
+
+    counting, image = Counting().eval(), pale_images(1)
+    classifier = cfexplain.wrap(counting, classes=["a", "b"], image_size=32)
+    model = Logits(classifier)
+    for using, wanted in (
+        (partial(IntegratedGradients(model).attribute, internal_batch_size=7), 7),
+        (partial(IntegratedGradients(model).attribute, n_steps=20, internal_batch_size=None), 20),
+        (partial(Occlusion(model).attribute, sliding_window_shapes=(3, 8, 8), perturbations_per_eval=5), 5),
+        (partial(NoiseTunnel(Saliency(model)).attribute, nt_samples=9, nt_samples_batch_size=6), 6),
+        (lambda x, target: Saliency(model).attribute(x.repeat(9, 1, 1, 1), target=target)[:1], 9),
+    ):
+        counting.largest = 0
+        cfexplain.attribute(classifier, image, 1, using, internal_batch_size=4)
+        assert counting.largest == wanted
+
+
+def test_the_randomness_of_captum_objects_is_their_own():
+    from captum.attr import GradientShap, NoiseTunnel, Saliency, ShapleyValueSampling
+
+    classifier, images = plain(), pale_images(2)
+    model, squares = Logits(classifier), torch.arange(4).view(2, 2).repeat_interleave(16, 0).repeat_interleave(16, 1)
+    baselines = torch.rand(5, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    for using in (
+        partial(NoiseTunnel(Saliency(model)).attribute, stdevs=0.2),
+        partial(GradientShap(model).attribute, baselines=baselines, stdevs=0.1),
+        partial(ShapleyValueSampling(model).attribute, feature_mask=squares[None, None], n_samples=2),
+        lambda x, target: torch.from_numpy(np.random.rand(1, 1, 32, 32)),
+    ):
+        torch.manual_seed(1), np.random.seed(1)
+        before = torch.get_rng_state(), np.random.get_state()
+        found = cfexplain.attribute(classifier, images, 1, using)
+        assert torch.equal(torch.get_rng_state(), before[0]), "torch's global generator was moved"
+        assert all(np.array_equal(a, b) for a, b in zip(np.random.get_state(), before[1], strict=True))
+        torch.manual_seed(2), np.random.seed(2)
+        assert torch.equal(cfexplain.attribute(classifier, images, 1, using), found), "the global state plays no part"
+        assert torch.equal(cfexplain.attribute(classifier, images.flip(0), 1, using).flip(0), found)
+        assert not torch.equal(cfexplain.attribute(classifier, images, 1, using, seed=1), found)
 
 
 def test_the_layer_of_gradcam():

@@ -8,13 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.stats import spearmanr
 from torch import nn
 
 import cfexplain
 from cfexplain import plot
 from cfexplain.attribution import figure
 from cfexplain.attribution.agreement import energy_inside, magnitude, pointing, rank_correlation, top_overlap
-from cfexplain.attribution.comparison import BETTER, CHANGE, RANDOM, interval, summary
+from cfexplain.attribution.comparison import BETTER, interval, summary
+from cfexplain.attribution.reference import CHANGE, EDGES, RANDOM
 from cfexplain.attribution.report import Report, named, sentence
 from cfexplain.attribution.swap import places, swap
 from cfexplain.methods import PIXELS
@@ -78,8 +80,8 @@ def of(comparison, method, measure):
 
 
 def test_one_row_an_image_and_a_method_and_references_beside_them(compared):
-    assert list(compared.heatmaps) == [CHANGE, "good", "opposite", "noise", RANDOM]
-    assert len(compared.rows) == 3 * 5
+    assert list(compared.heatmaps) == [CHANGE, "good", "opposite", "noise", EDGES, RANDOM]
+    assert len(compared.rows) == 3 * 6
     assert set(BETTER) < set(compared.rows.columns)
     assert compared.rows[list(BETTER)].notna().drop(columns=SWAPPED).all(axis=None)
     assert set(compared.swaps) == {(i, name) for i in range(3) for name in compared.heatmaps}
@@ -186,22 +188,98 @@ def test_permuting_the_batch_permutes_the_result(toy, found, maps, compared):
             ), (name, measure)
 
 
-def test_randomised_weights_destroy_the_agreement():
-    """Adebayo et al. 2018: a map that does not depend on what was learned explains nothing."""
-    lesions = SyntheticLesions(2, 64, split="test")
-    classifier, images = load("synthetic"), torch.stack([lesion.image for lesion in lesions])
-    found = cfexplain.explain(classifier, images, method=PIXELS)
-    assert all(found.found)
-    forgetful, rng = copy.deepcopy(classifier), torch.Generator().manual_seed(0)
+def lesions(count):
+    """Pictures of the shipped synthetic data that the classifier was not trained on."""
+    return torch.stack([lesion.image for lesion in SyntheticLesions(count, 64, split="test")])
+
+
+def forgetful(classifier, images, seed):
+    """The same network with each tensor of weights shuffled; its norms see the images once, so that it still responds.
+
+    Without that the shuffled norms leave activations of no contrast, and any map of a network that says the same of
+    every image would pass as one that depends on the weights.
+    """
+    forgot, rng = copy.deepcopy(classifier), torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for weights in forgetful.backbone.parameters():
+        for weights in forgot.backbone.parameters():
             weights.copy_(weights.flatten()[torch.randperm(weights.numel(), generator=rng)].view_as(weights))
-    asked = {"learned": classifier, "randomised": forgetful}
-    maps = {name: cfexplain.attribute(c, images, found.source, "saliency") for name, c in asked.items()}
-    compared = cfexplain.compare(found, maps, classifier=classifier, steps=12)
-    learned, randomised, chance = (of(compared, name, "cout").mean() for name in (*asked, RANDOM))
-    assert learned > chance + 0.15
-    assert randomised < learned - 0.1
+        for norm in (m for m in forgot.backbone.modules() if isinstance(m, nn.BatchNorm2d)):
+            norm.train().momentum = 1.0
+        forgot(images)
+    return forgot.eval()
+
+
+@pytest.fixture(scope="module")
+def learned():
+    return load("synthetic")
+
+
+@pytest.fixture(scope="module")
+def forgotten(learned):
+    """Three networks that have learned nothing."""
+    return [forgetful(learned, lesions(8), seed) for seed in range(3)]
+
+
+@pytest.mark.slow
+def test_what_a_map_adds_to_the_edges_of_the_picture_is_lost_with_the_weights(learned, forgotten):
+    """Adebayo et al. 2018. Swapped pixels are judged by the classifier that has learned.
+
+    Even a network that has learned nothing beats a random map, since pictures, maps and changes have edges in common.
+    So the bar is not the random map but an edge filter: saliency is above it, and no better than it without the
+    weights. Grad-CAM is left out: on this classifier it is below the random map, with its weights.
+    """
+    images = lesions(8)
+    found = cfexplain.explain(learned, images, method=PIXELS)
+    assert all(found.found)
+    names = ("saliency", "integrated-gradients", "integrated-gradients-blurred", "occlusion")
+    networks = [learned, *forgotten]
+    maps = {
+        f"{name} {i}": cfexplain.attribute(network, images, found.source, name)
+        for name in names
+        for i, network in enumerate(networks)
+    }
+    compared = cfexplain.compare(found, maps, classifier=learned, steps=12)
+    bar = of(compared, EDGES, "cout").mean()
+    for name in names:
+        knows, *without = (of(compared, f"{name} {i}", "cout") for i in range(len(networks)))
+        gain = knows - np.mean(without, axis=0)
+        assert all(knows.mean() > one.mean() for one in without), name
+        assert gain.mean() > 2 * gain.std(ddof=1) / math.sqrt(len(gain)), f"{name}: two standard errors"
+        assert max(one.mean() for one in without) < bar + 0.05, name
+    assert of(compared, "saliency 0", "cout").mean() > bar + 0.05
+
+
+@pytest.mark.parametrize("name", ["input-x-gradient", "integrated-gradients", "integrated-gradients-blurred"])
+def test_signed_maps_of_learned_and_forgotten_weights_agree_as_random_ones_do(name, learned, forgotten):
+    """Adebayo et al. 2018, figure 4. Unrelated ranks of 64 x 64 pixels correlate by 0, standard deviation 1 / 64."""
+    images = lesions(8)
+    asked = [cfexplain.attribute(network, images, "malignant", name) for network in (learned, *forgotten)]
+    for other in asked[1:]:
+        told = np.array([spearmanr(a.flatten(), b.flatten()).statistic for a, b in zip(asked[0], other, strict=True)])
+        assert np.abs(told).mean() < 2 / 64
+        assert np.abs(told).max() < 4 / 64
+
+
+@pytest.mark.slow
+@pytest.mark.xfail(
+    raises=AssertionError,
+    strict=True,
+    reason="the rank correlation with the change is that of edges, not of weights: on 16 lesions an edge filter agrees "
+    "by 0.55, saliency by 0.39 and without its weights by 0.42, occlusion by 0.46 and 0.41",
+)
+def test_randomised_weights_destroy_the_rank_correlation_with_the_change(learned, forgotten):
+    """What one would want of `rank_correlation`, and it does not do: it is no evidence of what a model has learned."""
+    images = lesions(4)
+    found = cfexplain.explain(learned, images)
+    if not all(found.found):
+        pytest.fail("a lesion has no counterfactual")
+    for name in ("saliency", "integrated-gradients", "gradcam", "occlusion"):
+        told = []
+        for network in (learned, *forgotten):
+            maps = cfexplain.attribute(network, images, found.source, name)
+            changes = map(magnitude, found.difference)
+            told.append(np.mean([abs(rank_correlation(a, b)) for a, b in zip(maps, changes, strict=True)]))
+        assert np.mean(told[1:]) < min(0.15, told[0] / 2), (name, told)
 
 
 def test_on_a_template_the_agreement_is_lost_altogether():
@@ -283,7 +361,7 @@ def test_a_report_on_disk(toy, found, tmp_path):
     comparisons = [report.add(found[i], tmp_path / str(i), f"{i}.png") for i in range(2)]
     assert {p.name for p in (tmp_path / "0").iterdir()} == {"comparison.png", "curves.png", "comparison.json"}
     record = json.loads((tmp_path / "0" / "comparison.json").read_text())
-    assert [row["method"] for row in record["rows"]] == [CHANGE, "saliency", "occlusion", RANDOM]
+    assert [row["method"] for row in record["rows"]] == [CHANGE, "saliency", "occlusion", EDGES, RANDOM]
     assert record["rows"][0]["curves"]["share"][-1] == 1
     report.save(tmp_path)
     assert {"comparison.json", "methods.csv", "methods.md", "methods.png", "rows.csv"} <= {

@@ -35,7 +35,7 @@ def test_pictures_curves_and_a_table(lesions, tmp_path):
         assert record["status"] == "found"
         assert record["image"] == str(pictures[i])
         methods = {row["method"]: row for row in record["rows"]}
-        assert list(methods) == ["counterfactual change", "saliency", "gradcam", "random"]
+        assert list(methods) == ["counterfactual change", "saliency", "gradcam", "edges", "random"]
         assert 0 < methods["saliency"]["energy_inside"] <= 1, "the mask was found by the picture's name"
         assert 0 < methods["saliency"]["sufficiency"] <= 1
         assert (tmp_path / f"lesion{i}" / "comparison.png").stat().st_size > 10_000
