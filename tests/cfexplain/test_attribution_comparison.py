@@ -337,7 +337,7 @@ def test_intervals_hold_the_mean_and_narrow_with_images():
 
 def test_the_summary_counts_images_and_methods(compared):
     found = compared.summary(draws=50)
-    assert len(found) == 5 * len(BETTER)
+    assert len(found) == 6 * len(BETTER)
     assert (found["low"] <= found["mean"] + 1e-9).all()
     assert (found["n"] == 3).all()
     assert found.equals(summary(compared.rows, draws=50))
@@ -350,7 +350,7 @@ def test_pictures_have_a_shared_signed_scale(compared):
     assert {axes.images[0].get_clim() for axes in maps} == {(-1.0, 1.0)}
     assert compared._repr_png_().startswith(b"\x89PNG")
     curves = figure.curves_figure(compared)
-    assert [len(axes.lines) for axes in curves.axes] == [5, 5]
+    assert [len(axes.lines) for axes in curves.axes] == [6, 6]
     points = figure.methods_figure(compared.summary(draws=20))
     assert len(points.axes) == len(BETTER)
     assert plot.png(points).startswith(b"\x89PNG")
@@ -368,7 +368,7 @@ def test_a_report_on_disk(toy, found, tmp_path):
         p.name for p in tmp_path.iterdir()
     }
     assert json.loads((tmp_path / "comparison.json").read_text())["images"] == 2
-    assert (tmp_path / "methods.md").read_text().count("\n| ") == 4
+    assert (tmp_path / "methods.md").read_text().count("\n| ") == 5
     assert "agrees most with the change" in sentence(comparisons[0], "0.png")
 
 
