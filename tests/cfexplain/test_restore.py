@@ -24,7 +24,16 @@ from cfexplain.restore import (
     inpaint,
     superresolve,
 )
-from cfexplain.restore.preset import DENOISE_PAPER, DENOISE_SGLD, FLASH, INPAINT_HALF, TV_4, TV_DENOISE, large_hole
+from cfexplain.restore.preset import (
+    DENOISE_PAPER,
+    DENOISE_SGLD,
+    FLASH,
+    INPAINT_HALF,
+    INPAINT_HOLE,
+    TV_4,
+    TV_DENOISE,
+    large_hole,
+)
 from cfexplain.restore.quality import luminance_psnr, psnr, ssim
 from cfexplain.stop import Step
 from cfexplain.terms.low_resolution import shrink, stretch
@@ -247,8 +256,13 @@ class TestPresets:
         method = fast(DENOISE)
         network = method.generator.build(torch.zeros(1, 3, 64, 64), torch.Generator())
         assert sum(p.numel() for p in network.parameters()) < 700_000
-        assert method.edit.steps == 1800
+        assert method.edit.steps == 1200
+        assert method.edit.jitter == DENOISE.edit.jitter / 2
         assert method.edit.precision == "bfloat16"
+
+    def test_fast_gives_no_skips_to_nets_that_have_none(self):
+        """They would be highly detrimental to large holes (Ulyanov et al. 2018)."""
+        assert fast(INPAINT_HOLE).generator.skips == (0,) * 5
 
 
 class TestQuality:
