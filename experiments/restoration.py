@@ -393,6 +393,24 @@ def flat() -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
+def summary(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """What README shows: each finished run with what it hands over, beside the published numbers of the same picture."""
+    found = []
+    for row in rows.to_dict("records"):
+        part = PARTS[row["part"]]
+        told = PUBLISHED.get(row["part"], {})
+        stopped = "wmv average" in str(row.get("stopped by itself"))
+        average = "average where ES-WMV stops" if stopped else "average"
+        handed = {average: row["wmv average psnr" if stopped else "average"]}
+        handed |= {"last painting": row["last"]} if not row["part"].startswith("denoising") else {}
+        found.append(
+            {k: row[k] for k in ("part", "image", "preset", "steps", "seconds", "device", "input")}
+            | {"psnr": handed, "peak": row["peak average"]}
+            | {"published": {title: values[part.images.index(row["image"])] for title, values in told.items()}}
+        )
+    return found
+
+
 def table(name: str) -> str:
     """Published and own numbers, a column an image; own means over the images run, beside the published mean of the same."""
     part, lines = PARTS[name], []
@@ -517,7 +535,9 @@ def main() -> None:
             for seed in args.seeds.split(","):
                 run(args.part, image, args.preset, args.steps, int(seed), args.device, args.every)
     (OUT / "table.md").write_text("\n".join(table(name) for name in PARTS))
-    flat().to_csv(OUT / "rows.csv", index=False, float_format="%.4f")
+    rows = flat()
+    rows.to_csv(OUT / "rows.csv", index=False, float_format="%.4f")
+    (OUT / "summary.json").write_text(json.dumps(summary(rows), indent=1) + "\n")
     curves()
 
 
