@@ -32,7 +32,7 @@ RESULT = ROOT / "experiments" / "results" / "audit"
 ARCHIVE = 400_000
 """Images in the ISIC archive, about."""
 
-KILLS, ROWS, IMAGES, LESIONS = 50, 120, 500, 150
+KILLS, ROWS, IMAGES, LESIONS = 50, 160, 500, 150
 
 
 @cache
@@ -94,13 +94,13 @@ def kills() -> dict[str, Any]:
 
 
 def wait_for_rows(out: Path, more: int, child: Any) -> None:
-    """Until the running audit has written so many more parts, or has ended: kills shall come amid the work."""
+    """Until the running audit has written so many more rows, or has ended: kills shall come amid the work."""
 
-    def parts() -> int:
-        return len(list((out / "rows").glob("part-*")))
+    def last() -> int:
+        return max((int(part.stem.rpartition("-")[2]) for part in (out / "rows").glob("part-*.parquet")), default=-1)
 
-    before = parts()
-    while child.is_alive() and parts() < before + more:
+    before = last()
+    while child.is_alive() and last() < before + more:
         time.sleep(0.005)
 
 

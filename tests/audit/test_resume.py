@@ -39,9 +39,13 @@ def table(out):
 
 
 def wait_for_rows(out, more, child):
-    """Until the running audit has written so many more parts, or has ended."""
-    before = len(list((out / "rows").glob("part-*")))
-    while child.is_alive() and len(list((out / "rows").glob("part-*"))) < before + more:
+    """Until the running audit has written so many more rows, or has ended."""
+
+    def last():
+        return max((int(part.stem.rpartition("-")[2]) for part in (out / "rows").glob("part-*.parquet")), default=-1)
+
+    before = last()
+    while child.is_alive() and last() < before + more:
         time.sleep(0.005)
 
 

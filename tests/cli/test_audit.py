@@ -91,6 +91,15 @@ def test_pictures_without_labels_are_audited_without_accuracy(pictures, tmp_path
     assert "needs labels" in refused.output
 
 
+@pytest.mark.slow
+def test_ray_from_the_command_line_gives_the_local_rows(done, pictures, tmp_path):
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'cfexplain[ray]'")
+    result = run("audit", pictures, *COMMON, "--out", tmp_path, "--engine", "ray", "--cores", "2")
+    assert result.exit_code == 0, result.output
+    columns = ["image_id", "status", "source", "target", "verdict"]
+    assert Audit.load(tmp_path).rows[columns].equals(Audit.load(done[0]).rows[columns])
+
+
 def test_photographs_that_training_shares_are_named_first(tmp_path, monkeypatch):
     """Another lesion's name on a recompressed copy: only a look at the pictures finds it."""
     lesions = list(SyntheticLesions(4, size=128, split="test"))
