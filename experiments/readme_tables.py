@@ -27,6 +27,7 @@ TASKS = {
     "superresolution": "four times larger",
     "superresolution8": "eight times larger",
 }
+NAMES = {"hill": "House", "house": "House, grey"}
 SETTINGS = {"paper": "published", "paper16": "published, in bfloat16", "fast": "fast"}
 
 
@@ -185,7 +186,7 @@ def audits() -> list[str]:
 def restoration() -> list[str]:
     """One line a run: what it hands over, and what was published for the same picture."""
     lines = [
-        "| task | picture | settings | handed over | PSNR | peak | published DIP | others, published | minutes |",
+        "| task | picture | settings | handed over | PSNR | peak | published DIP | others, published | minutes of a core |",
         "|" + "---|" * 9,
     ]
     for r in json.loads(RESTORATION.read_text()):
@@ -195,7 +196,7 @@ def restoration() -> list[str]:
         others = [f"{k.split(',')[0]} {v:.1f}" for k, v in r["published"].items() if not k.startswith("DIP")]
         for handed, psnr in r["psnr"].items():
             lines.append(
-                f"| {TASKS[r['part']]} | {r['image'].replace('hill', 'House')} | {SETTINGS[r['preset']]} | {handed} | {psnr:.2f} | "
+                f"| {TASKS[r['part']]} | {NAMES.get(r['image'], r['image'])} | {SETTINGS[r['preset']]} | {handed} | {psnr:.2f} | "
                 f"{r['peak']:.2f} | {'' if dip is None else f'{dip:.2f}'} | {', '.join(others)} | {r['seconds'] / 60:.0f} |"
             )
     return lines
