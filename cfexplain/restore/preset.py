@@ -179,7 +179,8 @@ PRESETS = {
 def fast(method: Method, *, widths: tuple[int, ...] = _NARROW.widths, share: float = 0.4) -> Method:
     """The same task by a narrow net in fewer steps, in bfloat16 where that is faster.
 
-    Skips of 16 channels and half the jitter make up for the steps: a narrow net learns slowly what jitter blurs.
+    Half the jitter makes up for the steps: a narrow net learns slowly what jitter blurs. Skips of 16 channels gain
+    .3 dB at the same steps, nothing at the same seconds.
 
     Args:
         method: one that paints by a `DeepImagePrior`; of others only steps and jitter are cut.
