@@ -186,7 +186,7 @@ def audits() -> list[str]:
 def restoration() -> list[str]:
     """One line a run: what it hands over, and what was published for the same picture."""
     lines = [
-        "| task | picture | settings | handed over | PSNR | peak | published DIP | others, published | minutes of a core |",
+        "| task | picture | settings | handed over | PSNR | peak | published DIP | others, published | minutes, one busy core |",
         "|" + "---|" * 9,
     ]
     for r in json.loads(RESTORATION.read_text()):
@@ -194,10 +194,10 @@ def restoration() -> list[str]:
             continue
         dip = next((v for k, v in r["published"].items() if k.startswith("DIP")), None)
         others = [f"{k.split(',')[0]} {v:.1f}" for k, v in r["published"].items() if not k.startswith("DIP")]
-        for handed, psnr in r["psnr"].items():
+        for handed, (psnr, peak) in r["psnr_and_peak"].items():
             lines.append(
                 f"| {TASKS[r['part']]} | {NAMES.get(r['image'], r['image'])} | {SETTINGS[r['preset']]} | {handed} | {psnr:.2f} | "
-                f"{r['peak']:.2f} | {'' if dip is None else f'{dip:.2f}'} | {', '.join(others)} | {r['seconds'] / 60:.0f} |"
+                f"{peak:.2f} | {'' if dip is None else f'{dip:.2f}'} | {', '.join(others)} | {r['seconds'] / 60:.0f} |"
             )
     return lines
 
