@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 import torch
-from restoration import DATA, OUT, RUNS, opened
+from restoration_study.part import DATA, OUT, RUNS, opened
 
 from cfexplain.restore import DENOISE, Averaged, Run, denoise, fast
 from cfexplain.restore.quality import psnr

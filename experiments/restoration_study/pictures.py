@@ -1,0 +1,70 @@
+"""What the papers show and do not measure: text, holes, flash, JPEG, and the nets of the large hole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from cfexplain.images import save_png
+from cfexplain.restore import denoise, flash, inpaint
+from cfexplain.solve import Method
+from restoration_study.part import DATA, OUT, RUNS, opened
+from restoration_study.run import method_of
+
+HOLES = {
+    "kate": ("inpaint",),
+    "vase": ("inpaint-hole",),
+    "library": ("inpaint-large-2", "inpaint-large-4", "inpaint-large", "inpaint-large-unet", "inpaint-large-resnet"),
+}
+FOLDER, HEIGHT = RUNS / "pictures", 240
+
+
+def pictures(device: str, preset: str, steps: int | None, only: list[str]) -> None:
+    """Paint what is not there yet, under runs/restoration/pictures, and a row of them for each in results/."""
+    for name, tasks in asked(device).items():
+        for method, task in tasks.items() if not only or name in only else ():
+            path = FOLDER / f"{name}-{preset}-{method}.png"
+            if not path.exists():
+                found = task(method_of(method, preset, steps))
+                save_png(path, found.image[0].cpu())
+                print(name, method, preset, f"{found.seconds:.0f} s", flush=True)
+        together(name, preset, list(tasks))
+
+
+def asked(device: str) -> dict[str, dict[str, Callable[[Method], Any]]]:
+    """The tasks by picture and method; each picture's input is kept beside its results."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    repo = DATA / "dip_repo"
+    tasks: dict[str, dict[str, Callable[[Method], Any]]] = {}
+    for name, methods in HOLES.items():
+        given = opened(repo / "inpainting" / f"{name}.png", "RGB").to(device)
+        missing = (opened(repo / "inpainting" / f"{name}_mask.png", "L") < 0.5).float().to(device)
+        save_png(FOLDER / f"{name}-input.png", (given * (1 - missing))[0].cpu())
+        tasks[name] = {m: lambda method, x=given, h=missing: inpaint(x, h, method=method) for m in methods}
+    dark, bright = (
+        opened(repo / "flash_no_flash" / f"cave01_0{k}.jpg", "RGB").to(device) for k in ("1_noflash", "0_flash")
+    )
+    save_png(FOLDER / "cave-input.png", dark[0].cpu())
+    tasks["cave"] = {"flash": lambda method: flash(dark, bright, method=method)}
+    snail = opened(repo / "denoising" / "snail.jpg", "RGB").to(device)
+    save_png(FOLDER / "snail-input.png", snail[0].cpu())
+    return tasks | {"snail": {"dejpeg": lambda method: denoise(snail, method=method)}}
+
+
+def together(name: str, preset: str, methods: list[str]) -> None:
+    """The input and what was painted, side by side."""
+    files = [FOLDER / f"{name}-{preset}-{method}.png" for method in methods]
+    files = [path for path in (FOLDER / f"{name}-input.png", *files) if path.exists()]
+    if len(files) > 1:
+        strip = np.concatenate([as_high(path) for path in files], axis=1)
+        Image.fromarray(strip).save(OUT / f"{name}.jpg", quality=85)
+
+
+def as_high(path: Path) -> np.ndarray:
+    """A picture of the sheet's height."""
+    with Image.open(path) as file:
+        return np.array(file.convert("RGB").resize((round(file.width * HEIGHT / file.height), HEIGHT)))

@@ -1,0 +1,175 @@
+"""From runs/restoration/ to results/restoration/: tables, flat rows, README's summary and curves."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from restoration_study.part import OUT, PARTS, RUNS, opened
+from restoration_study.published import F16_CURVE, PUBLISHED
+
+
+def rows_of(name: str) -> pd.DataFrame:
+    """Every finished run of a part."""
+    files = sorted((RUNS / name).glob("*/*.json"))
+    return pd.DataFrame([with_peaks(json.loads(path.read_text())) | {"folder": path.parent.name} for path in files])
+
+
+def with_peaks(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with peaks no lower than anything the run handed over: curves hold only some of the steps."""
+    told = {"raw": [row["last"]], "average": [row["average"]]}
+    for rule, found in row["rules"].items():
+        told["average" if rule.endswith("average") else "raw"].append(found["psnr"])
+    return row | {"peak": {kind: max(row["peak"][kind], *values) for kind, values in told.items()}}
+
+
+TOLD = (
+    "part", "image", "preset", "seed", "steps", "seconds", "device", "method", "input", "last", "average", "ssim",
+)  # fmt: skip
+
+
+def flat() -> pd.DataFrame:
+    """Every finished run as one flat row: what README and the reader need of `runs/`."""
+    found = []
+    for name in PARTS:
+        for row in rows_of(name).to_dict("records"):
+            kept = {k: row[k] for k in TOLD}
+            for name_of, values in {"peak": row["peak"], "peak at": row["peak_at"]}.items():
+                kept |= {f"{name_of} {k}": v for k, v in values.items()}
+            kept |= {f"{k} {at}": v for at, both in row["kept"].items() for k, v in both.items()}
+            kept |= {f"{rule} {k}": v for rule, both in row["rules"].items() for k, v in both.items()}
+            found.append(kept | {"stopped by itself": " ".join(row["stopped_by_itself"])})
+    return pd.DataFrame(found)
+
+
+def summary(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """What README shows: each finished run with what it hands over, beside the published numbers of the same picture."""
+    found = []
+    for row in rows.to_dict("records"):
+        part = PARTS[row["part"]]
+        told = PUBLISHED.get(row["part"], {})
+        stopped = "wmv average" in str(row.get("stopped by itself"))
+        average = "average where ES-WMV stops" if stopped else "average"
+        handed = {average: (row["wmv average psnr" if stopped else "average"], row["peak average"])}
+        handed |= {"last painting": (row["last"], row["peak raw"])} if not row["part"].startswith("denoising") else {}
+        found.append(
+            {k: row[k] for k in ("part", "image", "preset", "steps", "seconds", "device", "input")}
+            | {"psnr_and_peak": handed}
+            | {"published": {title: values[part.images.index(row["image"])] for title, values in told.items()}}
+        )
+    return found
+
+
+def table(name: str) -> str:
+    """Published and own numbers, a column an image; own means over the images run, beside the published mean of the same."""
+    part, lines = PARTS[name], []
+    own = rows_of(name)
+    lines.append(f"| {name}, PSNR | n | " + " | ".join(part.images) + " | mean of n | published DIP on the same n |")
+    lines.append("|" + "---|" * (len(part.images) + 4))
+    published = PUBLISHED.get(name, {})
+    dip = next((values for title, values in published.items() if title.startswith("DIP")), ())
+    for title, values in published.items():
+        lines.append(_line(title, dict(zip(part.images, values, strict=True)), part.images, dip))
+    simple = OUT / "classic.csv"
+    if simple.exists():
+        frame = pd.read_csv(simple)
+        for method, group in frame[frame["part"] == name].groupby("method", sort=False):
+            lines.append(_line(str(method), dict(zip(group["image"], group["psnr"], strict=True)), part.images, dip))
+    for folder, group in own.groupby("folder") if len(own) else ():
+        for title, values in _own(name, group).items():
+            lines.append(
+                _line(f"ours, {folder}: {title}", dict(zip(group["image"], values, strict=True)), part.images, dip)
+            )
+    for title, found in _together(name, own).items() if len(own) else ():
+        lines.append(_line(f"ours: {title}", found, part.images, dip))
+    return "\n".join(lines) + "\n" + (_stops(own) if name.startswith("denoising") and len(own) else "")
+
+
+def _own(name: str, group: pd.DataFrame) -> dict[str, list[float]]:
+    """What each way of choosing hands over."""
+    found = {"last": list(group["last"]), "average of outputs": list(group["average"])}
+    if not name.startswith("denoising"):
+        return found
+    for rule in ("wmv", "emv", "wmv average", "emv average"):
+        found[rule] = [row[rule]["psnr"] for row in group["rules"]]
+    for at in ("at 1800", "at 3000"):
+        if all(at in kept for kept in group["kept"]):
+            found |= {f"{kind} {at}": [kept[at][kind] for kept in group["kept"]] for kind in ("raw", "average")}
+    return found
+
+
+def _together(name: str, own: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """The mean of the paintings of several seeds at the published settings, by what is averaged."""
+    kinds = ("average at 3000", "wmv average", "average") if name.startswith("denoising") else ("last",)
+    found: dict[str, dict[str, float]] = {}
+    for image in own["image"].unique():
+        folders = [f for f in own.loc[own["image"] == image, "folder"] if f.startswith("paper-") and f.count("-") == 1]
+        truth = PARTS[name].load(image)[0]
+        for kind in kinds if len(folders) > 1 else ():
+            files = [RUNS / name / folder / f"{image}-{kind}.png" for folder in folders]
+            if all(path.exists() for path in files):
+                mean = torch.stack([opened(path) for path in files]).mean(0)[:, : truth.shape[1]]
+                found.setdefault(f"mean of {len(files)} runs, {kind}", {})[image] = PARTS[name].measure(mean, truth)
+    return found
+
+
+def _line(title: str, values: dict[str, float], images: tuple[str, ...], dip: tuple[float, ...]) -> str:
+    cells = [f"{values[i]:.2f}" if i in values else "" for i in images]
+    same = [p for i, p in zip(images, dip, strict=False) if i in values]
+    mean = float(np.mean([values[i] for i in images if i in values]))
+    beside = f"{np.mean(same):.2f}" if same else ""
+    return f"| {title} | {len(values)} | " + " | ".join(cells) + f" | {mean:.2f} | {beside} |"
+
+
+def _stops(own: pd.DataFrame) -> str:
+    """How far each rule stays below its run's own peak."""
+    lines = [
+        "",
+        "| run | rule | n | stopped by itself | within 0.5 dB of its peak | mean loss | largest loss |",
+        "|" + "---|" * 7,
+    ]
+    for folder, group in own.groupby("folder"):
+        for rule in ("wmv", "emv", "wmv average", "emv average"):
+            kind = "average" if rule.endswith("average") else "raw"
+            loss = np.array([row["peak"][kind] - row["rules"][rule]["psnr"] for _, row in group.iterrows()])
+            alone = sum(rule in row for row in group["stopped_by_itself"])
+            lines.append(
+                f"| {folder} | {rule} | {len(loss)} | {alone} | {(loss <= 0.5).sum()} | {loss.mean():.2f} | {loss.max():.2f} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def curves() -> None:
+    """PSNR over steps of each part, and of F16 beside the authors' own frames."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    for name in PARTS:
+        files = sorted((RUNS / name).glob("*/*.npy"))
+        if not files:
+            continue
+        figure = Figure(figsize=(9, 5))
+        FigureCanvasAgg(figure)
+        axes = figure.subplots()
+        for k, path in enumerate(files):
+            curve = np.load(path)
+            axes.plot(curve[:, 0], curve[:, 1], color=f"C{k % 10}", linewidth=0.7, alpha=0.6)
+            axes.plot(curve[:, 0], curve[:, 2], color=f"C{k % 10}", label=f"{path.stem} {path.parent.name}")
+        if name == "denoising":
+            axes.plot(list(F16_CURVE), list(F16_CURVE.values()), "k.--", label="F16, the authors' run")
+        axes.set(xlabel="step", ylabel="PSNR in dB (thin: painting, thick: average)", ylim=(15, None))
+        axes.legend(fontsize=6, ncols=2)
+        figure.savefig(OUT / f"{name}.png", dpi=90, bbox_inches="tight")
+
+
+def report() -> None:
+    """Write everything anew."""
+    (OUT / "table.md").write_text("\n".join(table(name) for name in PARTS))
+    rows = flat()
+    rows.to_csv(OUT / "rows.csv", index=False, float_format="%.4f")
+    (OUT / "summary.json").write_text(json.dumps(summary(rows), indent=1) + "\n")
+    curves()
