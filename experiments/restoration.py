@@ -22,6 +22,8 @@ from restoration_study.pictures import pictures
 from restoration_study.report import report
 from restoration_study.run import run
 
+from cfexplain.restore import reuse_memory
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -35,6 +37,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=10, help="steps between two points of the curve")
     args = parser.parse_args()
     OUT.mkdir(parents=True, exist_ok=True)
+    reuse_memory()
     chosen = [i for i in args.images.split(",") if i]
     if args.what == "run" and args.part == "classic":
         classic()

@@ -14,7 +14,17 @@ from torch import Tensor
 from cfexplain import restore
 from cfexplain.command.lookup import device_of
 from cfexplain.images import load_mask, save_png
-from cfexplain.restore import PRESETS, Averaged, MovingVariance, Restoration, Run, WindowedVariance, fast, hair
+from cfexplain.restore import (
+    PRESETS,
+    Averaged,
+    MovingVariance,
+    Restoration,
+    Run,
+    WindowedVariance,
+    fast,
+    hair,
+    reuse_memory,
+)
 from cfexplain.restore.picture import Picture, check_kind, read, write
 from cfexplain.restore.restoration import decibels
 from cfexplain.solve import Method
@@ -49,6 +59,7 @@ class RestoreJob:
         """Check all that can be checked, restore, write, and say so."""
         picture, method = read(self.image), self._method()
         check_kind(self.out, picture)
+        reuse_memory()
         found = self._restored(picture, method, self._run(method, show))
         self.out.parent.mkdir(parents=True, exist_ok=True)
         write(self.out, picture.of(found.image.cpu()))

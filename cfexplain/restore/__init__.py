@@ -1,6 +1,7 @@
 """The prior on its own: denoise, inpaint, enlarge, flash, JPEG, and hair on lesions; no classifier is needed."""
 
 from cfexplain.restore.hair import dehair as dehair
+from cfexplain.restore.memory import reuse_memory as reuse_memory
 from cfexplain.restore.preset import DEHAIR as DEHAIR
 from cfexplain.restore.preset import DEJPEG as DEJPEG
 from cfexplain.restore.preset import DENOISE as DENOISE
@@ -45,5 +46,6 @@ __all__ = [
     "fast",
     "flash",
     "inpaint",
+    "reuse_memory",
     "superresolve",
 ]

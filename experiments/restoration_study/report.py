@@ -28,7 +28,7 @@ def with_peaks(row: dict[str, Any]) -> dict[str, Any]:
 
 
 TOLD = (
-    "part", "image", "preset", "seed", "steps", "seconds", "device", "method", "input", "last", "average", "ssim",
+    "part", "image", "preset", "seed", "steps", "seconds", "device", "threads", "method", "input", "last", "average", "ssim",
 )  # fmt: skip
 
 
@@ -57,7 +57,7 @@ def summary(rows: pd.DataFrame) -> list[dict[str, Any]]:
         handed = {average: (row["wmv average psnr" if stopped else "average"], row["peak average"])}
         handed |= {"last painting": (row["last"], row["peak raw"])} if not row["part"].startswith("denoising") else {}
         found.append(
-            {k: row[k] for k in ("part", "image", "preset", "steps", "seconds", "device", "input")}
+            {k: row[k] for k in ("part", "image", "preset", "steps", "seconds", "device", "threads", "input")}
             | {"psnr_and_peak": handed}
             | {"published": {title: values[part.images.index(row["image"])] for title, values in told.items()}}
         )
@@ -94,7 +94,7 @@ def _own(name: str, group: pd.DataFrame) -> dict[str, list[float]]:
     found = {"last": list(group["last"]), "average of outputs": list(group["average"])}
     if not name.startswith("denoising"):
         return found
-    for rule in ("wmv", "emv", "wmv average", "emv average"):
+    for rule in RULES:
         found[rule] = [row[rule]["psnr"] for row in group["rules"]]
     for at in ("at 1800", "at 3000"):
         if all(at in kept for kept in group["kept"]):
@@ -125,22 +125,31 @@ def _line(title: str, values: dict[str, float], images: tuple[str, ...], dip: tu
     return f"| {title} | {len(values)} | " + " | ".join(cells) + f" | {mean:.2f} | {beside} |"
 
 
-def _stops(own: pd.DataFrame) -> str:
-    """How far each rule stays below its run's own peak."""
-    lines = [
-        "",
-        "| run | rule | n | stopped by itself | within 0.5 dB of its peak | mean loss | largest loss |",
-        "|" + "---|" * 7,
-    ]
-    for folder, group in own.groupby("folder"):
-        for rule in ("wmv", "emv", "wmv average", "emv average"):
+RULES = ("wmv", "emv", "wmv average", "emv average")
+
+
+def stops(own: pd.DataFrame) -> list[dict[str, Any]]:
+    """How far each rule stays below its run's own peak, a row a preset and rule."""
+    found = []
+    for folder, group in own.groupby("folder") if len(own) else ():
+        for rule in RULES:
             kind = "average" if rule.endswith("average") else "raw"
             loss = np.array([row["peak"][kind] - row["rules"][rule]["psnr"] for _, row in group.iterrows()])
-            alone = sum(rule in row for row in group["stopped_by_itself"])
-            lines.append(
-                f"| {folder} | {rule} | {len(loss)} | {alone} | {(loss <= 0.5).sum()} | {loss.mean():.2f} | {loss.max():.2f} |"
-            )
-    return "\n".join(lines) + "\n"
+            found.append(
+                {
+                    "run": folder, "rule": rule, "n": len(loss),
+                    "stopped by itself": sum(rule in row for row in group["stopped_by_itself"]),
+                    "within 0.5 dB of its peak": int((loss <= 0.5).sum()),
+                    "mean loss": round(float(loss.mean()), 2), "largest loss": round(float(loss.max()), 2),
+                }
+            )  # fmt: skip
+    return found
+
+
+def _stops(own: pd.DataFrame) -> str:
+    rows = stops(own)
+    lines = ["", "| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
+    return "\n".join([*lines, *("| " + " | ".join(str(v) for v in row.values()) + " |" for row in rows)]) + "\n"
 
 
 def curves() -> None:
@@ -171,5 +180,6 @@ def report() -> None:
     (OUT / "table.md").write_text("\n".join(table(name) for name in PARTS))
     rows = flat()
     rows.to_csv(OUT / "rows.csv", index=False, float_format="%.4f")
-    (OUT / "summary.json").write_text(json.dumps(summary(rows), indent=1) + "\n")
+    told = {"runs": summary(rows), "stops": {name: stops(rows_of(name)) for name in ("denoising", "denoising-middle")}}
+    (OUT / "summary.json").write_text(json.dumps(told, indent=1) + "\n")
     curves()

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from cfexplain.images import save_png
@@ -50,7 +51,7 @@ def run(name: str, image: str, preset: str, steps: int | None, seed: int, device
     average = observer.average.chosen()
     row = {
         "part": name, "image": image, "preset": preset, "seed": seed, "steps": found.steps[0], "seconds": found.seconds,
-        "device": device, "method": method.name, "input": part.measure(plain(name, given, extra), truth),
+        "device": device, "threads": torch.get_num_threads(), "method": method.name, "input": part.measure(plain(name, given, extra), truth),
         "last": part.measure(found.painted, truth), "average": part.measure(average, truth),
         "ssim": ssim(average, truth), "size": list(truth.shape[-2:]), **observer.finish(found.steps[0] - 1),
     }  # fmt: skip

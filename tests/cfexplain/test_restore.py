@@ -1,5 +1,8 @@
 """Restoration: the verbs, the rules that choose an image, and that the prior is the published one."""
 
+import platform
+import subprocess
+import sys
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -257,12 +260,37 @@ class TestPresets:
         network = method.generator.build(torch.zeros(1, 3, 64, 64), torch.Generator())
         assert sum(p.numel() for p in network.parameters()) < 2_217_831 / 3
         assert method.edit.steps == 1200
-        assert method.edit.jitter == DENOISE.edit.jitter / 2
+        assert method.edit.jitter == 0.75 * DENOISE.edit.jitter
         assert method.edit.precision == "bfloat16"
 
     def test_fast_gives_no_skips_to_nets_that_have_none(self):
         """They would be highly detrimental to large holes (Ulyanov et al. 2018)."""
         assert fast(INPAINT_HOLE).generator.skips == (0,) * 5
+
+
+FAULTS = """
+import resource, sys, torch
+from cfexplain.restore import reuse_memory
+if sys.argv[1] == "reuse":
+    assert reuse_memory()
+block = lambda: torch.empty(2**24).fill_(1.0)
+block(), block()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(8):
+    block()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told to keep memory")
+def test_freed_memory_is_used_again():
+    """Eight blocks of 64 MiB fault on each of their 131,072 pages anew, or on next to none."""
+    faults = {
+        how: int(subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, check=True, text=True).stdout)
+        for how in ("reuse", "as usual")
+    }
+    assert faults["as usual"] > 8 * 200  # at least once a huge page of 2 MiB, where there are such
+    assert faults["reuse"] < faults["as usual"] / 20
 
 
 class TestQuality:
