@@ -25,7 +25,9 @@ TASKS = {
     "denoising": "noise, sigma 25",
     "inpainting": "every second pixel",
     "superresolution": "four times larger",
+    "superresolution14": "four times larger (Set14)",
     "superresolution8": "eight times larger",
+    "superresolution8of14": "eight times larger (Set14)",
 }
 NAMES = {"hill": "House", "house": "House, grey"}
 SETTINGS = {"paper": "published", "paper16": "published, in bfloat16", "fast": "fast"}

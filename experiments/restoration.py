@@ -20,7 +20,7 @@ from restoration_study.classic import classic
 from restoration_study.part import OUT, PARTS
 from restoration_study.pictures import pictures
 from restoration_study.report import report
-from restoration_study.run import run
+from restoration_study.run import Case, run
 
 from cfexplain.restore import reuse_memory
 
@@ -46,7 +46,7 @@ def main() -> None:
     elif args.what == "run":
         for image in chosen or PARTS[args.part].images:
             for seed in args.seeds.split(","):
-                run(args.part, image, args.preset, args.steps, int(seed), args.device, args.every)
+                run(Case(args.part, image, args.preset, args.steps, int(seed)), args.device, args.every)
     report()
 
 

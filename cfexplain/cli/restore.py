@@ -17,7 +17,8 @@ Source = Annotated[Path, typer.Argument(help="A picture of 8 or 16 bits, grey or
 Out = Annotated[Path, typer.Option(help="File to write; PNG and TIFF keep 16 bits and transparency.")]
 Preset = Annotated[str, typer.Option(help="paper: the published settings; fast: a narrow net, fewer steps.")]
 Stop = Annotated[
-    str, typer.Option(help="fixed: the published steps; wmv, emv: when the paintings vary least (early stop).")
+    str,
+    typer.Option(help="fixed: the preset's steps; wmv, emv: early stop where the paintings vary least, 5,000 at most."),
 ]
 Steps = Annotated[int | None, typer.Option(min=1, help="At most so many steps, in place of the preset's.")]
 Runs = Annotated[int, typer.Option(min=1, help="Average so many runs, each from a seed of its own.")]
@@ -25,7 +26,7 @@ Seed = Annotated[int, typer.Option(help="Same seed, same result.")]
 Budget = Annotated[float | None, typer.Option(min=0.0, help="Seconds; the painting reached by then is kept.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
 Preview = Annotated[
-    bool, typer.Option("--preview", help="Also write STEM-preview.png: before and after, side by side.")
+    bool, typer.Option("--preview", help="Also write STEM-preview.png, before and after, and the mask of hair.")
 ]
 
 
@@ -124,7 +125,7 @@ def flash(
 def dehair(
     image: Source,
     out: Out,
-    mask: Annotated[Path | None, typer.Option(help="White on hair; found by itself where it is left out.")] = None,
+    mask: Annotated[Path | None, typer.Option(help="White on hair, taken with a rim; found where left out.")] = None,
     classic: Annotated[str, typer.Option(help="dullrazor or opencv instead of the prior.")] = "",
     steps: Steps = None,
     seed: Seed = 0,

@@ -29,6 +29,7 @@ from cfexplain.restore.picture import Picture, check_kind, read, write
 from cfexplain.restore.restoration import decibels
 from cfexplain.solve import Method
 from cfexplain.stop import Step
+from cfexplain.terms import KnownPixels, LowResolution, SamePixels
 
 Show = Callable[[str, int, int, dict[str, float]], Any]
 
@@ -69,20 +70,33 @@ class RestoreJob:
 
     def _method(self) -> Method:
         """The preset with the wanted steps and stop."""
-        if self.method not in PRESETS:
-            raise ValueError(f"there is no preset {self.method}: choose one of {', '.join(PRESETS)}")
-        if self.preset not in ("paper", "fast") or self.stop not in ("fixed", *RULES):
-            raise ValueError("--preset is paper or fast, --stop is fixed, wmv or emv")
+        able = [name for name, method in PRESETS.items() if self._can(method)]
+        if self.method not in able:
+            raise ValueError(f"there is no method {self.method} for this: choose one of {', '.join(able)}")
+        if self.preset not in ("paper", "fast"):
+            raise ValueError(f"--preset is paper or fast, not {self.preset}")
+        if self.stop not in ("fixed", *RULES):
+            raise ValueError(f"--stop is fixed, wmv or emv, not {self.stop}")
         method = PRESETS[self.method] if self.preset == "paper" else fast(PRESETS[self.method])
         edit = method.edit
         if self.stop != "fixed":
-            edit = replace(edit, stop=Averaged(0.99, until=RULES[self.stop]), steps=5000)
+            edit = replace(edit, stop=Averaged(0.99, until=RULES[self.stop]), steps=max(5000, edit.steps))
         return replace(method, edit=edit if self.steps is None else replace(edit, steps=self.steps))
 
+    def _can(self, method: Method) -> bool:
+        """Whether the method does what the options ask for: its data term and its input say what it is for."""
+        terms = {type(part.term) for part in method.edit.objective.parts}
+        guided = getattr(getattr(method.generator, "noise", None), "kind", "") == "picture"
+        masked = self.mask is not None or self.classic is not None
+        data = LowResolution if self.factor is not None else KnownPixels if masked else SamePixels
+        return data in terms and guided == (self.guide is not None)
+
     def _run(self, method: Method, show: Show | None) -> Run:
+        name = "dB to the input" if len(method.edit.objective.parts) == 1 else "dB, with total variation"
+
         def watch(step: Step) -> None:
             if show is not None:
-                show(method.name, step.index, method.edit.steps, {"dB to the input": decibels(float(step.value.sum()))})
+                show(method.name, step.index, method.edit.steps, {name: decibels(float(step.value.sum()))})
 
         return Run(self.seed, self.runs, math.inf if self.budget is None else self.budget, watch)
 
@@ -103,16 +117,20 @@ class RestoreJob:
     def _dehaired(self, picture: Picture, method: Method, run: Run) -> Restoration:
         values = picture.values.expand(-1, 3, -1, -1)[0]
         mask = hair.hair_mask(values) if self.mask is None else hair.grown(load_mask(self.mask))
-        if mask.shape[-2:] != values.shape[-2:]:
-            sizes = f"{tuple(mask.shape[-2:])} pixels, the picture of {tuple(values.shape[-2:])}"
-            raise ValueError(f"the mask is of {sizes}")
+        hair.check_mask(mask, values)
+        if self.preview:
+            save_png(self.out.with_name(f"{self.out.stem}-mask.png"), mask.expand(3, -1, -1))
         if not self.classic:
             device = device_of(self.device)
-            return hair.dehair(values.to(device), mask=mask.to(device), method=method, run=run)
-        if self.classic not in hair.CLASSIC:
+            found = hair.dehair(values.to(device), mask=mask.to(device), method=method, run=run)
+        elif self.classic in hair.CLASSIC:
+            image = hair.CLASSIC[self.classic](values, mask)[None]
+            found = Restoration(image, image, self.classic, (0,), ("stopped",), 0.0, ())
+        else:
             raise ValueError(f"there is no classic way {self.classic}: choose {' or '.join(hair.CLASSIC)}")
-        image = hair.CLASSIC[self.classic](values, mask)[None]
-        return Restoration(image, image, self.classic, (0,), ("stopped",), 0.0, ())
+        share = float((mask > 0.5).float().mean())
+        told = f"{share:.1%} of the picture painted" if share else "no hair or ruler found, nothing painted"
+        return replace(found, method=f"{found.method}, {told}")
 
 
 def _write_preview(out: Path, picture: Picture, found: Restoration) -> None:
@@ -125,9 +143,10 @@ def _write_preview(out: Path, picture: Picture, found: Restoration) -> None:
 
 
 def _sentence(found: Restoration, out: Path) -> str:
-    if not found.history:
+    if not found.decibels:
         return f"{out}: {found.method}"
+    ending = {"exhausted": "all steps"}.get(found.ending[-1], found.ending[-1].replace("_", " "))
     return (
         f"{out}: {found.method}, {found.steps[-1]} steps in {found.seconds:.0f} s, "
-        f"{found.history[-1]:.1f} dB to the input, {found.ending[-1].replace('_', ' ')}"
+        f"{found.decibels[-1]:.1f} dB to the input, {ending}"
     )

@@ -154,7 +154,7 @@ class Block(nn.Module):
         """Filter, halve where asked, normalise, rectify."""
         x = self.convolution(x)
         if self.pooling is not None:
-            x = F.avg_pool2d(x, 2) if self.pooling == "average" else F.max_pool2d(x, 2)
+            x = _halved(x, self.pooling)
         return F.leaky_relu(self.norm(x), 0.2)
 
 
@@ -168,6 +168,13 @@ class Convolution(nn.Conv2d):
 def _at(value: Any, index: int) -> Any:
     """The value of a scale, from one for all or one a scale."""
     return value[index] if isinstance(value, tuple) else value
+
+
+def _halved(x: Tensor, pooling: str) -> Tensor:
+    """Half the size, rounded up as a stride does."""
+    if pooling == "max":
+        return F.max_pool2d(x, 2, ceil_mode=True)
+    return F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False)
 
 
 def _resize(x: Tensor, size: torch.Size, mode: str) -> Tensor:

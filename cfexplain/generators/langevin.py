@@ -17,7 +17,7 @@ class Langevin:
     """Another generator whose convolutions receive noise before every painting: w <- w + N(0, deviation^2).
 
     With a descent between paintings this samples weights around good ones instead of settling at the best, so that
-    the mean of late paintings does not learn the noise of the query; hand it over with the rule `Mean`.
+    the mean of late paintings does not learn the noise of the query; hand it over with the rule `Sampled`.
 
     Attributes:
         painter: the generator that paints.

@@ -1,7 +1,7 @@
 """Taking hair and ruler marks off a picture of a lesion: found, then painted over by the prior, or classically.
 
 Cleaning can remove what a clinician reads: a thin pigment line or a vessel may be taken for a hair. It is an option,
-off by default, and the mask says what was painted.
+off by default, and the mask (`hair_mask`) says what was painted.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def dehair(picture: Image, *, mask: Mask | None = None, method: Method = DEHAIR,
         >>> bool((clean == skin)[:, mask[0] == 0].all())
         True
     """
-    missing = hair_mask(picture) if mask is None else mask
-    images = picture[None]
+    missing, images = hair_mask(picture) if mask is None else mask, picture[None]
+    check_mask(missing, picture)
     if not bool((missing > 0.5).any()):
         return Restoration(images, images, method.name, (0,), ("stopped",), 0.0, ())
     box = _around(missing)
@@ -61,6 +61,15 @@ def dehair(picture: Image, *, mask: Mask | None = None, method: Method = DEHAIR,
     image, painted = images.clone(), images.clone()
     image[box], painted[box] = found.image, found.painted
     return replace(found, image=image, painted=painted)
+
+
+def check_mask(mask: Mask, picture: Image) -> None:
+    """Refuse a mask of another size, or one that leaves no skin to paint from."""
+    (height, width), (h, w) = mask.shape[-2:], picture.shape[-2:]
+    if (height, width) != (h, w):
+        raise ValueError(f"the mask is of {width}x{height} pixels, the picture of {w}x{h}")
+    if bool((mask > 0.5).all()):
+        raise ValueError("the mask covers everything: it is white on hair, black on the skin to paint from")
 
 
 def hair_mask(picture: Image, rim: float = RIM) -> Mask:

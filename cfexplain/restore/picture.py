@@ -98,16 +98,28 @@ def _decoded(path: Path) -> np.ndarray | None:
 
     try:
         with Image.open(path) as opened:
-            if opened.mode in ("P", "PA", "CMYK", "1", "F") or opened.getexif().get(0x0112, 1) != 1:
+            floating, turn = opened.mode == "F", opened.getexif().get(0x0112, 1)
+            if opened.mode in ("P", "PA") and opened.has_transparency_data:
+                return np.array(opened.convert("RGBA"))
+            if opened.mode in ("P", "PA", "CMYK", "1"):
                 return None
         array = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError, cv2.error):
         return None
+    if floating:
+        raise ImageError(f"{path} holds floating point values: save it with 8 or 16 bits a value")
     if array is None or array.dtype not in (np.uint8, np.uint16):
         return None
     array = array[..., None] if array.ndim == 2 else array
     order = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}.get(array.shape[2])
-    return None if order is None else np.ascontiguousarray(array[..., order])
+    return None if order is None else np.ascontiguousarray(_upright(array, turn)[..., order])
+
+
+def _upright(array: np.ndarray, turn: int) -> np.ndarray:
+    """Turned as the EXIF orientation says, 1 to 8."""
+    array = array.swapaxes(0, 1) if turn in (5, 6, 7, 8) else array
+    array = array[::-1] if turn in (3, 4, 7, 8) else array
+    return array[:, ::-1] if turn in (2, 3, 6, 7) else array
 
 
 def _array(picture: Picture) -> np.ndarray:

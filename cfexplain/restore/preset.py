@@ -177,10 +177,11 @@ PRESETS = {
 
 
 def fast(method: Method, *, widths: tuple[int, ...] = (32, 64, 64, 64, 64), share: float = 0.4) -> Method:
-    """The same task by a narrow net in fewer steps, in bfloat16 where that is faster.
+    """The same task by a narrow net in fewer steps, in bfloat16.
 
     Three quarters of the jitter make up for the steps: a narrow net learns slowly what jitter blurs. With half of it
-    the noise is soon painted too; with twice the width little is gained and half as much time again is spent.
+    the noise is soon painted too; with twice the width little is gained and half as much time again is spent. The
+    average of the paintings is handed over where the method has no other rule.
 
     Args:
         method: one that paints by a `DeepImagePrior`; of others only steps and jitter are cut.
@@ -197,6 +198,7 @@ def fast(method: Method, *, widths: tuple[int, ...] = (32, 64, 64, 64, 64), shar
     if isinstance(painter, DeepImagePrior):
         narrow = tuple(min(pair) for pair in zip(painter.widths, widths + widths[-1:] * 9, strict=False))
         painter = replace(painter, widths=narrow, skips=tuple(min(skip, _SKIP) for skip in painter.skips))
-    edit = method.edit
-    edit = replace(edit, steps=max(1, round(share * edit.steps)), jitter=0.75 * edit.jitter, precision="bfloat16")
+    edit, steps = method.edit, max(1, round(share * method.edit.steps))
+    stop = edit.stop or Averaged(0.99)
+    edit = replace(edit, steps=steps, jitter=0.75 * edit.jitter, stop=stop, precision="bfloat16")
     return replace(method, name=f"{method.name}-fast", generator=painter, edit=edit)

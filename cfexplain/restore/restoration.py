@@ -12,12 +12,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cfexplain.generators.noise import generator_for
-from cfexplain.restore.preset import DEJPEG, DENOISE, FLASH, INPAINT, SUPERRESOLVE_4
+from cfexplain.restore.preset import DEJPEG, DENOISE, FLASH, INPAINT, SUPERRESOLVE_4, SUPERRESOLVE_8
 from cfexplain.solve import Ending, Method, Solution, minimise
 from cfexplain.stop import Step
 from cfexplain.terms import LowResolution
 from cfexplain.terms.low_resolution import stretch
-from cfexplain.types import Problem
+from cfexplain.types import Candidate, Problem
 
 Pictures = Float[Tensor, "n c h w"]
 """Grey (c = 1) or coloured (c = 3) pictures with values in [0, 1]."""
@@ -36,8 +36,10 @@ class Restoration:
         steps: taken, by picture; of the last run.
         ending: why it ended, by picture; of the last run.
         seconds: in all.
-        history: decibels between painting and input at each step of the last picture's last run: of the objective's
-            value v, -10 log10 v.
+        history: -10 log10 of the objective at each step of the last picture's last run; where it is the data term
+            alone, the decibels between painting and input.
+        decibels: between `painted` and the input, by picture; where a mask or a reduction stands between them, of
+            what is known, of the reduced painting.
     """
 
     image: Pictures
@@ -47,6 +49,7 @@ class Restoration:
     ending: tuple[Ending, ...]
     seconds: float
     history: tuple[float, ...]
+    decibels: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,7 @@ def inpaint(
     """
     check_pictures(images)
     if missing.shape[0] != len(images) or missing.shape[-2:] != images.shape[-2:] or missing.ndim != 4:
-        raise ValueError(f"missing must have shape (n, 1, h, w) like the pictures, got {tuple(missing.shape)}")
+        raise ValueError(f"the mask must be of the picture's size, {_size(images)}, and is of {_size(missing)}")
     if bool((missing.flatten(1) > 0.5).all(1).any()):
         raise ValueError("everything is missing: the mask is 1 where a pixel is to be painted and 0 where it is known")
     holes = (missing > 0.5).to(images)
@@ -126,13 +129,13 @@ def inpaint(
     return replace(found, image=torch.where(holes.bool(), found.painted, images))
 
 
-def superresolve(images: Pictures, factor: int = 4, *, method: Method = SUPERRESOLVE_4, run: Run = ONCE) -> Restoration:
+def superresolve(images: Pictures, factor: int = 4, *, method: Method | None = None, run: Run = ONCE) -> Restoration:
     """Enlarge: f = argmin |d(f(z)) - x|^2 with d the reduction by `factor`.
 
     Args:
         images: small pictures, shape (n, c, h, w).
         factor: on each side; the method's term is set to it. 4 and 8 have published settings.
-        method: `SUPERRESOLVE_4`, `SUPERRESOLVE_8`, `TV_4`, ...
+        method: `TV_4`, ...; None takes `SUPERRESOLVE_4` up to factor 4 and `SUPERRESOLVE_8` beyond.
         run: seed, repetitions, time.
 
     Returns:
@@ -146,7 +149,8 @@ def superresolve(images: Pictures, factor: int = 4, *, method: Method = SUPERRES
     check_pictures(images)
     if factor < 2:
         raise ValueError(f"factor is 2 or more, got {factor}")
-    return _restored([(stretch(x, factor), Problem(x)) for x in images.split(1)], _at_factor(method, factor), run)
+    chosen = method or (SUPERRESOLVE_8 if factor > 4 else SUPERRESOLVE_4)
+    return _restored([(stretch(x, factor), Problem(x)) for x in images.split(1)], _at_factor(chosen, factor), run)
 
 
 def flash(
@@ -168,7 +172,7 @@ def flash(
     check_pictures(images)
     check_pictures(guides)
     if guides.shape[-2:] != images.shape[-2:] or len(guides) != len(images):
-        raise ValueError(f"photographs with and without flash differ in size: {guides.shape} and {images.shape}")
+        raise ValueError(f"photographs with and without flash differ in size: {_size(guides)} and {_size(images)}")
     if guides.shape[1] != images.shape[1]:
         guides = guides.mean(1, keepdim=True).expand(-1, images.shape[1], -1, -1)
     return _restored([(g, Problem(x)) for x, g in zip(images.split(1), guides.split(1), strict=True)], method, run)
@@ -190,8 +194,8 @@ def _restored(tasks: list[tuple[Tensor, Problem]], method: Method, run: Run) -> 
     """Paint each canvas: a picture of the size to paint, which is also what a guided painter paints from."""
     started, painted, last = time.perf_counter(), [], []
     for k, (canvas, problem) in enumerate(tasks):
-        deadline = started + run.budget * (k + 1) / len(tasks)
-        found = [_painted(canvas, problem, method, replace(run, seed=run.seed + r), deadline) for r in range(run.runs)]
+        ends = [started + run.budget * (k + (r + 1) / run.runs) / len(tasks) for r in range(run.runs)]
+        found = [_painted(canvas, problem, method, replace(run, seed=run.seed + r), end) for r, end in enumerate(ends)]
         painted.append(torch.stack([solution.image for solution in found]).mean(0))
         last.append(found[-1])
     image = torch.cat(painted)
@@ -203,7 +207,18 @@ def _restored(tasks: list[tuple[Tensor, Problem]], method: Method, run: Run) -> 
         ending=tuple(solution.ending for solution in last),
         seconds=time.perf_counter() - started,
         history=tuple(decibels(row["objective"]) for row in last[-1].history),
+        decibels=tuple(_decibels(x, problem, method) for x, (_, problem) in zip(painted, tasks, strict=True)),
     )
+
+
+def _decibels(painted: Tensor, problem: Problem, method: Method) -> float:
+    """Between a painting and the input, by the first term of the objective, the data term."""
+    return decibels(float(method.edit.objective.parts[0].term(Candidate(painted, problem)).mean()))
+
+
+def _size(images: Tensor) -> str:
+    """Number, width and height, for a message."""
+    return f"{len(images)} of {images.shape[-1]}x{images.shape[-2]} pixels"
 
 
 def _painted(canvas: Tensor, problem: Problem, method: Method, run: Run, deadline: float) -> Solution:

@@ -23,7 +23,7 @@ class Observer:
     ) -> None:
         self.truth, self.measure, self.every, self.path = truth, measure, every, path
         asked = Problem(truth)
-        self.average = Averaged(0.99).start(asked)
+        self.average, self.last = Averaged(0.99).start(asked), truth
         self.rules: dict[str, Any] = {
             "wmv": WindowedVariance().start(asked), "emv": MovingVariance().start(asked),
             "wmv average": Averaged(0.99, until=WindowedVariance()).start(asked),
@@ -37,6 +37,7 @@ class Observer:
     def __call__(self, step: Step) -> bool:
         """Whether every rule has stopped."""
         self.average(step)
+        self.last = step.image
         for name, rule in self.rules.items():
             if name not in self.chosen and rule(step):
                 self.chosen[name] = self._chosen(name, step.index)
@@ -69,11 +70,10 @@ class Observer:
 
 @dataclass(frozen=True)
 class Until:
-    """A stop rule for denoising studies: goes on until the observer's rules have all fired and 3,000 steps are done."""
+    """A stop rule for denoising studies: goes on until the observer's rules have all fired and the least steps are done."""
 
     observer: Observer
-    least: int = 3000
-    decay: float = 0.99
+    least: int
 
     def start(self, problem: Problem) -> Any:
         """Begin."""

@@ -12,7 +12,7 @@ from PIL import Image
 from cfexplain.images import save_png
 from cfexplain.restore import denoise, flash, inpaint
 from cfexplain.solve import Method
-from restoration_study.part import DATA, OUT, RUNS, opened
+from restoration_study.part import DATA, RUNS, opened
 from restoration_study.run import method_of
 
 HOLES = {
@@ -24,10 +24,10 @@ FOLDER, HEIGHT = RUNS / "pictures", 240
 
 
 def pictures(device: str, preset: str, steps: int | None, only: list[str]) -> None:
-    """Paint what is not there yet, under runs/restoration/pictures, and a row of them for each in results/."""
+    """Paint what is not there yet, and a strip of them for each, under runs/restoration/pictures: not ours to publish."""
     for name, tasks in asked(device).items():
         for method, task in tasks.items() if not only or name in only else ():
-            path = FOLDER / f"{name}-{preset}-{method}.png"
+            path = FOLDER / f"{name}-{preset}-{method}{'' if steps is None else f'-{steps}'}.png"
             if not path.exists():
                 found = task(method_of(method, preset, steps))
                 save_png(path, found.image[0].cpu())
@@ -57,11 +57,11 @@ def asked(device: str) -> dict[str, dict[str, Callable[[Method], Any]]]:
 
 def together(name: str, preset: str, methods: list[str]) -> None:
     """The input and what was painted, side by side."""
-    files = [FOLDER / f"{name}-{preset}-{method}.png" for method in methods]
-    files = [path for path in (FOLDER / f"{name}-input.png", *files) if path.exists()]
+    files = [FOLDER / f"{name}-input.png"]
+    files += [path for method in methods for path in sorted(FOLDER.glob(f"{name}-{preset}-{method}*.png"))]
     if len(files) > 1:
         strip = np.concatenate([as_high(path) for path in files], axis=1)
-        Image.fromarray(strip).save(OUT / f"{name}.jpg", quality=85)
+        Image.fromarray(strip).save(FOLDER / f"{name}.jpg", quality=85)
 
 
 def as_high(path: Path) -> np.ndarray:

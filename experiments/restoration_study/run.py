@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from cfexplain.images import save_png
-from cfexplain.restore import PRESETS, Run, denoise, fast, inpaint, superresolve
+from cfexplain.restore import PRESETS, Restoration, Run, denoise, fast, inpaint, superresolve
 from cfexplain.restore.quality import ssim
 from cfexplain.solve import Method
 from cfexplain.terms.low_resolution import stretch
@@ -27,47 +28,70 @@ def method_of(name: str, preset: str, steps: int | None) -> Method:
     return method if steps is None else replace(method, edit=replace(method.edit, steps=steps))
 
 
-def run(name: str, image: str, preset: str, steps: int | None, seed: int, device: str, every: int) -> None:
-    """One run on one picture: row, curve and pictures."""
-    part = PARTS[name]
-    path = RUNS / name / f"{preset}-{seed}{'' if steps is None else f'-{steps}'}" / f"{image}.json"
-    if path.exists():
+@dataclass(frozen=True)
+class Case:
+    """A run on one picture: part of the study, picture, preset, steps in place of the preset's, seed."""
+
+    part: str
+    image: str
+    preset: str
+    steps: int | None
+    seed: int
+
+    @property
+    def method(self) -> Method:
+        """The settings."""
+        return method_of(PARTS[self.part].method, self.preset, self.steps)
+
+    @property
+    def path(self) -> Path:
+        """The row; curve and pictures lie beside it."""
+        of_steps = "" if self.steps is None else f"-{self.steps}"
+        return RUNS / self.part / f"{self.preset}-{self.seed}{of_steps}" / f"{self.image}.json"
+
+    def done(self) -> bool:
+        """Whether it was run, and at these settings."""
+        here = repr(self.method)
+        return self.path.exists() and json.loads(self.path.read_text()).get("settings", here) == here
+
+
+def run(case: Case, device: str, every: int) -> None:
+    """Run what is not done yet: row, curve and pictures."""
+    if case.done():
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    truth, given, extra = (x.to(device) if isinstance(x, Tensor) else x for x in part.load(image))
-    method, observer = (
-        method_of(part.method, preset, steps),
-        Observer(truth, part.measure, every, path.with_suffix(".npy"), stopping=name.startswith("denoising")),
-    )
-    if name.startswith("denoising"):  # long enough to see the rules stop; averages and fixed steps are read on the way
-        wanted = max(5000, method.edit.steps) if steps is None else steps
-        least = method.edit.steps
-        method = replace(method, edit=replace(method.edit, steps=wanted, stop=Until(observer, least)))
-        found = denoise(given, method=method, run=Run(seed))
-    elif name == "inpainting":
-        found = inpaint(given, extra, method=method, run=Run(seed, watch=observer))
-    else:
-        found = superresolve(given, extra, method=method, run=Run(seed, watch=observer))
+    case.path.parent.mkdir(parents=True, exist_ok=True)
+    part = PARTS[case.part]
+    truth, given, extra = (x.to(device) if isinstance(x, Tensor) else x for x in part.load(case.image))
+    stopping = case.part.startswith("denoising")
+    observer = Observer(truth, part.measure, every, case.path.with_suffix(".npy"), stopping=stopping)
+    found = restored(case, given, extra, observer)
     average = observer.average.chosen()
-    row = {
-        "part": name, "image": image, "preset": preset, "seed": seed, "steps": found.steps[0], "seconds": found.seconds,
-        "device": device, "threads": torch.get_num_threads(), "method": method.name, "input": part.measure(plain(name, given, extra), truth),
-        "last": part.measure(found.painted, truth), "average": part.measure(average, truth),
-        "ssim": ssim(average, truth), "size": list(truth.shape[-2:]), **observer.finish(found.steps[0] - 1),
+    row = asdict(case) | {
+        "steps": found.steps[0], "seconds": found.seconds, "device": device, "threads": torch.get_num_threads(),
+        "method": found.method, "settings": repr(case.method), "input": part.measure(plain(case.part, given, extra), truth),
+        "last": part.measure(observer.last, truth), "average": part.measure(average, truth), "ssim": ssim(average, truth),
+        "size": list(truth.shape[-2:]), **observer.finish(found.steps[0] - 1),
     }  # fmt: skip
-    np.save(path.with_suffix(".npy"), np.array(observer.curve, dtype=np.float32))
-    for kind, picture in ({"last": found.painted, "average": average} | observer.pictures).items():
-        save_png(path.with_name(f"{image}-{kind}.png"), picture[0].cpu().expand(3, -1, -1))
-    path.write_text(json.dumps(row, indent=1))
-    print(
-        name,
-        image,
-        preset,
-        f"seed {seed}:",
-        {k: round(row[k], 2) for k in ("input", "last", "average")},
-        f"{found.seconds:.0f} s",
-        flush=True,
-    )
+    np.save(case.path.with_suffix(".npy"), np.array(observer.curve, dtype=np.float32))
+    for kind, picture in ({"last": observer.last, "average": average} | observer.pictures).items():
+        save_png(case.path.with_name(f"{case.image}-{kind}.png"), picture[0].cpu().expand(3, -1, -1))
+    case.path.write_text(json.dumps(row, indent=1))
+    told = {k: round(row[k], 2) for k in ("input", "last", "average")}
+    print(case.part, case.image, case.preset, f"seed {case.seed}: {told} {found.seconds:.0f} s", flush=True)
+
+
+def restored(case: Case, given: Tensor, extra: Any, observer: Observer) -> Restoration:
+    """By the part's verb. Denoising goes on until all rules have stopped; what they chose is read on the way."""
+    method = case.method
+    if case.part.startswith("denoising"):
+        wanted = max(5000, method.edit.steps) if case.steps is None else case.steps
+        until = Until(observer, method.edit.steps)
+        method = replace(method, edit=replace(method.edit, steps=wanted, stop=until))
+        return denoise(given, method=method, run=Run(case.seed))
+    watched = Run(case.seed, watch=observer)
+    if case.part == "inpainting":
+        return inpaint(given, extra, method=method, run=watched)
+    return superresolve(given, extra, method=method, run=watched)
 
 
 def plain(name: str, given: Tensor, extra: Any) -> Tensor:

@@ -146,7 +146,13 @@ def test_parameter_counts_are_the_published_ones(name):
 
 
 @pytest.mark.parametrize("size", [(64, 64), (50, 37), (33, 65)])
-@pytest.mark.parametrize("generator", [DeepImagePrior(widths=(4, 4, 4, 4), skips=(2,) * 4), UNet(widths=(4, 4, 4))])
+@pytest.mark.parametrize(
+    "generator",
+    [
+        *(DeepImagePrior((4, 4, 4, 4), (2,) * 4, downsampling=way) for way in ("stride", "average", "max")),
+        UNet(widths=(4, 4, 4)),
+    ],
+)
 def test_odd_sizes_are_painted(generator, size):
     query = torch.zeros(1, 3, *size)
     rng = torch.Generator().manual_seed(0)

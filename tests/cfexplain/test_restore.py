@@ -4,6 +4,7 @@ import platform
 import subprocess
 import sys
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from torch import nn
 
 from cfexplain.generators import DeepDecoder, DeepImagePrior, Langevin, Noise, ResNet, TransposedUNet
 from cfexplain.restore import (
+    DEHAIR,
     DENOISE,
     PRESETS,
     Averaged,
@@ -38,6 +40,7 @@ from cfexplain.restore.preset import (
     large_hole,
 )
 from cfexplain.restore.quality import luminance_psnr, psnr, ssim
+from cfexplain.restore.restoration import decibels
 from cfexplain.stop import Step
 from cfexplain.terms.low_resolution import shrink, stretch
 from cfexplain.types import Problem
@@ -132,13 +135,35 @@ class TestVerbs:
         assert found.ending == ("out_of_time",)
         assert 0 < found.steps[0] < 10_000
 
+    def test_each_of_several_runs_has_its_share_of_the_budget(self):
+        """A run that never began would be averaged in as a picture of noise."""
+        watched = []
+        run = Run(runs=3, budget=1.5, watch=watched.append)
+        denoise(picture(20, 24), method=quick(DENOISE, 10_000), run=run)
+        starts = [k for k, step in enumerate(watched) if step.index == 0] + [len(watched)]
+        taken = [b - a for a, b in pairwise(starts)]
+        assert len(taken) == 3
+        assert min(taken) > max(taken) / 10
+
+    def test_decibels_are_of_the_data_alone(self):
+        noisy = picture(24, 32)
+        found = denoise(noisy, method=quick(TV_DENOISE, 5, TV_DENOISE.generator))
+        assert found.decibels[0] == pytest.approx(decibels(float((found.painted - noisy).square().mean())))
+        small = picture(8, 8)
+        large = superresolve(small, 8, method=quick(PRESETS["superresolve-8"], 2))
+        assert large.decibels[0] == pytest.approx(decibels(float((shrink(large.painted, 8) - small).square().mean())))
+
+    def test_eight_times_has_settings_of_its_own(self):
+        assert superresolve(picture(4, 4), 8, run=Run(budget=0.0)).method == "superresolve-8"
+        assert superresolve(picture(4, 4), 4, run=Run(budget=0.0)).method == "superresolve-4"
+
     def test_what_cannot_be_used_is_refused_in_a_sentence(self):
         good = picture(20, 24)
         for call, error, told in (
             (lambda: denoise(good * 255), ValueError, r"lie in \[0, 1\]"),
             (lambda: denoise((good * 255).byte()), TypeError, "divide 8-bit"),
             (lambda: denoise(good[:, :2]), ValueError, "1 or 3"),
-            (lambda: inpaint(good, torch.zeros(1, 1, 5, 5)), ValueError, "like the pictures"),
+            (lambda: inpaint(good, torch.zeros(1, 1, 5, 5)), ValueError, "24x20 pixels"),
             (lambda: inpaint(good, torch.ones(1, 1, 20, 24)), ValueError, "everything is missing"),
             (lambda: flash(good, picture(10, 24)), ValueError, "differ in size"),
             (lambda: superresolve(good, 1), ValueError, "2 or more"),
@@ -266,6 +291,10 @@ class TestPresets:
     def test_fast_gives_no_skips_to_nets_that_have_none(self):
         """They would be highly detrimental to large holes (Ulyanov et al. 2018)."""
         assert fast(INPAINT_HOLE).generator.skips == (0,) * 5
+
+    def test_fast_hands_over_the_average(self):
+        assert fast(INPAINT_HOLE).edit.stop == Averaged(0.99)
+        assert fast(DEHAIR).edit.stop == DEHAIR.edit.stop
 
 
 FAULTS = """

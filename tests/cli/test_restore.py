@@ -3,9 +3,11 @@
 import cv2
 import numpy as np
 import pytest
+from PIL import Image, ImageOps
 from typer.testing import CliRunner
 
 from cfexplain.cli.restore import restore_app
+from cfexplain.restore.picture import read
 
 SHORT = ("--preset", "fast", "--steps", "2", "--device", "cpu")
 
@@ -96,9 +98,38 @@ def test_hair_is_painted_over_and_the_rest_is_kept(way, tmp_path):
     assert after[40:42, 20:90].mean() > 100
 
 
-def test_a_turned_photograph_is_upright(tmp_path):
-    from PIL import Image
+def test_nothing_found_is_said_and_a_mask_is_shown(tmp_path):
+    cv2.imwrite(str(tmp_path / "in.png"), np.full((90, 120, 3), 200, np.uint8))
+    done = call("dehair", tmp_path / "in.png", "--out", tmp_path / "out.png", "--device", "cpu", "--preview")
+    assert "nothing painted" in done.stdout
+    assert np.array_equal(opened(tmp_path / "out.png"), opened(tmp_path / "in.png"))
+    assert opened(tmp_path / "out-mask.png").max() == 0
 
+
+def test_a_palette_keeps_its_transparency(tmp_path):
+    colours = Image.fromarray(np.repeat(np.arange(4, dtype=np.uint8), 300).reshape(30, 40), mode="P")
+    colours.putpalette([10, 20, 30, 200, 10, 10, 10, 200, 10, 250, 250, 250])
+    colours.save(tmp_path / "in.png", transparency=2)
+    done = call("denoise", tmp_path / "in.png", "--out", tmp_path / "out.png", *SHORT)
+    assert done.exit_code == 0, done.output
+    assert np.array_equal(opened(tmp_path / "out.png")[..., 3], np.where(np.array(colours) == 2, 0, 255))
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_a_turned_picture_keeps_depth_and_transparency(turn, tmp_path):
+    """As Pillow turns it, in 16 bits too."""
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    values = np.random.default_rng(0).integers(0, 256, (17, 23, 4), dtype=np.uint8)
+    Image.fromarray(values).save(tmp_path / "in.png", exif=exif)
+    found = read(tmp_path / "in.png")
+    with Image.open(tmp_path / "in.png") as file:
+        upright = np.array(ImageOps.exif_transpose(file))
+    assert np.array_equal((found.values[0].permute(1, 2, 0) * 255).round().numpy(), upright[..., :3])
+    assert np.array_equal((found.alpha[0, 0] * 255).round().numpy(), upright[..., 3])
+
+
+def test_a_turned_photograph_is_upright(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (40, 24), (200, 100, 50)).save(tmp_path / "in.jpg", exif=exif)
@@ -112,6 +143,7 @@ def test_bad_use_is_a_sentence_and_exit_code_two(tmp_path):
     drawn(tmp_path / "clear.png", channels=4)
     drawn(tmp_path / "small.png", height=8)
     (tmp_path / "text.png").write_text("no picture")
+    Image.fromarray(np.full((40, 41), 0.5, np.float32)).save(tmp_path / "float.tif")
     image = tmp_path / "in.png"
     for arguments, told in (
         (("denoise", tmp_path / "none.png", "--out", tmp_path / "o.png"), "there is no file"),
@@ -123,8 +155,16 @@ def test_bad_use_is_a_sentence_and_exit_code_two(tmp_path):
         (("denoise", image, "--out", tmp_path / "o.png", "--preset", "slow"), "paper or fast"),
         (
             ("inpaint", image, "--mask", tmp_path / "clear.png", "--out", tmp_path / "o.png", "--method", "x"),
-            "no preset x",
+            "no method x for this: choose one of inpaint,",
         ),
+        (
+            ("inpaint", image, "--mask", tmp_path / "clear.png", "--out", tmp_path / "o.png", "--method", "denoise"),
+            "no method",
+        ),
+        (("denoise", image, "--out", tmp_path / "o.png", "--method", "superresolve-4"), "no method"),
+        (("denoise", image, "--out", tmp_path / "o.png", "--method", "flash"), "no method"),
+        (("inpaint", image, "--mask", tmp_path / "small.png", "--out", tmp_path / "o.png"), "41x33 pixels"),
+        (("denoise", tmp_path / "float.tif", "--out", tmp_path / "o.png"), "floating point"),
         (("dehair", image, "--out", tmp_path / "o.png", "--classic", "wax"), "dullrazor or opencv"),
     ):
         done = call(*arguments)
