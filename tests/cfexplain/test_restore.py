@@ -292,6 +292,9 @@ class TestPresets:
         """They would be highly detrimental to large holes (Ulyanov et al. 2018)."""
         assert fast(INPAINT_HOLE).generator.skips == (0,) * 5
 
+    def test_fast_leaves_its_steps_to_a_net_that_is_narrow_already(self):
+        assert fast(PRESETS["dejpeg"]).edit.steps == PRESETS["dejpeg"].edit.steps
+
     def test_fast_hands_over_the_average(self):
         assert fast(INPAINT_HOLE).edit.stop == Averaged(0.99)
         assert fast(DEHAIR).edit.stop == DEHAIR.edit.stop
