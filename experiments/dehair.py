@@ -122,10 +122,11 @@ def measure(name: str, clean: Tensor, steps: int | None) -> list[dict[str, Any]]
             results[way, mask_name] = (clean_up(hairy, mask), time.perf_counter() - started)
     for (way, mask_name), (image, seconds) in results.items():
         under = drawn[None]
+        elsewhere_clean = torch.where(under > 0, image[None], clean[None])
         rows.append(
             {
                 "image": name, "way": way, "mask": mask_name, "psnr": psnr(image[None], clean[None], under),
-                "ssim": ssim(image[None], clean[None], under), "lpips": float(lpips(image[None], clean[None])),
+                "ssim": ssim(image[None], clean[None], under), "lpips": float(lpips(elsewhere_clean, clean[None])),
                 "psnr_elsewhere": psnr(image[None], clean[None], 1 - under), "seconds": seconds,
                 "covered": float(drawn.mean()), "hair_found": float((masks["found"] * drawn).sum() / drawn.sum()),
                 "painted": float(masks[mask_name].mean()),
@@ -154,7 +155,7 @@ def table() -> str:
     rows.to_csv(OUT / "rows.csv", index=False, float_format="%.5g")
     best = rows[rows["mask"] == "drawn"].pivot(index="image", columns="way", values="psnr")
     lines = [
-        "| way | mask | n | PSNR under hair | SSIM under hair | LPIPS | PSNR elsewhere | best PSNR on | seconds |",
+        "| way | mask | n | PSNR under hair | SSIM under hair | LPIPS of what is under hair | PSNR elsewhere | best PSNR on | seconds |",
         "|" + "---|" * 9,
     ]
     for (way, mask), group in rows.groupby(["way", "mask"], sort=False):
