@@ -110,6 +110,7 @@ class Prepared:
         )
         said = evidence(result, self.classifier, self.oracles, others=others)
         said |= {"classifier": {"name": self.job.classifier, "licence": licence_of(self.job.classifier)}}
+        said |= {"dehair": self.job.dehair} if self.job.dehair else {}
         make_folder(folder)
         if self.job.path or others:
             draw(result, self.classifier, folder, others)

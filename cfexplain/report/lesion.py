@@ -190,7 +190,9 @@ def provenance(record: Mapping[str, Any]) -> str:
         "seed": record.get("seed"),
         **{k: versions.get(k) for k in ("cfexplain", "torch")},
     }
-    return ", ".join(f"{k} {v}" for k, v in known(named).items()).capitalize()
+    made = ", ".join(f"{k} {v}" for k, v in known(named).items()).capitalize()
+    way = record.get("dehair")
+    return f"{made}. Hair and ruler marks were taken off beforehand ({way}): texture may be missing" if way else made
 
 
 def measures(record: Mapping[str, Any]) -> list[dict[str, Any]]:
