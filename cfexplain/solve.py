@@ -124,7 +124,7 @@ def descend(
     locks = _locks(module, stage)
     for index in range(stage.steps):
         jittered = z if stage.jitter == 0 else z + stage.jitter * _noise(z, rng)
-        painted = _within_region(_paint(module, jittered, stage), problem, anchor)
+        painted = _within_region(paint(module, jittered, stage), problem, anchor)
         image, reference = painted, anchor
         if transfer and anchor is not None:
             image, reference = (problem.query + (painted - anchor)).clamp(0, 1), problem.query
@@ -224,7 +224,8 @@ def minimise(
     return watched.solution("exhausted")
 
 
-def _paint(module: nn.Module, z: Tensor, stage: Stage) -> Images:
+def paint(module: nn.Module, z: Tensor, stage: Stage) -> Images:
+    """What the painter makes of z, computed in the stage's precision."""
     with torch.autocast(z.device.type, torch.bfloat16, enabled=stage.precision == "bfloat16"):
         image: Images = module(z)
     return image if image.dtype == torch.float64 else image.float()

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cfexplain.generators.noise import generator_for
 from cfexplain.restore.preset import DEJPEG, DENOISE, FLASH, INPAINT, SUPERRESOLVE_4, SUPERRESOLVE_8
-from cfexplain.solve import Ending, Method, Solution, minimise
+from cfexplain.solve import Ending, Method, Solution, minimise, paint
 from cfexplain.stop import Step
 from cfexplain.terms import LowResolution
 from cfexplain.terms.low_resolution import stretch
@@ -222,10 +222,14 @@ def _size(images: Tensor) -> str:
 
 
 def _painted(canvas: Tensor, problem: Problem, method: Method, run: Run, deadline: float) -> Solution:
-    """One run on one picture."""
-    rng = generator_for(canvas, run.seed)
+    """One run on one picture. Where no rule chooses a painting it is one without jitter, as the source shows text."""
+    stage, rng = method.edit, generator_for(canvas, run.seed)
     module, z = method.generator.build(canvas, rng), method.generator.draw(canvas, rng)
-    return minimise(module, z, problem, method.edit, rng=_jitter(rng, canvas), deadline=deadline, watch=run.watch)
+    solution = minimise(module, z, problem, stage, rng=_jitter(rng, canvas), deadline=deadline, watch=run.watch)
+    if stage.stop is not None or stage.jitter == 0 or solution.ending == "diverged":
+        return solution
+    with torch.no_grad():
+        return replace(solution, image=paint(module, z, stage))
 
 
 def _jitter(rng: torch.Generator, canvas: Tensor) -> torch.Generator:

@@ -55,7 +55,8 @@ def summary(rows: pd.DataFrame) -> list[dict[str, Any]]:
         stopped = "wmv average" in str(row.get("stopped by itself"))
         average = "average where ES-WMV stops" if stopped else "average"
         handed = {average: (row["wmv average psnr" if stopped else "average"], row["peak average"])}
-        handed |= {"last painting": (row["last"], row["peak raw"])} if not row["part"].startswith("denoising") else {}
+        if not row["part"].startswith("denoising") and row["preset"] != "fast":
+            handed |= {"last painting, with jitter": (row["last"], row["peak raw"])}
         found.append(
             {k: row[k] for k in ("part", "image", "preset", "steps", "seconds", "device", "threads", "input")}
             | {"psnr_and_peak": handed}
@@ -86,6 +87,11 @@ def table(name: str) -> str:
             )
     for title, found in _together(name, own).items() if len(own) else ():
         lines.append(_line(f"ours: {title}", found, part.images, dip))
+    if name.startswith("super"):
+        lines += [
+            "",
+            "The published bicubic, LapSRN and SRResNet are of reductions by others; ours are by Pillow's Lanczos filter.",
+        ]
     return "\n".join(lines) + "\n" + (_stops(own) if name.startswith("denoising") and len(own) else "")
 
 

@@ -153,6 +153,14 @@ class TestVerbs:
         large = superresolve(small, 8, method=quick(PRESETS["superresolve-8"], 2))
         assert large.decibels[0] == pytest.approx(decibels(float((shrink(large.painted, 8) - small).square().mean())))
 
+    def test_where_no_rule_chooses_the_picture_is_painted_without_jitter(self):
+        """It is nearer to the truth than what a jittered input becomes."""
+        truth, jittered = picture(), []
+        small = shrink(truth, 4).clamp(0, 1)
+        method = quick(PRESETS["superresolve-4"], 150, jitter=0.05)
+        found = superresolve(small, 4, method=method, run=Run(watch=lambda step: jittered.append(step.image)))
+        assert psnr(found.image, truth) > psnr(jittered[-1], truth) + 0.3
+
     def test_eight_times_has_settings_of_its_own(self):
         assert superresolve(picture(4, 4), 8, run=Run(budget=0.0)).method == "superresolve-8"
         assert superresolve(picture(4, 4), 4, run=Run(budget=0.0)).method == "superresolve-4"
