@@ -53,7 +53,7 @@ def panel(result: Counterfactual, caption: str = "") -> Figure:
     lines = textwrap.wrap(caption, 165)
     foot = 0.22 + 0.21 * len(lines)
     height = 2.78 * len(result) + foot
-    figure = _figure(14.6, height)
+    figure = blank_figure(14.6, height)
     figure.text(0.008, 0.06 / height, "\n".join(lines), fontsize=10, color=INK, va="bottom", linespacing=1.4)
     margins = {"left": 0.008, "right": 0.99, "top": 1 - 0.32 / height, "bottom": foot / height}
     grid = figure.add_gridspec(
@@ -62,10 +62,10 @@ def panel(result: Counterfactual, caption: str = "") -> Figure:
     for row, one in enumerate(result):
         axes = [figure.add_subplot(grid[row, column]) for column in (0, 1, 2, 3, 5)]
         source, target = one.classes[int(one.source)], one.classes[int(one.target)]
-        _picture(axes[0], one.query[0], f"query: {source} {_probability(one, 'before', one.source):.2f}")
-        _picture(axes[1], one.anchor[0], "anchor: the prior's painting of it")
+        show_picture(axes[0], one.query[0], f"query: {source} {_probability(one, 'before', one.source):.2f}")
+        show_picture(axes[1], one.anchor[0], "anchor: the prior's painting of it")
         kind = "counterfactual" if one.found[0] else one.status[0].value.replace("_", " ")
-        _picture(axes[2], one.image[0], f"{kind}: {target} {_probability(one, 'after', one.target):.2f}")
+        show_picture(axes[2], one.image[0], f"{kind}: {target} {_probability(one, 'after', one.target):.2f}")
         _change(figure, axes[3], one.difference[0])
         _bars(axes[4], one)
     return figure
@@ -73,7 +73,7 @@ def panel(result: Counterfactual, caption: str = "") -> Figure:
 
 def change_figure(result: Counterfactual) -> Figure:
     """The signed change alone, with its colour bar and scale."""
-    figure = _figure(4.6, 4.0)
+    figure = blank_figure(4.6, 4.0)
     _change(figure, figure.add_axes((0.02, 0.03, 0.86, 0.86)), result.difference[0])
     return figure
 
@@ -87,18 +87,18 @@ def seeds_figure(results: Sequence[Counterfactual], agreement: Tensor, floor: Te
         floor: what two anchors of this image differ by, shape (h, w).
     """
     shown = list(results)[:4]
-    figure = _figure(2.9 * (len(shown) + 2), 2.9)
+    figure = blank_figure(2.9 * (len(shown) + 2), 2.9)
     grid = figure.add_gridspec(1, len(shown) + 2, left=0.01, right=0.97, top=0.88, bottom=0.03, wspace=0.22)
     scale = max(change_scale(change_values(one.difference[0])) for one in shown)
     for column, one in enumerate(shown):
         axes = figure.add_subplot(grid[0, column])
         axes.imshow(change_values(one.difference[0]), cmap="PuOr_r", vmin=-scale, vmax=scale, interpolation="nearest")
-        _plain(axes, f"change by seed {one.seed} (±{scale:g})")
+        plain_axes(axes, f"change by seed {one.seed} (±{scale:g})")
     maps = ((agreement, 1.0, "seeds that agree"), (floor, scale, "noise floor: two anchors differ"))
     for column, (values, top, title) in enumerate(maps, start=len(shown)):
         axes = figure.add_subplot(grid[0, column])
         drawn = axes.imshow(values.cpu(), cmap="magma", vmin=0, vmax=top, interpolation="nearest")
-        _plain(axes, title)
+        plain_axes(axes, title)
         bar = figure.colorbar(drawn, ax=axes, fraction=0.046, pad=0.03, ticks=(0, top))
         bar.ax.tick_params(labelsize=8, length=2)
         bar.outline.set_visible(False)
@@ -108,18 +108,18 @@ def seeds_figure(results: Sequence[Counterfactual], agreement: Tensor, floor: Te
 def inversion_figure(query: Tensor, rows: Sequence[tuple[str, Sequence[tuple[str, Tensor]]]]) -> Figure:
     """Pre-images by layer: the query, then a row a method and a column a layer; titles are (label, image)."""
     columns = 1 + max(len(images) for _, images in rows)
-    figure = _figure(2.3 * columns, 2.6 * len(rows))
+    figure = blank_figure(2.3 * columns, 2.6 * len(rows))
     grid = figure.add_gridspec(len(rows), columns, left=0.01, right=0.99, wspace=0.06)
     for row, (name, images) in enumerate(rows):
-        _picture(figure.add_subplot(grid[row, 0]), query, f"query ({name})")
+        show_picture(figure.add_subplot(grid[row, 0]), query, f"query ({name})")
         for column, (label, image) in enumerate(images, start=1):
-            _picture(figure.add_subplot(grid[row, column]), image, label)
+            show_picture(figure.add_subplot(grid[row, column]), image, label)
     return figure
 
 
 def reliability_figure(bins: Mapping[str, Sequence[float]]) -> Figure:
     """Mean true loss and error rate in bins of the estimated loss; both rise for a good estimator."""
-    figure = _figure(5.2, 3.6)
+    figure = blank_figure(5.2, 3.6)
     axes = figure.add_axes((0.13, 0.15, 0.72, 0.73))
     other = axes.twinx()
     axes.plot(bins["estimated"], bins["true_loss"], "o-", color=AFTER)
@@ -144,7 +144,7 @@ def png(figure: Figure, dpi: int = 110) -> bytes:
     return buffer.getvalue()
 
 
-def _figure(width: float, height: float) -> Figure:
+def blank_figure(width: float, height: float) -> Figure:
     """A figure of its own, without pyplot and its global state."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -154,16 +154,17 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _picture(axes: Axes, image: Tensor, title: str) -> None:
+def show_picture(axes: Axes, image: Tensor, title: str, size: float = 9.5) -> None:
+    """An image under its title, without ticks or a frame."""
     axes.imshow(to_uint8(image), interpolation="lanczos")
-    _plain(axes, title)
+    plain_axes(axes, title, size)
 
 
 def _change(figure: Figure, axes: Axes, change: Tensor) -> None:
     values = change_values(change)
     scale = change_scale(values)
     drawn = axes.imshow(values, cmap="PuOr_r", vmin=-scale, vmax=scale, interpolation="nearest")
-    _plain(axes, f"change, darker to lighter (±{scale:g})")
+    plain_axes(axes, f"change, darker to lighter (±{scale:g})")
     bar = figure.colorbar(drawn, ax=axes, fraction=0.046, pad=0.03, ticks=(-scale, 0, scale))
     bar.ax.tick_params(labelsize=8, length=2, color=MUTED, labelcolor=MUTED)
     bar.outline.set_visible(False)
@@ -187,8 +188,9 @@ def _bars(axes: Axes, one: Counterfactual) -> None:
         axes.spines[side].set_visible(False)
 
 
-def _plain(axes: Axes, title: str) -> None:
-    axes.set_title(title, fontsize=9.5, color=INK)
+def plain_axes(axes: Axes, title: str, size: float = 9.5) -> None:
+    """A title alone."""
+    axes.set_title(title, fontsize=size, color=INK)
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():

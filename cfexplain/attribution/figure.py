@@ -10,15 +10,14 @@ from torch import Tensor
 
 from cfexplain.attribution.comparison import BETTER, Comparison
 from cfexplain.attribution.reference import CHANGE, EDGES, RANDOM, REFERENCES
-from cfexplain.images import to_uint8
-from cfexplain.plot import INK, MUTED, change_values
+from cfexplain.plot import INK, MUTED, blank_figure, change_values, plain_axes, show_picture
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLUMNS = 6
+COLUMNS, TITLE = 6, 8.5
 SCALE = "PuOr_r"
 LABELS = {
     "rank_correlation": "rank correlation",
@@ -42,7 +41,7 @@ def maps_figure(comparison: Comparison) -> Figure:
     names = [name for name in comparison.heatmaps if name not in REFERENCES]
     lines = -(-(3 + len(names)) // COLUMNS)
     rows = lines * len(comparison)
-    figure = _figure(2.2 * COLUMNS + 0.9, 2.55 * rows)
+    figure = blank_figure(2.2 * COLUMNS + 0.9, 2.55 * rows)
     grid = figure.add_gridspec(
         rows, COLUMNS + 1, width_ratios=(*(1,) * COLUMNS, 0.06),
         left=0.008, right=0.94, top=1 - 0.3 / (2.55 * rows), bottom=0.01, wspace=0.06, hspace=0.16,
@@ -53,9 +52,9 @@ def maps_figure(comparison: Comparison) -> Figure:
         before, after = (
             float(p.probabilities[0, int(k)]) for p, k in ((one.before, one.source), (one.after, one.target))
         )
-        _picture(axes[0], one.query[0], f"query: {source} {before:.2f}")
+        show_picture(axes[0], one.query[0], f"query: {source} {before:.2f}", TITLE)
         kind = "counterfactual" if one.found[0] else one.status[0].value.replace("_", " ")
-        _picture(axes[1], one.image[0], f"{kind}: {target} {after:.2f}")
+        show_picture(axes[1], one.image[0], f"{kind}: {target} {after:.2f}", TITLE)
         change = change_values(one.difference[0])
         drawn = _map(axes[2], change, one.mask, f"change (1 is {change_reach(change):.2g} lighter)")
         for axis, name in zip(axes[3:], names, strict=True):
@@ -69,7 +68,7 @@ def maps_figure(comparison: Comparison) -> Figure:
 
 def curves_figure(comparison: Comparison, image: int = 0) -> Figure:
     """The source's probability while pixels are swapped, out of the query and back; a line a method."""
-    figure = _figure(10.6, 3.9)
+    figure = blank_figure(10.6, 3.9)
     left, right = (figure.add_axes((x, 0.15, 0.33, 0.73)) for x in (0.06, 0.44))
     source = comparison.counterfactual[image].classes[int(comparison.counterfactual[image].source)]
     for name in comparison.heatmaps:
@@ -96,7 +95,7 @@ def methods_figure(summary: pd.DataFrame) -> Figure:
     known = [m for m in BETTER if summary.loc[summary["measure"] == m, "n"].sum() > 0]
     columns, height = 3, 0.62 + 0.2 * len(methods)
     lines = max(1, -(-len(known) // columns))
-    figure = _figure(11.5, height * lines + 0.25)
+    figure = blank_figure(11.5, height * lines + 0.25)
     grid = figure.add_gridspec(
         lines, columns, left=0.2, right=0.985, top=1 - 0.33 / (height * lines + 0.25), bottom=0.3 / (height * lines),
         wspace=0.08, hspace=0.62 / height * 1.25,
@@ -123,7 +122,7 @@ def _map(axes: Axes, values: np.ndarray, mask: Tensor | None, title: str) -> Any
     drawn = axes.imshow(values / change_reach(values), cmap=SCALE, vmin=-1, vmax=1, interpolation="nearest")
     if mask is not None and 0 < float(mask.mean()) < 1:
         axes.contour(mask[0, 0].cpu().numpy(), levels=(0.5,), colors=(INK,), linewidths=0.6, alpha=0.7)
-    _plain(axes, title)
+    plain_axes(axes, title, TITLE)
     return drawn
 
 
@@ -174,28 +173,6 @@ def _style(name: str, names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _figure(width: float, height: float) -> Figure:
-    """A figure of its own, without pyplot and its global state."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), facecolor="white")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _picture(axes: Axes, image: Tensor, title: str) -> None:
-    axes.imshow(to_uint8(image), interpolation="lanczos")
-    _plain(axes, title)
-
-
-def _plain(axes: Axes, title: str) -> None:
-    axes.set_title(title, fontsize=8.5, color=INK)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    _light(axes, "top", "right", "left", "bottom")
-
-
-def _light(axes: Axes, *sides: str) -> None:
-    for side in sides or ("top", "right"):
+def _light(axes: Axes) -> None:
+    for side in ("top", "right"):
         axes.spines[side].set_visible(False)
