@@ -197,7 +197,7 @@ def restoration() -> list[str]:
             continue
         dip = next((v for k, v in r["published"].items() if k.startswith("DIP")), None)
         others = [f"{k.split(',')[0]} {v:.1f}" for k, v in r["published"].items() if not k.startswith("DIP")]
-        minutes = f"{r['seconds'] / 60:.0f} on {r['threads']}"
+        minutes = f"{r['seconds'] / 60:.3g} on {r['threads']:.0f}"
         for handed, (psnr, peak) in r["psnr_and_peak"].items():
             lines.append(
                 f"| {TASKS[r['part']]} | {NAMES.get(r['image'], r['image'])} | {SETTINGS[r['preset']]} | {handed} | {psnr:.2f} | "

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from cfexplain.restore import PRESETS
 from restoration_study.part import OUT, PARTS, RUNS, opened
 from restoration_study.published import F16_CURVE, PUBLISHED
 
@@ -47,10 +48,15 @@ def flat() -> pd.DataFrame:
 
 
 def summary(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """What README shows: each finished run with what it hands over, beside the published numbers of the same picture."""
+    """What README shows: each run with what it hands over, beside the published numbers of the same picture.
+
+    Runs that were cut short to see the beginning of their curve are in the table alone.
+    """
     found = []
     for row in rows.to_dict("records"):
         part = PARTS[row["part"]]
+        if row["steps"] < 0.4 * PRESETS[part.method].edit.steps:
+            continue
         told = PUBLISHED.get(row["part"], {})
         stopped = "wmv average" in str(row.get("stopped by itself"))
         average = "average where ES-WMV stops" if stopped else "average"
