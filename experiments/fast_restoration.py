@@ -86,7 +86,7 @@ def draw(rows: pd.DataFrame) -> None:
     FigureCanvasAgg(figure)
     for axes, picture in zip(figure.subplots(1, len(PICTURES)), PICTURES, strict=True):
         for name, curve in rows[rows["picture"] == picture].groupby("variant", sort=False):
-            axes.plot(curve["seconds"], curve["average"], label=name)
+            axes.plot(curve["seconds"], curve["average"], color=f"C{list(VARIANTS).index(name)}", label=name)
         axes.set(title=picture, xlabel="seconds on one core", ylabel="PSNR of the average in dB", ylim=(24, None))
     axes.legend(fontsize=8, frameon=False, loc="lower right")
     figure.savefig(OUT / "fast.png", dpi=90, bbox_inches="tight")
