@@ -28,15 +28,17 @@ FAST = fast(DENOISE)
 
 
 def variant(widths: tuple[int, ...], skip: int, jitter: float, steps: int, rate: float = 1.0) -> Method:
-    """The fast preset with another net, share of the published jitter, steps, and share of the published rate."""
+    """With another net, gains of 1, and shares of the published jitter and rate."""
     edit = replace(
         FAST.edit, jitter=jitter * DENOISE.edit.jitter, steps=steps, learning_rate=rate * DENOISE.edit.learning_rate
     )
-    return replace(FAST, generator=replace(DENOISE.generator, widths=widths, skips=(skip,) * 5), edit=edit)  # type: ignore[type-var]
+    painter = replace(DENOISE.generator, widths=widths, skips=(skip,) * 5, gains="ones")  # type: ignore[type-var]
+    return replace(FAST, generator=painter, edit=edit)
 
 
 VARIANTS = {
     "the fast preset": FAST,
+    "the fast preset, gains of 1": replace(FAST, generator=replace(FAST.generator, gains="ones")),  # type: ignore[type-var]
     "64 channels": variant((64,) * 5, 4, 0.75, 1200),
     "64 channels, half the jitter": variant((64,) * 5, 4, 0.5, 1200),
     "64 channels, skips of 16": variant((64,) * 5, 16, 0.75, 1000),
@@ -78,7 +80,7 @@ def follow(picture: str, name: str) -> pd.DataFrame:
 
 
 def draw(rows: pd.DataFrame) -> None:
-    """The averages over seconds, a panel a picture."""
+    """The averages over steps, a panel a picture."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -86,8 +88,8 @@ def draw(rows: pd.DataFrame) -> None:
     FigureCanvasAgg(figure)
     for axes, picture in zip(figure.subplots(1, len(PICTURES)), PICTURES, strict=True):
         for name, curve in rows[rows["picture"] == picture].groupby("variant", sort=False):
-            axes.plot(curve["seconds"], curve["average"], color=f"C{list(VARIANTS).index(name)}", label=name)
-        axes.set(title=picture, xlabel="seconds on one core", ylabel="PSNR of the average in dB", ylim=(24, None))
+            axes.plot(curve["step"], curve["average"], color=f"C{list(VARIANTS).index(name)}", label=name)
+        axes.set(title=picture, xlabel="steps", ylabel="PSNR of the average in dB", ylim=(24, None))
     axes.legend(fontsize=8, frameon=False, loc="lower right")
     figure.savefig(OUT / "fast.png", dpi=90, bbox_inches="tight")
 

@@ -18,7 +18,10 @@ Out = Annotated[Path, typer.Option(help="File to write; PNG and TIFF keep 16 bit
 Preset = Annotated[str, typer.Option(help="paper: the published settings; fast: a narrow net, fewer steps.")]
 Stop = Annotated[
     str,
-    typer.Option(help="fixed: the preset's steps; wmv, emv: early stop where the paintings vary least, 5,000 at most."),
+    typer.Option(
+        help="fixed: the preset's steps; early, 5,000 at most: held-out, where pixels left out are painted best (noise "
+        "only); wmv, emv, where the paintings vary least."
+    ),
 ]
 Steps = Annotated[int | None, typer.Option(min=1, help="At most so many steps, in place of the preset's.")]
 Runs = Annotated[int, typer.Option(min=1, help="Average so many runs, each from a seed of its own.")]

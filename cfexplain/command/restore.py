@@ -17,6 +17,7 @@ from cfexplain.images import load_mask, save_png
 from cfexplain.restore import (
     PRESETS,
     Averaged,
+    HeldOut,
     MovingVariance,
     Restoration,
     Run,
@@ -33,7 +34,11 @@ from cfexplain.terms import KnownPixels, LowResolution, SamePixels
 
 Show = Callable[[str, int, int, dict[str, float]], Any]
 
-RULES: Mapping[str, WindowedVariance | MovingVariance] = {"wmv": WindowedVariance(), "emv": MovingVariance()}
+RULES: Mapping[str, Averaged | HeldOut] = {
+    "held-out": HeldOut(),
+    "wmv": Averaged(0.99, until=WindowedVariance()),
+    "emv": Averaged(0.99, until=MovingVariance()),
+}
 
 
 @dataclass(frozen=True)
@@ -76,11 +81,11 @@ class RestoreJob:
         if self.preset not in ("paper", "fast"):
             raise ValueError(f"--preset is paper or fast, not {self.preset}")
         if self.stop not in ("fixed", *RULES):
-            raise ValueError(f"--stop is fixed, wmv or emv, not {self.stop}")
+            raise ValueError(f"--stop is fixed, {', '.join(RULES)}, not {self.stop}")
         method = PRESETS[self.method] if self.preset == "paper" else fast(PRESETS[self.method])
         edit = method.edit
         if self.stop != "fixed":
-            edit = replace(edit, stop=Averaged(0.99, until=RULES[self.stop]), steps=max(5000, edit.steps))
+            edit = replace(edit, stop=RULES[self.stop], steps=max(5000, edit.steps))
         return replace(method, edit=edit if self.steps is None else replace(edit, steps=self.steps))
 
     def _can(self, method: Method) -> bool:

@@ -10,13 +10,16 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from cfexplain.generators.doubling import Upsampling, doubled
 from cfexplain.generators.noise import Noise, seeded
 from cfexplain.images import precise
 from cfexplain.types import Images
 
-Upsampling = Literal["bilinear", "nearest"]
 Downsampling = Literal["stride", "average", "max"]
 Padding = Literal["reflect", "zeros", "replicate"]
+Gains = Literal["ones", "uniform"]
+_PAD = {"reflect": "reflect", "zeros": "constant", "replicate": "replicate"}
+"""The names that `torch.nn.functional.pad` has for them."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class DeepImagePrior:
         padding: at the border.
         pointwise: with the 1x1 convolution that ends each scale.
         noise: the input z.
+        gains: the scales that normalisation begins with, 1 or drawn from U(0, 1). Until version 1.2 (2019) torch drew
+            them, so the published numbers are of drawn ones; the released code leaves it to torch.
 
     Shape:
         build(query) paints from z of shape (1, noise channels, h, w) an image of the query's shape.
@@ -60,6 +65,7 @@ class DeepImagePrior:
     padding: Padding = "reflect"
     pointwise: bool = True
     noise: Noise = Noise(channels=32, low=0.0, high=0.1)
+    gains: Gains = "uniform"
 
     def __post_init__(self) -> None:
         if len(self.widths) != len(self.skips):
@@ -93,6 +99,9 @@ class Hourglass(nn.Module):
         self.recipe = recipe
         self.scales = Scale(recipe, 0, recipe.noise.channels)
         self.tail = Convolution(recipe.widths[0], channels, 1, recipe.padding)
+        for module in self.modules() if recipe.gains == "uniform" else ():
+            if isinstance(module, nn.BatchNorm2d):
+                nn.init.uniform_(module.weight)
 
     def forward(self, z: Tensor) -> Tensor:
         """Paint; the last layer runs in float32, for eight bits of mantissa are too few for an image."""
@@ -118,7 +127,7 @@ class Scale(nn.Module):
         width, skip = recipe.widths[index], recipe.skips[index]
         down, up = _at(recipe.kernel_down, index), _at(recipe.kernel_up, index)
         last = index == len(recipe.widths) - 1
-        self.upsampling: str = _at(recipe.upsampling, index)
+        self.upsampling: Upsampling = _at(recipe.upsampling, index)
         self.skip = Block(channels, skip, 1, recipe.padding) if skip else None
         self.down = Block(channels, width, down, recipe.padding, downsampling=recipe.downsampling)
         self.within = Block(width, width, down, recipe.padding)
@@ -164,6 +173,17 @@ class Convolution(nn.Conv2d):
     def __init__(self, channels: int, width: int, kernel: int, padding: Padding, stride: int = 1) -> None:
         super().__init__(channels, width, kernel, stride, kernel // 2, padding_mode=padding)
 
+    def forward(self, x: Tensor) -> Tensor:
+        """Pad in the convolution's own precision; autocast would pad in float32. A single pixel needs no padding."""
+        if self.kernel_size == (1, 1):
+            return F.linear(x.movedim(1, -1), self.weight.flatten(1), self.bias).movedim(-1, 1)
+        device = x.device.type
+        if torch.is_autocast_enabled(device):
+            x = x.to(torch.get_autocast_dtype(device))
+        with torch.autocast(device, enabled=False):
+            x = F.pad(x, (self.kernel_size[0] // 2,) * 4, mode=_PAD[self.padding_mode])
+        return F.conv2d(x, self.weight, self.bias, self.stride)
+
 
 def _at(value: Any, index: int) -> Any:
     """The value of a scale, from one for all or one a scale."""
@@ -177,8 +197,8 @@ def _halved(x: Tensor, pooling: str) -> Tensor:
     return F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False)
 
 
-def _resize(x: Tensor, size: torch.Size, mode: str) -> Tensor:
+def _resize(x: Tensor, size: torch.Size, mode: Upsampling) -> Tensor:
     """Twice the size, cropped centrally to the size above where that is odd."""
-    grown = F.interpolate(x, scale_factor=2, mode=mode, align_corners=False if mode == "bilinear" else None)
+    grown = doubled(x, mode)
     top, left = (grown.shape[-2] - size[0]) // 2, (grown.shape[-1] - size[1]) // 2
     return grown[..., top : top + size[0], left : left + size[1]]

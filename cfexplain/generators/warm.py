@@ -14,7 +14,7 @@ from cfexplain.generators.dip import DeepImagePrior
 from cfexplain.types import Images
 
 STARTS = Path(__file__).parent / "starts"
-NARROW = DeepImagePrior(widths=(16, 32, 64, 96, 96))
+NARROW = DeepImagePrior(widths=(16, 32, 64, 96, 96), gains="ones")
 """The network that the shipped start belongs to."""
 
 

@@ -5,6 +5,7 @@ from cfexplain.restore.memory import reuse_memory as reuse_memory
 from cfexplain.restore.preset import DEHAIR as DEHAIR
 from cfexplain.restore.preset import DEJPEG as DEJPEG
 from cfexplain.restore.preset import DENOISE as DENOISE
+from cfexplain.restore.preset import DENOISE_HELD_OUT as DENOISE_HELD_OUT
 from cfexplain.restore.preset import DENOISE_STOPPED as DENOISE_STOPPED
 from cfexplain.restore.preset import FLASH as FLASH
 from cfexplain.restore.preset import INPAINT as INPAINT
@@ -20,6 +21,7 @@ from cfexplain.restore.restoration import flash as flash
 from cfexplain.restore.restoration import inpaint as inpaint
 from cfexplain.restore.restoration import superresolve as superresolve
 from cfexplain.restore.rule import Averaged as Averaged
+from cfexplain.restore.rule import HeldOut as HeldOut
 from cfexplain.restore.rule import MovingVariance as MovingVariance
 from cfexplain.restore.rule import Sampled as Sampled
 from cfexplain.restore.rule import WindowedVariance as WindowedVariance
@@ -28,6 +30,7 @@ __all__ = [
     "DEHAIR",
     "DEJPEG",
     "DENOISE",
+    "DENOISE_HELD_OUT",
     "DENOISE_STOPPED",
     "FLASH",
     "INPAINT",
@@ -35,6 +38,7 @@ __all__ = [
     "SUPERRESOLVE_4",
     "SUPERRESOLVE_8",
     "Averaged",
+    "HeldOut",
     "MovingVariance",
     "Restoration",
     "Run",

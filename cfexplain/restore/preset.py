@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cfexplain.generators import DeepDecoder, DeepImagePrior, Generator, Langevin, Noise, Pixels, ResNet, TransposedUNet
-from cfexplain.generators.dip import Upsampling
+from cfexplain.generators.doubling import Upsampling
 from cfexplain.objective import Objective, total
-from cfexplain.restore.rule import Averaged, MovingVariance, Sampled, WindowedVariance
+from cfexplain.restore.rule import Averaged, HeldOut, MovingVariance, Sampled, WindowedVariance
 from cfexplain.solve import Method, Stage
 from cfexplain.stop import StopRule
 from cfexplain.terms import KnownPixels, LowResolution, SamePixels, TotalVariation
@@ -57,6 +57,9 @@ DENOISE_EMV = _at_steps(DENOISE, "denoise-emv", steps=5000, stop=MovingVariance(
 
 DENOISE_STOPPED = _at_steps(DENOISE, "denoise-stopped", steps=5000, stop=Averaged(0.99, until=WindowedVariance()))
 """The average at the step that ES-WMV chooses: ours."""
+
+DENOISE_HELD_OUT = _at_steps(DENOISE, "denoise-held-out", steps=5000, stop=HeldOut())
+"""The average at the step at which pixels that were held out are painted best: ours."""
 
 DENOISE_SGLD = _at_steps(
     replace(DENOISE, generator=Langevin(HOURGLASS, 2 * RATE)), "denoise-sgld", steps=20000, stop=Sampled()
@@ -136,7 +139,7 @@ FLASH = _method(
 )
 """A dark photograph painted from one with flash: `cave`."""
 
-_NARROW, _SKIP = DeepImagePrior(widths=(16, 32, 64, 96, 96)), 16
+_NARROW, _SKIP = DeepImagePrior((16, 32, 64, 96, 96), gains="ones"), 16
 
 DEHAIR = _method(
     "dehair",
@@ -167,7 +170,8 @@ TV_INPAINT = _method(
 PRESETS = {
     m.name: m
     for m in (
-        DENOISE, DENOISE_50, DENOISE_PAPER, DENOISE_WMV, DENOISE_EMV, DENOISE_STOPPED, DENOISE_SGLD, DENOISE_DECODER,
+        DENOISE, DENOISE_50, DENOISE_PAPER, DENOISE_WMV, DENOISE_EMV, DENOISE_STOPPED, DENOISE_HELD_OUT,
+        DENOISE_SGLD, DENOISE_DECODER,
         DEJPEG, SUPERRESOLVE_4, SUPERRESOLVE_8, INPAINT, INPAINT_HALF, INPAINT_MOST, INPAINT_HOLE,
         *(large_hole(depth) for depth in range(2, 6)), INPAINT_LARGE, INPAINT_LARGE_UNET, INPAINT_LARGE_RESNET,
         FLASH, DEHAIR, NO_PRIOR_4, TV_4, TV_DENOISE, TV_INPAINT,

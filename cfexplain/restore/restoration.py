@@ -12,10 +12,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cfexplain.generators.noise import generator_for
+from cfexplain.objective import Part
 from cfexplain.restore.preset import DEJPEG, DENOISE, FLASH, INPAINT, SUPERRESOLVE_4, SUPERRESOLVE_8
+from cfexplain.restore.rule import HeldOut
 from cfexplain.solve import Ending, Method, Solution, minimise, paint
 from cfexplain.stop import Step
-from cfexplain.terms import LowResolution
+from cfexplain.terms import KnownPixels, LowResolution, SamePixels
 from cfexplain.terms.low_resolution import stretch
 from cfexplain.types import Candidate, Problem
 
@@ -192,6 +194,8 @@ def check_pictures(images: Tensor) -> None:
 
 def _restored(tasks: list[tuple[Tensor, Problem]], method: Method, run: Run) -> Restoration:
     """Paint each canvas: a picture of the size to paint, which is also what a guided painter paints from."""
+    if isinstance(method.edit.stop, HeldOut):
+        tasks, method = _held_out(tasks, method, method.edit.stop, run.seed)
     started, painted, last = time.perf_counter(), [], []
     for k, (canvas, problem) in enumerate(tasks):
         ends = [started + run.budget * (k + (r + 1) / run.runs) / len(tasks) for r in range(run.runs)]
@@ -209,6 +213,18 @@ def _restored(tasks: list[tuple[Tensor, Problem]], method: Method, run: Run) -> 
         history=tuple(decibels(row["objective"]) for row in last[-1].history),
         decibels=tuple(_decibels(x, problem, method) for x, (_, problem) in zip(painted, tasks, strict=True)),
     )
+
+
+def _held_out(
+    tasks: list[tuple[Tensor, Problem]], method: Method, rule: HeldOut, seed: int
+) -> tuple[list[tuple[Tensor, Problem]], Method]:
+    """The same, with some pixels kept from the descent for the rule to judge by."""
+    parts = method.edit.objective.parts
+    if not any(isinstance(part.term, SamePixels) for part in parts):
+        raise ValueError(f"{method.name} cannot hold pixels out: that is for noise, where every pixel is known")
+    parts = tuple(replace(p, term=KnownPixels()) if isinstance(p.term, SamePixels) else p for p in parts)
+    hidden = [(canvas, replace(problem, region=rule.drawn(problem.query, seed))) for canvas, problem in tasks]
+    return hidden, _of_parts(method, parts)
 
 
 def _decibels(painted: Tensor, problem: Problem, method: Method) -> float:
@@ -246,6 +262,10 @@ def _at_factor(method: Method, factor: int) -> Method:
         replace(part, term=replace(part.term, factor=factor)) if isinstance(part.term, LowResolution) else part
         for part in method.edit.objective.parts
     )
+    return _of_parts(method, parts)
+
+
+def _of_parts(method: Method, parts: tuple[Part, ...]) -> Method:
     return replace(method, edit=replace(method.edit, objective=replace(method.edit.objective, parts=parts)))
 
 

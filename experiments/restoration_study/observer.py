@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from cfexplain.restore import Averaged, MovingVariance, WindowedVariance
+from cfexplain.restore import Averaged, HeldOut, MovingVariance, WindowedVariance
 from cfexplain.stop import Step
 from cfexplain.types import Problem
 
@@ -78,3 +78,16 @@ class Until:
     def start(self, problem: Problem) -> Any:
         """Begin."""
         return lambda step: self.observer(step) and step.index + 1 >= self.least
+
+
+@dataclass(frozen=True, kw_only=True)
+class UntilHeldOut(HeldOut):
+    """The same on a run that leaves pixels out, so that the rule that reads them is one of the observer's."""
+
+    observer: Observer
+    least: int
+
+    def start(self, problem: Problem) -> Any:
+        """Begin."""
+        self.observer.rules["held out average"] = super().start(problem)
+        return Until(self.observer, self.least).start(problem)

@@ -106,7 +106,7 @@ def _own(name: str, group: pd.DataFrame) -> dict[str, list[float]]:
     found = {"last": list(group["last"]), "average of outputs": list(group["average"])}
     if not name.startswith("denoising"):
         return found
-    for rule in RULES:
+    for rule in _rules(group):
         found[rule] = [row[rule]["psnr"] for row in group["rules"]]
     for at in ("at 1800", "at 3000"):
         if all(at in kept for kept in group["kept"]):
@@ -137,14 +137,19 @@ def _line(title: str, values: dict[str, float], images: tuple[str, ...], dip: tu
     return f"| {title} | {len(values)} | " + " | ".join(cells) + f" | {mean:.2f} | {beside} |"
 
 
-RULES = ("wmv", "emv", "wmv average", "emv average")
+RULES = ("wmv", "emv", "wmv average", "emv average", "held out average")
+
+
+def _rules(group: pd.DataFrame) -> list[str]:
+    """Those that watched every run of a group."""
+    return [rule for rule in RULES if all(rule in rules for rules in group["rules"])]
 
 
 def stops(own: pd.DataFrame) -> list[dict[str, Any]]:
     """How far each rule stays below its run's own peak, a row a preset and rule."""
     found = []
     for folder, group in own.groupby("folder") if len(own) else ():
-        for rule in RULES:
+        for rule in _rules(group):
             kind = "average" if rule.endswith("average") else "raw"
             loss = np.array([row["peak"][kind] - row["rules"][rule]["psnr"] for _, row in group.iterrows()])
             found.append(

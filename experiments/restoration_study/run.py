@@ -16,7 +16,7 @@ from cfexplain.restore import PRESETS, Restoration, Run, denoise, fast, inpaint,
 from cfexplain.restore.quality import ssim
 from cfexplain.solve import Method
 from cfexplain.terms.low_resolution import stretch
-from restoration_study.observer import Observer, Until
+from restoration_study.observer import Observer, Until, UntilHeldOut
 from restoration_study.part import PARTS, RUNS
 
 
@@ -81,11 +81,16 @@ def run(case: Case, device: str, every: int) -> None:
 
 
 def restored(case: Case, given: Tensor, extra: Any, observer: Observer) -> Restoration:
-    """By the part's verb. Denoising goes on until all rules have stopped; what they chose is read on the way."""
+    """By the part's verb. Denoising goes on until all rules have stopped; what they chose is read on the way.
+
+    Of the middles 2 % of the pixels are held out, so that all rules are judged on one run.
+    """
     method = case.method
     if case.part.startswith("denoising"):
         wanted = max(5000, method.edit.steps) if case.steps is None else case.steps
-        until = Until(observer, method.edit.steps)
+        least = method.edit.steps
+        held = case.part == "denoising-middle"
+        until = UntilHeldOut(observer=observer, least=least) if held else Until(observer, least)
         method = replace(method, edit=replace(method.edit, steps=wanted, stop=until))
         return denoise(given, method=method, run=Run(case.seed))
     watched = Run(case.seed, watch=observer)

@@ -10,6 +10,8 @@ from torch import nn
 
 import cfexplain.generators as package
 from cfexplain.generators import DeepImagePrior, Noise, UNet, WarmStart
+from cfexplain.generators.dip import Convolution
+from cfexplain.generators.doubling import doubled
 from cfexplain.methods import HOURGLASS
 from cfexplain.objective import total
 from cfexplain.solve import Stage, descend, minimise
@@ -244,3 +246,76 @@ def test_a_start_that_is_not_there_or_does_not_fit_is_a_sentence():
         WarmStart(weights="cats").build(query, rng)
     with pytest.raises(ValueError, match="another network"):
         WarmStart(DeepImagePrior()).build(query, rng)
+
+
+class TestDoubling:
+    """Our gradient of the bilinear step is torch's, sooner."""
+
+    def picture(self, dtype=torch.float64, size=(33, 40)):
+        rng = torch.Generator().manual_seed(3)
+        return torch.rand(2, 3, *size, dtype=dtype, generator=rng).requires_grad_()
+
+    @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+    def test_values_and_gradient_are_torchs(self, layout):
+        x = self.picture().detach().contiguous(memory_format=layout).requires_grad_()
+        weights = torch.rand(2, 3, 66, 80, dtype=x.dtype)
+        theirs = nn.functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+        ours = doubled(x, "bilinear")
+        assert torch.equal(ours, theirs)
+        (a,), (b,) = (torch.autograd.grad((y * weights).sum(), x) for y in (ours, theirs))
+        assert torch.allclose(a, b, rtol=0, atol=1e-12)
+        assert "Bilinear" in str(ours.grad_fn), "the picture is too small to have been painted by ours"
+
+    def test_stacked_pictures_have_the_gradients_of_single_ones(self):
+        x, weights = self.picture().detach(), torch.rand(2, 3, 66, 80, dtype=torch.float64)
+
+        def of(one, weight):
+            return (doubled(one[None], "bilinear")[0] * weight).sum()
+
+        stacked = torch.func.vmap(torch.func.grad(of))(x, weights)
+        single = torch.stack([torch.func.grad(of)(a, b) for a, b in zip(x, weights, strict=True)])
+        assert torch.allclose(stacked, single, rtol=0, atol=1e-12)
+
+    def test_half_precision_is_near(self):
+        x = self.picture(torch.float32)
+        (exact,) = torch.autograd.grad(doubled(x, "bilinear").square().sum(), x)
+        rough = x.detach().bfloat16().requires_grad_()
+        (near,) = torch.autograd.grad(doubled(rough, "bilinear").square().sum(), rough)
+        assert float((near - exact).abs().max()) < 0.03 * float(exact.abs().max())
+
+
+class TestConvolution:
+    """Ours is torch's convolution, without a trip to float32 under autocast."""
+
+    @pytest.mark.parametrize("padding", ["reflect", "zeros", "replicate"])
+    @pytest.mark.parametrize(("kernel", "stride"), [(1, 1), (3, 1), (3, 2), (5, 1)])
+    def test_it_is_torchs(self, padding, kernel, stride):
+        torch.manual_seed(0)
+        ours = Convolution(4, 6, kernel, padding, stride).double()
+        x = torch.rand(1, 4, 12, 13, dtype=torch.float64)
+        assert torch.allclose(ours(x), nn.Conv2d.forward(ours, x), rtol=0, atol=1e-12)
+
+    def test_padding_stays_in_bfloat16(self):
+        with torch.autocast("cpu", torch.bfloat16), torch.profiler.profile(record_shapes=False) as seen:
+            out = Convolution(4, 6, 3, "reflect")(torch.rand(1, 4, 12, 12).bfloat16())
+        assert out.dtype == torch.bfloat16
+        with torch.autocast("cpu", torch.bfloat16), torch.profiler.profile() as theirs:
+            nn.Conv2d.forward(Convolution(4, 6, 3, "reflect"), torch.rand(1, 4, 12, 12).bfloat16())
+
+        def casts(profile):
+            return sum(event.count for event in profile.key_averages() if event.key == "aten::_to_copy")
+
+        assert casts(seen) < casts(theirs)
+
+
+def test_gains_are_drawn_as_torch_drew_them_when_the_numbers_were_published():
+    def gains(prior):
+        module = prior.build(QUERY, torch.Generator().manual_seed(0))
+        return torch.cat([m.weight.detach() for m in module.modules() if isinstance(m, nn.BatchNorm2d)])
+
+    drawn = gains(DeepImagePrior())
+    assert 0 <= float(drawn.min()) < 0.02
+    assert 0.98 < float(drawn.max()) <= 1
+    assert float(drawn.mean()) == pytest.approx(0.5, abs=0.03)
+    assert torch.equal(drawn, gains(DeepImagePrior())), "the same seed"
+    assert bool((gains(DeepImagePrior(gains="ones")) == 1).all())
