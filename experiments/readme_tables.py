@@ -30,7 +30,9 @@ TASKS = {
     "superresolution8of14": "eight times larger (Set14)",
 }
 NAMES = {"hill": "House", "house": "House, grey"}
-SETTINGS = {"paper": "published", "paper16": "published, in bfloat16", "fast": "fast"}
+SETTINGS = {
+    "paper": "published", "paper16": "published, in bfloat16", "paper16-ones": "published, in bfloat16, gains of 1", "fast": "fast",
+}  # fmt: skip
 
 
 def classifiers() -> list[str]:
@@ -204,11 +206,14 @@ def restoration() -> list[str]:
                 f"{peak:.2f} | {'' if dip is None else f'{dip:.2f}'} | {', '.join(others)} | {minutes} |"
             )
     stops = {row["rule"]: row for row in told["stops"]["denoising-middle"]}
-    raw, average = stops["wmv"], stops["wmv average"]
+    held, raw, average = (stops[rule] for rule in ("held out average", "wmv", "wmv average"))
+    near = "within 0.5 dB of its peak"
     early = (
-        f"On the middle 256 pixels of the {raw['n']} noisy pictures (fast preset, until the rules stop) what ES-WMV hands over is within "
-        f".5 dB of the run's own peak on {raw['within 0.5 dB of its peak']}, the average that it stops on "
-        f"{average['within 0.5 dB of its peak']} (largest losses {raw['largest loss']:.2f} and {average['largest loss']:.2f} dB)."
+        f"When to stop, on the middle 256 pixels of the {held['n']} noisy pictures (fast preset, until all rules have stopped): the average "
+        f"that pixels held out choose (`--stop held-out`) is within .5 dB of the run's own peak on {held[near]}, with a mean loss of "
+        f"{held['mean loss']:.2f} and a largest of {held['largest loss']:.2f} dB; the painting that ES-WMV chooses on {raw[near]} "
+        f"({raw['mean loss']:.2f}, {raw['largest loss']:.2f}), the average at its step on {average[near]} "
+        f"({average['mean loss']:.2f}, {average['largest loss']:.2f})."
     )
     return [*lines, "", early]
 

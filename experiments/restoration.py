@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("what", choices=["run", "table"])
     parser.add_argument("--part", choices=[*PARTS, "classic", "pictures"], default="denoising")
     parser.add_argument("--images", default="", help="with commas; all of the part by default")
-    parser.add_argument("--preset", choices=["paper", "paper16", "fast"], default="paper")
+    parser.add_argument("--preset", choices=["paper", "paper16", "paper16-ones", "fast"], default="paper")
     parser.add_argument("--steps", type=int, default=None, help="in place of the preset's")
     parser.add_argument("--seeds", default="0", help="with commas; the source averages two runs")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")

@@ -15,9 +15,34 @@ from restoration_study.published import F16_CURVE, PUBLISHED
 
 
 def rows_of(name: str) -> pd.DataFrame:
-    """Every finished run of a part."""
+    """Every finished run of a part: those of runs/, and those that results/ has kept of runs made elsewhere."""
     files = sorted((RUNS / name).glob("*/*.json"))
-    return pd.DataFrame([with_peaks(json.loads(path.read_text())) | {"folder": path.parent.name} for path in files])
+    rows = [with_peaks(json.loads(path.read_text())) | {"folder": path.parent.name} for path in files]
+    here = {(row["folder"], row["image"]) for row in rows}
+    return pd.DataFrame(rows + [row for row in kept_of(name) if (row["folder"], row["image"]) not in here])
+
+
+def kept_of(name: str) -> list[dict[str, Any]]:
+    """The rows of results/restoration/rows.csv as they were before `flat`."""
+    path = OUT / "rows.csv"
+    found = []
+    for flat_row in pd.read_csv(path).to_dict("records") if path.exists() else ():
+        if flat_row["part"] != name:
+            continue
+        row = {k: v for k, v in flat_row.items() if pd.notna(v)}
+        nested: dict[str, Any] = {k: row[k] for k in TOLD if k in row} | {"peak": {}, "peak_at": {}, "kept": {}, "rules": {}}
+        for key, value in row.items():
+            if key.startswith("peak "):
+                nested["peak_at" if " at " in key else "peak"][key.split()[-1]] = value
+            elif " at " in key:
+                kind, at = key.split(" ", 1)
+                nested["kept"].setdefault(at, {})[kind] = value
+            elif key.endswith((" psnr", " stopped")):
+                rule, measure = key.rsplit(" ", 1)
+                nested["rules"].setdefault(rule, {})[measure] = value
+        alone = str(row.get("stopped by itself", ""))
+        found.append(nested | {"stopped_by_itself": [r for r in nested["rules"] if f",{r}," in f",{alone},"]})
+    return found
 
 
 def with_peaks(row: dict[str, Any]) -> dict[str, Any]:
@@ -29,7 +54,8 @@ def with_peaks(row: dict[str, Any]) -> dict[str, Any]:
 
 
 TOLD = (
-    "part", "image", "preset", "seed", "steps", "seconds", "device", "threads", "method", "input", "last", "average", "ssim",
+    "part", "folder", "image", "preset", "seed", "steps", "seconds", "device", "threads", "method", "input", "last",
+    "average", "ssim",
 )  # fmt: skip
 
 
@@ -43,7 +69,7 @@ def flat() -> pd.DataFrame:
                 kept |= {f"{name_of} {k}": v for k, v in values.items()}
             kept |= {f"{k} {at}": v for at, both in row["kept"].items() for k, v in both.items()}
             kept |= {f"{rule} {k}": v for rule, both in row["rules"].items() for k, v in both.items()}
-            found.append(kept | {"stopped by itself": " ".join(row["stopped_by_itself"])})
+            found.append(kept | {"stopped by itself": ",".join(row["stopped_by_itself"])})
     return pd.DataFrame(found)
 
 
@@ -58,7 +84,7 @@ def summary(rows: pd.DataFrame) -> list[dict[str, Any]]:
         if row["steps"] < 0.4 * PRESETS[part.method].edit.steps:
             continue
         told = PUBLISHED.get(row["part"], {})
-        stopped = "wmv average" in str(row.get("stopped by itself"))
+        stopped = "wmv average" in str(row.get("stopped by itself")).split(",")
         average = "average where ES-WMV stops" if stopped else "average"
         handed = {average: (row["wmv average psnr" if stopped else "average"], row["peak average"])}
         if not row["part"].startswith("denoising") and row["preset"] != "fast":

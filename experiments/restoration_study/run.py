@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cfexplain.generators import DeepImagePrior
 from cfexplain.images import save_png
 from cfexplain.restore import PRESETS, Restoration, Run, denoise, fast, inpaint, superresolve
 from cfexplain.restore.quality import ssim
@@ -21,9 +22,14 @@ from restoration_study.part import PARTS, RUNS
 
 
 def method_of(name: str, preset: str, steps: int | None) -> Method:
-    """`paper`: the published settings; `paper16`: the same in bfloat16, half the time; `fast`: the package's preset."""
+    """`paper`: the published settings; `paper16`: the same in bfloat16, half the time; `fast`: the package's preset.
+
+    `paper16-ones`: with the gains that torch begins normalisation with today; the published numbers are of drawn ones.
+    """
     method = fast(PRESETS[name]) if preset == "fast" else PRESETS[name]
-    if preset == "paper16":
+    if preset == "paper16-ones" and isinstance(method.generator, DeepImagePrior):
+        method = replace(method, generator=replace(method.generator, gains="ones"))
+    if preset.startswith("paper16"):
         method = replace(method, edit=replace(method.edit, precision="bfloat16"))
     return method if steps is None else replace(method, edit=replace(method.edit, steps=steps))
 
