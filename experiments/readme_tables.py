@@ -205,7 +205,7 @@ def restoration() -> list[str]:
                 f"| {TASKS[r['part']]} | {NAMES.get(r['image'], r['image'])} | {SETTINGS[r['preset']]} | {handed} | {psnr:.2f} | "
                 f"{peak:.2f} | {'' if dip is None else f'{dip:.2f}'} | {', '.join(others)} | {minutes} |"
             )
-    stops = {row["rule"]: row for row in told["stops"]["denoising-middle"]}
+    stops = {row["rule"]: row for row in told["stops"]["denoising-middle"] if row["run"] == "fast-0"}
     held, raw, average = (stops[rule] for rule in ("held out average", "wmv", "wmv average"))
     near = "within 0.5 dB of its peak"
     early = (

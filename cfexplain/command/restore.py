@@ -117,7 +117,8 @@ class RestoreJob:
             return self._dehaired(picture, method, run)
         if self.mask is not None:
             return restore.inpaint(values, load_mask(self.mask)[None].to(device), method=method, run=run)
-        return restore.denoise(values, method=method, run=run)
+        clean = restore.dejpeg if self.method == restore.DEJPEG.name else restore.denoise
+        return clean(values, method=method, run=run)
 
     def _dehaired(self, picture: Picture, method: Method, run: Run) -> Restoration:
         values = picture.values.expand(-1, 3, -1, -1)[0]

@@ -41,7 +41,7 @@ class DeepImagePrior:
         pointwise: with the 1x1 convolution that ends each scale.
         noise: the input z.
         gains: the scales that normalisation begins with, 1 or drawn from U(0, 1). Until version 1.2 (2019) torch drew
-            them, so the published numbers are of drawn ones; the released code leaves it to torch.
+            them, so the published numbers are of drawn ones; the released code leaves it to torch. The other networks of this package begin at 1.
 
     Shape:
         build(query) paints from z of shape (1, noise channels, h, w) an image of the query's shape.
@@ -70,6 +70,8 @@ class DeepImagePrior:
     def __post_init__(self) -> None:
         if len(self.widths) != len(self.skips):
             raise ValueError(f"give one skip width a scale: {len(self.widths)} widths, {len(self.skips)} skips")
+        if self.gains not in ("ones", "uniform"):
+            raise ValueError(f"gains are ones or uniform, not {self.gains}")
 
     def build(self, query: Images, rng: torch.Generator) -> nn.Module:
         """A fresh network for one query, its weights drawn from `rng`."""
@@ -174,15 +176,15 @@ class Convolution(nn.Conv2d):
         super().__init__(channels, width, kernel, stride, kernel // 2, padding_mode=padding)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pad in the convolution's own precision; autocast would pad in float32. A single pixel needs no padding."""
-        if self.kernel_size == (1, 1):
-            return F.linear(x.movedim(1, -1), self.weight.flatten(1), self.bias).movedim(-1, 1)
-        device = x.device.type
-        if torch.is_autocast_enabled(device):
-            x = x.to(torch.get_autocast_dtype(device))
+        """As torch's own; in bfloat16 the padding is too, where autocast on a CPU would go by way of float32."""
+        device, weight, bias = x.device.type, self.weight, self.bias
+        if torch.is_autocast_enabled(device) and x.dtype != torch.float64:  # by hand: under vmap autocast is not heard
+            x, weight, bias = (t.to(torch.get_autocast_dtype(device)) for t in (x, weight, bias))
+        if self.kernel_size == (1, 1) and self.stride == (1, 1):
+            return F.linear(x.movedim(1, -1), weight.flatten(1), bias).movedim(-1, 1)
         with torch.autocast(device, enabled=False):
             x = F.pad(x, (self.kernel_size[0] // 2,) * 4, mode=_PAD[self.padding_mode])
-        return F.conv2d(x, self.weight, self.bias, self.stride)
+            return F.conv2d(x, weight, bias, self.stride)
 
 
 def _at(value: Any, index: int) -> Any:

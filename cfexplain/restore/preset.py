@@ -192,7 +192,8 @@ def fast(method: Method, *, widths: tuple[int, ...] = (32, 64, 64, 64, 64), shar
         widths: at most so many channels a scale; skips have at most 16.
         share: of the steps; None takes .4, and all for a net that is as narrow already (`DEJPEG` is blurred after 960).
 
-    Source: ours (experiments/fast_restoration.py), on two pictures that no table denoises.
+    Source: ours (experiments/fast_restoration.py), on two pictures that no table denoises; widths and jitters were
+        compared with gains of 1, and drawn gains are .2 to .3 dB better again.
 
     Example:
         >>> fast(DENOISE).edit.steps

@@ -95,11 +95,18 @@ def denoise(images: Pictures, *, method: Method = DENOISE, run: Run = ONCE) -> R
         torch.Size([1, 3, 20, 30])
     """
     check_pictures(images)
-    return _restored([(image, Problem(image)) for image in images.split(1)], method, run)
+    problems = [Problem(image) for image in images.split(1)]
+    return _restored([(problem.query, problem) for problem in problems], method, run)
 
 
 def dejpeg(images: Pictures, *, method: Method = DEJPEG, run: Run = ONCE) -> Restoration:
-    """Remove blocks and ringing of JPEG, as `denoise` does noise (Ulyanov et al. 2018, figure 5)."""
+    """Remove blocks and ringing of JPEG, as `denoise` does noise (Ulyanov et al. 2018, figure 5).
+
+    Raises:
+        ValueError: the method holds pixels out, which says nothing of damage that neighbours share.
+    """
+    if isinstance(method.edit.stop, HeldOut):
+        raise ValueError("holding pixels out is for noise: blocks of JPEG are painted as well where pixels are left out")
     return denoise(images, method=method, run=run)
 
 
@@ -194,8 +201,6 @@ def check_pictures(images: Tensor) -> None:
 
 def _restored(tasks: list[tuple[Tensor, Problem]], method: Method, run: Run) -> Restoration:
     """Paint each canvas: a picture of the size to paint, which is also what a guided painter paints from."""
-    if isinstance(method.edit.stop, HeldOut):
-        tasks, method = _held_out(tasks, method, method.edit.stop, run.seed)
     started, painted, last = time.perf_counter(), [], []
     for k, (canvas, problem) in enumerate(tasks):
         ends = [started + run.budget * (k + (r + 1) / run.runs) / len(tasks) for r in range(run.runs)]
@@ -216,15 +221,17 @@ def _restored(tasks: list[tuple[Tensor, Problem]], method: Method, run: Run) -> 
 
 
 def _held_out(
-    tasks: list[tuple[Tensor, Problem]], method: Method, rule: HeldOut, seed: int
-) -> tuple[list[tuple[Tensor, Problem]], Method]:
+    canvas: Tensor, problem: Problem, method: Method, rule: HeldOut, seed: int
+) -> tuple[Tensor, Problem, Method]:
     """The same, with some pixels kept from the descent for the rule to judge by."""
     parts = method.edit.objective.parts
-    if not any(isinstance(part.term, SamePixels) for part in parts):
-        raise ValueError(f"{method.name} cannot hold pixels out: that is for noise, where every pixel is known")
+    if problem.region is not None or not any(isinstance(part.term, SamePixels) for part in parts):
+        raise ValueError(f"{method.name} cannot hold pixels out here: that is for noise, where every pixel is known")
     parts = tuple(replace(p, term=KnownPixels()) if isinstance(p.term, SamePixels) else p for p in parts)
-    hidden = [(canvas, replace(problem, region=rule.drawn(problem.query, seed))) for canvas, problem in tasks]
-    return hidden, _of_parts(method, parts)
+    region = rule.drawn(problem.query, seed)
+    if canvas is problem.query:  # what begins at the picture must not see them either
+        canvas = torch.where(region.bool(), canvas.mean((2, 3), keepdim=True), canvas)
+    return canvas, replace(problem, region=region), _of_parts(method, parts)
 
 
 def _decibels(painted: Tensor, problem: Problem, method: Method) -> float:
@@ -239,6 +246,8 @@ def _size(images: Tensor) -> str:
 
 def _painted(canvas: Tensor, problem: Problem, method: Method, run: Run, deadline: float) -> Solution:
     """One run on one picture. Where no rule chooses a painting it is one without jitter, as the source shows text."""
+    if isinstance(method.edit.stop, HeldOut):
+        canvas, problem, method = _held_out(canvas, problem, method, method.edit.stop, run.seed)
     stage, rng = method.edit, generator_for(canvas, run.seed)
     module, z = method.generator.build(canvas, rng), method.generator.draw(canvas, rng)
     solution = minimise(module, z, problem, stage, rng=_jitter(rng, canvas), deadline=deadline, watch=run.watch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
@@ -9,40 +10,57 @@ import numpy as np
 import pandas as pd
 import torch
 
+from cfexplain.images import write_whole
 from cfexplain.restore import PRESETS
 from restoration_study.part import OUT, PARTS, RUNS, opened
 from restoration_study.published import F16_CURVE, PUBLISHED
+from restoration_study.run import method_of
 
 
 def rows_of(name: str) -> pd.DataFrame:
     """Every finished run of a part: those of runs/, and those that results/ has kept of runs made elsewhere."""
-    files = sorted((RUNS / name).glob("*/*.json"))
-    rows = [with_peaks(json.loads(path.read_text())) | {"folder": path.parent.name} for path in files]
+    rows = [
+        with_peaks(row) | {"folder": path.parent.name, "digest": digest(row["settings"])}
+        for path in sorted((RUNS / name).glob("*/*.json"))
+        for row in [json.loads(path.read_text())]
+    ]
     here = {(row["folder"], row["image"]) for row in rows}
     return pd.DataFrame(rows + [row for row in kept_of(name) if (row["folder"], row["image"]) not in here])
 
 
+def digest(settings: str) -> str:
+    """What tells rows of other settings from rows of these."""
+    return hashlib.sha256(settings.encode()).hexdigest()[:12]
+
+
 def kept_of(name: str) -> list[dict[str, Any]]:
-    """The rows of results/restoration/rows.csv as they were before `flat`."""
+    """The rows of results/restoration/rows.csv at today's settings, as they were before `flat`."""
     path = OUT / "rows.csv"
-    found = []
-    for flat_row in pd.read_csv(path).to_dict("records") if path.exists() else ():
-        if flat_row["part"] != name:
-            continue
-        row = {k: v for k, v in flat_row.items() if pd.notna(v)}
-        nested: dict[str, Any] = {k: row[k] for k in TOLD if k in row} | {"peak": {}, "peak_at": {}, "kept": {}, "rules": {}}
-        for key, value in row.items():
-            if key.startswith("peak "):
-                nested["peak_at" if " at " in key else "peak"][key.split()[-1]] = value
-            elif " at " in key:
-                kind, at = key.split(" ", 1)
-                nested["kept"].setdefault(at, {})[kind] = value
-            elif key.endswith((" psnr", " stopped")):
-                rule, measure = key.rsplit(" ", 1)
-                nested["rules"].setdefault(rule, {})[measure] = value
-        alone = str(row.get("stopped by itself", ""))
-        found.append(nested | {"stopped_by_itself": [r for r in nested["rules"] if f",{r}," in f",{alone},"]})
-    return found
+    rows = pd.read_csv(path).to_dict("records") if path.exists() else []
+    found = [nested({k: v for k, v in row.items() if pd.notna(v)}) for row in rows if row["part"] == name]
+    return [row for row in found if row["digest"] == digest(repr(method_of(PARTS[name].method, *_asked(row))))]
+
+
+def _asked(row: dict[str, Any]) -> tuple[str, int | None]:
+    """The preset of a row, and the steps that were asked for in place of the preset's: the end of its folder's name."""
+    steps = row["folder"].removeprefix(f"{row['preset']}-{row['seed']}").removeprefix("-")
+    return row["preset"], int(steps) if steps else None
+
+
+def nested(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as `run` writes it, from a flat one without empty cells."""
+    found: dict[str, Any] = {k: row[k] for k in TOLD if k in row} | {"peak": {}, "peak_at": {}, "kept": {}, "rules": {}}
+    for key, value in row.items():
+        if key.startswith("peak "):
+            found["peak_at" if " at " in key else "peak"][key.split()[-1]] = value
+        elif " at " in key:
+            kind, at = key.split(" ", 1)
+            found["kept"].setdefault(at, {})[kind] = value
+        elif key.endswith((" psnr", " stopped")):
+            rule, measure = key.rsplit(" ", 1)
+            found["rules"].setdefault(rule, {})[measure] = value
+    alone = str(row.get("stopped by itself", "")).split(",")
+    return found | {"stopped_by_itself": [rule for rule in found["rules"] if rule in alone]}
 
 
 def with_peaks(row: dict[str, Any]) -> dict[str, Any]:
@@ -55,7 +73,7 @@ def with_peaks(row: dict[str, Any]) -> dict[str, Any]:
 
 TOLD = (
     "part", "folder", "image", "preset", "seed", "steps", "seconds", "device", "threads", "method", "input", "last",
-    "average", "ssim",
+    "average", "ssim", "digest",
 )  # fmt: skip
 
 
@@ -64,7 +82,7 @@ def flat() -> pd.DataFrame:
     found = []
     for name in PARTS:
         for row in rows_of(name).to_dict("records"):
-            kept = {k: row[k] for k in TOLD}
+            kept = {k: row.get(k) for k in TOLD}
             for name_of, values in {"peak": row["peak"], "peak at": row["peak_at"]}.items():
                 kept |= {f"{name_of} {k}": v for k, v in values.items()}
             kept |= {f"{k} {at}": v for at, both in row["kept"].items() for k, v in both.items()}
@@ -196,7 +214,7 @@ def _stops(own: pd.DataFrame) -> str:
 
 
 def curves() -> None:
-    """PSNR over steps of each part, and of F16 beside the authors' own frames."""
+    """PSNR over steps of each part's runs that are at hand, and of F16 beside the authors' own frames."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -222,7 +240,7 @@ def report() -> None:
     """Write everything anew."""
     (OUT / "table.md").write_text("\n".join(table(name) for name in PARTS))
     rows = flat()
-    rows.to_csv(OUT / "rows.csv", index=False, float_format="%.4f")
+    write_whole(OUT / "rows.csv", rows.to_csv(index=False, float_format="%.4f").encode())
     told = {"runs": summary(rows), "stops": {name: stops(rows_of(name)) for name in ("denoising", "denoising-middle")}}
     (OUT / "summary.json").write_text(json.dumps(told, indent=1) + "\n")
     curves()

@@ -10,7 +10,7 @@ from cfexplain.batch import Search, joined, minimise_all
 from cfexplain.generators import DeepImagePrior, FourierNetwork, Pixels, Siren, UNet, WarmStart
 from cfexplain.generators.noise import generator_for
 from cfexplain.objective import total
-from cfexplain.solve import Stage, descend, minimise
+from cfexplain.solve import Stage, descend, minimise, paint
 from cfexplain.stack import Stack
 from cfexplain.stop import CloseEnough
 from cfexplain.terms import SamePixels, SparseChange, TargetClass
@@ -53,6 +53,18 @@ def test_one_step_of_a_stack_is_that_of_its_painters(name, dtype):
         largest = max(float(t.abs().max()) for t in theirs)
         for part, a, b in zip(stack.names, ours, theirs, strict=True):
             assert float((a[place] - b).abs().max()) <= share * largest, part
+
+
+@pytest.mark.parametrize("padding", ["reflect", "zeros"])
+def test_a_stack_paints_in_bfloat16_what_its_painters_do(padding):
+    many = searches(replace(GENERATORS["hourglass"], padding=padding))
+    stack, z, half = Stack([s.module for s in many]), torch.stack([s.z for s in many]), replace(STAGE, precision="bfloat16")
+    with torch.no_grad():
+        together = paint(stack, z, half)
+        alone = torch.cat([paint(s.module, s.z, half) for s in many])
+        exact = torch.cat([s.module(s.z) for s in many])
+    torch.testing.assert_close(together, alone, rtol=0, atol=0.03)
+    assert 0 < float((alone - exact).abs().max()) < 0.03, "bfloat16 was used, and is near"
 
 
 @pytest.mark.parametrize("name", GENERATORS)

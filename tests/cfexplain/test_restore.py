@@ -278,7 +278,24 @@ class TestRules:
                 denoise(image, method=method, run=Run(watch=lambda step, kept=paintings: kept.append(step.image)))
         assert all(torch.equal(a, b) for a, b in zip(*painted, strict=True))
 
+    def test_what_begins_at_the_picture_does_not_see_them_either(self):
+        """Total variation starts at its input: noise left there would look like a perfect answer."""
+        clean = picture()
+        noisy = (clean + 0.1 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(2))).clamp(0, 1)
+        found = denoise(noisy, method=replace(TV_DENOISE, edit=replace(TV_DENOISE.edit, stop=HeldOut(patience=100))))
+        assert psnr(found.image, clean) > psnr(noisy, clean) + 5
+
+    def test_each_of_several_runs_holds_out_pixels_of_its_own(self):
+        noisy, method = picture(), quick(DENOISE, 5, stop=HeldOut())
+        both = denoise(noisy, method=method, run=Run(runs=2)).image
+        each = torch.stack([denoise(noisy, method=method, run=Run(seed)).image for seed in (0, 1)])
+        torch.testing.assert_close(both, each.mean(0))
+
     def test_held_out_pixels_are_for_noise(self):
+        with pytest.raises(ValueError, match="holding pixels out is for noise"):
+            dejpeg(picture(8, 8), method=quick(PRESETS["dejpeg"], 2, stop=HeldOut()))
+        with pytest.raises(ValueError, match="hold pixels out"):
+            inpaint(picture(8, 8), torch.zeros(1, 1, 8, 8), method=quick(DENOISE, 2, stop=HeldOut()))
         with pytest.raises(ValueError, match="hold pixels out"):
             superresolve(picture(8, 8), 4, method=quick(PRESETS["superresolve-4"], 2, stop=HeldOut()))
         with pytest.raises(ValueError, match="hold pixels out"):

@@ -200,3 +200,15 @@ def test_explain_takes_hair_off_only_where_it_is_asked_to(tmp_path):
     refused, _ = query("--dehair", "razor")
     assert refused.exit_code == 2
     assert "no way razor" in refused.output
+
+
+def test_rules_that_end_denoising_by_name(tmp_path):
+    drawn(tmp_path / "in.png")
+    done = call("denoise", tmp_path / "in.png", "--out", tmp_path / "out.png", *SHORT, "--stop", "held-out")
+    assert done.exit_code == 0, done.output
+    again = call("denoise", tmp_path / "in.png", "--out", tmp_path / "plain.png", *SHORT)
+    assert again.exit_code == 0, again.output
+    assert not np.array_equal(opened(tmp_path / "out.png"), opened(tmp_path / "plain.png")), "some pixels were left out"
+    wrong = call("denoise", tmp_path / "in.png", "--out", tmp_path / "no.png", *SHORT, "--stop", "later")
+    assert wrong.exit_code == 2
+    assert "fixed, held-out, wmv, emv" in " ".join(wrong.output.replace("│", " ").split())
