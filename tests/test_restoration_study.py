@@ -24,9 +24,10 @@ def ran(report, image, preset="fast", psnr=30.0):
 
     rules = {"wmv": {"psnr": psnr, "stopped": 2000}, "wmv average": {"psnr": psnr + 1, "stopped": 2000}}
     row = {
-        "part": "denoising", "image": image, "preset": preset, "seed": 0, "steps": 2400, "seconds": 9.5, "device": "cpu",
-        "threads": 1, "method": "denoise", "settings": repr(method_of("denoise", preset, None)), "input": 20.0,
-        "last": psnr, "average": psnr + 1, "ssim": 0.8, "rules": rules, "kept": {"at 1800": {"raw": 29.0, "average": 30.5}},
+        "part": "denoising", "image": image, "preset": preset, "seed": 0, "steps": 2400, "seconds": 9.5,
+        "device": "cpu", "threads": 1, "method": "denoise", "settings": repr(method_of("denoise", preset, None)),
+        "input": 20.0, "last": psnr, "average": psnr + 1, "ssim": 0.8, "rules": rules,
+        "kept": {"at 1800": {"raw": 29.0, "average": 30.5}},
         "peak": {"raw": 31.0, "average": 31.5}, "peak_at": {"raw": 1200, "average": 1300}, "stopped_by_itself": ["wmv"],
     }  # fmt: skip
     path = report.RUNS / "denoising" / f"{preset}-0" / f"{image}.json"

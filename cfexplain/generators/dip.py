@@ -41,7 +41,8 @@ class DeepImagePrior:
         pointwise: with the 1x1 convolution that ends each scale.
         noise: the input z.
         gains: the scales that normalisation begins with, 1 or drawn from U(0, 1). Until version 1.2 (2019) torch drew
-            them, so the published numbers are of drawn ones; the released code leaves it to torch. The other networks of this package begin at 1.
+            them, and the released code leaves it to torch, so the published numbers are of drawn ones. The other
+            networks of this package begin at 1.
 
     Shape:
         build(query) paints from z of shape (1, noise channels, h, w) an image of the query's shape.
@@ -179,7 +180,8 @@ class Convolution(nn.Conv2d):
         """As torch's own; in bfloat16 the padding is too, where autocast on a CPU would go by way of float32."""
         device, weight, bias = x.device.type, self.weight, self.bias
         if torch.is_autocast_enabled(device) and x.dtype != torch.float64:  # by hand: under vmap autocast is not heard
-            x, weight, bias = (t.to(torch.get_autocast_dtype(device)) for t in (x, weight, bias))
+            half = torch.get_autocast_dtype(device)
+            x, weight, bias = x.to(half), weight.to(half), None if bias is None else bias.to(half)
         if self.kernel_size == (1, 1) and self.stride == (1, 1):
             return F.linear(x.movedim(1, -1), weight.flatten(1), bias).movedim(-1, 1)
         with torch.autocast(device, enabled=False):

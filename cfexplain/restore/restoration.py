@@ -106,7 +106,7 @@ def dejpeg(images: Pictures, *, method: Method = DEJPEG, run: Run = ONCE) -> Res
         ValueError: the method holds pixels out, which says nothing of damage that neighbours share.
     """
     if isinstance(method.edit.stop, HeldOut):
-        raise ValueError("holding pixels out is for noise: blocks of JPEG are painted as well where pixels are left out")
+        raise ValueError("holding pixels out is for noise: what JPEG did to a pixel, its neighbours tell")
     return denoise(images, method=method, run=run)
 
 

@@ -58,7 +58,8 @@ def test_one_step_of_a_stack_is_that_of_its_painters(name, dtype):
 @pytest.mark.parametrize("padding", ["reflect", "zeros"])
 def test_a_stack_paints_in_bfloat16_what_its_painters_do(padding):
     many = searches(replace(GENERATORS["hourglass"], padding=padding))
-    stack, z, half = Stack([s.module for s in many]), torch.stack([s.z for s in many]), replace(STAGE, precision="bfloat16")
+    stack, z = Stack([s.module for s in many]), torch.stack([s.z for s in many])
+    half = replace(STAGE, precision="bfloat16")
     with torch.no_grad():
         together = paint(stack, z, half)
         alone = torch.cat([paint(s.module, s.z, half) for s in many])
