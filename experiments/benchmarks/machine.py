@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import resource
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
+from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from isic_comparison import RESULTS, manifest, targets
 
+from cfexplain.generators import doubling
+from cfexplain.generators.dip import Convolution
 from cfexplain.images import square
 from cfexplain_classifiers import folded, load
 
@@ -55,6 +62,13 @@ def peak_gib(device: str = "cpu") -> float:
     if device == "cuda":
         return torch.cuda.max_memory_allocated() / 2**30
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+@contextmanager
+def layers_of_torch() -> Iterator[None]:
+    """The painter in torch's own layers: `nn.Conv2d` with its padding, `interpolate` with its gradient."""
+    with patch.object(doubling, "_LARGE", math.inf), patch.object(Convolution, "forward", nn.Conv2d.forward):
+        yield
 
 
 def alone(script: str, *arguments: str) -> Any:

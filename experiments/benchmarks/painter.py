@@ -9,18 +9,15 @@ and are differentiated in channels-last memory; the medians are of steps taken i
 from __future__ import annotations
 
 import argparse
-import math
 import statistics
 import time
 from typing import Any
-from unittest.mock import patch
 
 import torch
-from machine import keep
+from machine import keep, layers_of_torch
 from torch import nn
 
-from cfexplain.generators import DeepImagePrior, doubling
-from cfexplain.generators.dip import Convolution
+from cfexplain.generators import DeepImagePrior
 from cfexplain.methods import HOURGLASS
 from cfexplain.restore import reuse_memory
 from cfexplain.solve import Stage, paint
@@ -43,7 +40,7 @@ def measured(name: str, size: int, precision: str, repeats: int) -> dict[str, An
     ours, torchs = [], []
     for _ in range(repeats):
         ours.append(seconds(module, z, precision))
-        with patch.object(doubling, "_LARGE", math.inf), patch.object(Convolution, "forward", nn.Conv2d.forward):
+        with layers_of_torch():
             torchs.append(seconds(module, z, precision))
     before, after = (1e3 * statistics.median(times[2:]) for times in (torchs, ours))
     return {
@@ -55,12 +52,14 @@ def measured(name: str, size: int, precision: str, repeats: int) -> dict[str, An
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=17)
-    repeats = parser.parse_args().repeats
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
     reuse_memory()
     asked = [("narrow, of `natural`", size) for size in (64, 128, 224)] + [
         ("published", size) for size in (128, 256, 512)
     ]
-    keep("painter", [measured(*net, kind, repeats) for net in asked for kind in ("float32", "bfloat16")])
+    keep("painter", [measured(*net, kind, args.repeats) for net in asked for kind in ("float32", "bfloat16")])
 
 
 if __name__ == "__main__":
