@@ -183,10 +183,9 @@ PRESETS = {
 def fast(method: Method, *, widths: tuple[int, ...] = (32, 64, 64, 64, 64), share: float | None = None) -> Method:
     """The same task by a narrow net in fewer steps, longer ones where the method's are short, in bfloat16.
 
-    Three quarters of the jitter make up for the steps, and half of that where what is known is clean: a narrow net
-    learns slowly what jitter blurs. Of noisy pictures it soon paints the noise too with half of the jitter; with twice
-    the width little is gained and half as much time again is spent. The average of the paintings is handed over where
-    the method has no other rule.
+    Three quarters of the jitter make up for the steps: a narrow net learns slowly what jitter blurs. With half of it
+    the noise is soon painted too; with twice the width little is gained and half as much time again is spent. The
+    average of the paintings is handed over where the method has no other rule.
 
     Args:
         method: one that paints by a `DeepImagePrior`; of others only steps and jitter are cut.
@@ -201,7 +200,6 @@ def fast(method: Method, *, widths: tuple[int, ...] = (32, 64, 64, 64, 64), shar
         1200
     """
     painter, edit, rate = method.generator, method.edit, method.edit.learning_rate
-    noisy = any(isinstance(part.term, SamePixels) for part in edit.objective.parts)
     if isinstance(painter, DeepImagePrior):
         share = share or (0.4 if painter.widths[0] > widths[0] else 1.0)
         narrow = tuple(min(pair) for pair in zip(painter.widths, widths + widths[-1:] * 9, strict=False))
@@ -212,7 +210,7 @@ def fast(method: Method, *, widths: tuple[int, ...] = (32, 64, 64, 64, 64), shar
         edit,
         steps=max(1, round(share * edit.steps)),
         learning_rate=rate,
-        jitter=(0.75 if noisy else 0.375) * edit.jitter,
+        jitter=0.75 * edit.jitter,
         stop=edit.stop or Averaged(0.99),
         precision="bfloat16",
     )
