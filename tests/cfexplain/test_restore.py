@@ -383,6 +383,11 @@ class TestPresets:
         assert method.edit.jitter == 0.75 * DENOISE.edit.jitter
         assert method.edit.precision == "bfloat16"
 
+    def test_fast_is_wider_where_there_is_no_noise_to_learn(self):
+        assert fast(DENOISE).generator.widths == (32, 64, 64, 64, 64)
+        assert fast(INPAINT_HALF).generator.widths == fast(PRESETS["superresolve-8"]).generator.widths == (64,) * 5
+        assert fast(INPAINT_HALF, widths=(8, 8, 8, 8, 8)).generator.widths == (8,) * 5
+
     def test_fast_gives_no_skips_to_nets_that_have_none(self):
         """They would be highly detrimental to large holes (Ulyanov et al. 2018)."""
         assert fast(INPAINT_HOLE).generator.skips == (0,) * 5
