@@ -3,7 +3,7 @@
     python experiments/fast_clean.py           20 minutes on a core; finished variants are kept
 
 One picture that no table of `restoration.py` inpaints or enlarges here, the middle 256 pixels of Set14's `monarch`: in grey with
-every second pixel missing, and in colour reduced four times. The first steps are followed, 800 of each: the truth is read to draw
+every second pixel missing, and in colour reduced four times. The first 600 steps are followed: the truth is read to draw
 the curves, never by a run.
 """
 
@@ -24,7 +24,7 @@ from cfexplain.solve import Method
 from cfexplain.stop import Step
 from cfexplain.types import Problem
 
-SIDE, STEPS, EVERY = 256, 800, 200
+SIDE, STEPS, EVERY = 256, 600, 200
 NARROW, WIDE = (32, 64, 64, 64, 64), (64, 64, 64, 64, 64)
 VARIANTS = {
     "32 to 64 channels": (NARROW, 1.0),
