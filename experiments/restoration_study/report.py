@@ -18,14 +18,17 @@ from restoration_study.run import method_of
 
 
 def rows_of(name: str) -> pd.DataFrame:
-    """Every finished run of a part: those of runs/, and those that results/ has kept of runs made elsewhere."""
+    """Every finished run of a part at today's settings: those of runs/, and those that results/ has kept of other runs."""
     rows = [
         with_peaks(row) | {"folder": path.parent.name, "digest": digest(row["settings"])}
         for path in sorted((RUNS / name).glob("*/*.json"))
         for row in [json.loads(path.read_text())]
     ]
     here = {(row["folder"], row["image"]) for row in rows}
-    return pd.DataFrame(rows + [row for row in kept_of(name) if (row["folder"], row["image"]) not in here])
+    rows += [row for row in kept_of(name) if (row["folder"], row["image"]) not in here]
+    return pd.DataFrame(
+        [row for row in rows if row["digest"] == digest(repr(method_of(PARTS[name].method, *_asked(row))))]
+    )
 
 
 def digest(settings: str) -> str:
@@ -34,11 +37,10 @@ def digest(settings: str) -> str:
 
 
 def kept_of(name: str) -> list[dict[str, Any]]:
-    """The rows of results/restoration/rows.csv at today's settings, as they were before `flat`."""
+    """The rows of results/restoration/rows.csv, as they were before `flat`."""
     path = OUT / "rows.csv"
     rows = pd.read_csv(path).to_dict("records") if path.exists() else []
-    found = [nested({k: v for k, v in row.items() if pd.notna(v)}) for row in rows if row["part"] == name]
-    return [row for row in found if row["digest"] == digest(repr(method_of(PARTS[name].method, *_asked(row))))]
+    return [nested({k: v for k, v in row.items() if pd.notna(v)}) for row in rows if row["part"] == name]
 
 
 def _asked(row: dict[str, Any]) -> tuple[str, int | None]:
