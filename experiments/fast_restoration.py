@@ -9,18 +9,16 @@ draw the curves, never by a run.
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import pandas as pd
 import torch
+from restoration_study.follow import followed
 from restoration_study.part import DATA, OUT, RUNS, opened
 
-from cfexplain.restore import DENOISE, Averaged, Run, denoise, fast
+from cfexplain.restore import DENOISE, denoise, fast
 from cfexplain.restore.quality import psnr
 from cfexplain.solve import Method
-from cfexplain.stop import Step
-from cfexplain.types import Problem
 
 SIDE, SIGMA, EVERY = 256, 25 / 255, 50
 PICTURES = ("monarch", "foreman")
@@ -59,24 +57,11 @@ def pair(name: str) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def follow(picture: str, name: str) -> pd.DataFrame:
-    """The curve of one variant on one picture, kept under runs/."""
+    """The curve of one variant on one picture."""
     path = RUNS / "fast" / picture / f"{name.replace(' ', '-').replace(',', '')}.csv"
-    if path.exists():
-        return pd.read_csv(path)
     truth, noisy = pair(picture)
-    average, rows, started = Averaged(0.99).start(Problem(truth)), [], time.perf_counter()
-
-    def watch(step: Step) -> None:
-        average(step)
-        if (step.index + 1) % EVERY == 0:
-            seen = {"painting": psnr(step.image, truth), "average": psnr(average.chosen(), truth)}
-            told = {"picture": picture, "variant": name, "step": step.index + 1}
-            rows.append(told | {"seconds": time.perf_counter() - started} | seen)
-
-    denoise(noisy, method=VARIANTS[name], run=Run(watch=watch))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame(rows).to_csv(path, index=False, float_format="%.4f")
-    return pd.read_csv(path)
+    told = {"picture": picture, "variant": name}
+    return followed(path, told, truth, psnr, EVERY, lambda run: denoise(noisy, method=VARIANTS[name], run=run))
 
 
 def draw(rows: pd.DataFrame) -> None:
