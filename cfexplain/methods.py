@@ -103,7 +103,7 @@ NATURAL_WARM = replace(
     edit=replace(
         NATURAL.edit,
         objective=NATURAL.edit.objective.without(SparseChange) | total((8.0, SparseChange())),
-        steps=120,
+        steps=100,
         learning_rate=4e-3,
     ),
     shrink=Shrink(confidence=0.8),

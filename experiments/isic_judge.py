@@ -260,12 +260,17 @@ def equal_flip(means: pd.DataFrame) -> None:
 
 
 def seeds(methods: Sequence[str]) -> None:
-    """Overlap of the strongest changed tenth over three seeds, and what the change is over the anchors' noise floor."""
-    entries = []
+    """Overlap of the strongest changed tenth over three seeds, and what the change is over the anchors' noise floor.
+
+    Entries of methods whose runs are not at hand are kept.
+    """
+    path, entries = RESULTS / "isic_seeds.json", []
+    before = {e["method"]: e for e in json.loads(path.read_text())} if path.exists() else {}
     for method in methods:
         runs = [dict(keyed(method, seed)) for seed in range(3)]
         shared = sorted(set(runs[0]) & set(runs[1]) & set(runs[2]))
         if not shared:
+            entries += [before[method]] if method in before else []
             continue
         rows = []
         for key in shared:
@@ -278,7 +283,7 @@ def seeds(methods: Sequence[str]) -> None:
             )  # fmt: skip
         frame = pd.DataFrame(rows)
         entries.append({"method": method, "n": len(frame), **{c: interval(frame, c) for c in frame}})
-    (RESULTS / "isic_seeds.json").write_text(json.dumps(entries, indent=1) + "\n")
+    path.write_text(json.dumps(entries, indent=1) + "\n")
     print(json.dumps(entries, indent=1))
 
 

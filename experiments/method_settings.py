@@ -26,9 +26,9 @@ from cfexplain_classifiers import load
 from cfexplain_datasets import open_dataset
 
 sys.path.insert(0, str(Path(__file__).parent))
-from twenty_lesions import DATA, ROOT
+from isic_comparison import DATA, RESULTS
 
-OUT = ROOT / "experiments" / "results" / "method_settings"
+OUT = RESULTS / "method_settings"
 BASE = cfexplain.REGULARISED_DIP
 
 

@@ -23,6 +23,7 @@ from cfexplain import plot
 from cfexplain.images import to_uint8
 from cfexplain.methods import NATURAL, NATURAL_WARM
 from cfexplain.metrics.oracle import believed
+from cfexplain.metrics.perceptual import Distance, load_lpips
 from cfexplain.objective import total
 from cfexplain.result import Counterfactual
 from cfexplain.shrink import Shrink
@@ -51,6 +52,8 @@ SOFTER = reweighted((10.0, SparseChange())) | total((50.0, SamePixels(to="anchor
 VARIANTS = (
     variant("default"),
     NATURAL_WARM,
+    replace(NATURAL_WARM, name="natural-warm, 120 steps", edit=replace(NATURAL_WARM.edit, steps=120)),
+    replace(NATURAL_WARM, name="natural-warm, 80 steps", edit=replace(NATURAL_WARM.edit, steps=80)),
     variant("no views", views=None),
     variant("mild views", views=MILD),
     variant("4 views", views=Views(count=4)),
@@ -84,14 +87,14 @@ def lesions(count: int, classifier: cfexplain.Classifier) -> list[tuple[str, str
     return found
 
 
-def row(image: str, found: Counterfactual, oracle: cfexplain.Classifier) -> dict[str, Any]:
+def row(image: str, found: Counterfactual, oracle: cfexplain.Classifier, lpips: Distance) -> dict[str, Any]:
     """The metrics of one explanation."""
     belief, measured = believed(found, oracle), cfexplain.evaluate(found).iloc[0].to_dict()
     return {
         "variant": found.method, "image": image, "target": found.classes[int(found.target)], "found": found.found[0],
         "p_target": float(found.after.probabilities[0, int(found.target)]), "alpha": found.alpha[0],
         "witness_counted": bool(belief.counted), "witness_flip": float(belief.flipped), "witness_gain": float(belief.gain),
-        **measured, "steps": found.steps[0], "seconds": found.seconds[0],
+        **measured, "lpips": float(lpips(found.image, found.query)), "steps": found.steps[0], "seconds": found.seconds[0],
     }  # fmt: skip
 
 
@@ -116,7 +119,7 @@ def sheet(results: list[Counterfactual], name: str) -> None:
 def table(rows: pd.DataFrame) -> str:
     """Means by variant."""
     columns = (
-        "found", "p_target", "alpha", "witness_flip", "witness_gain", "inside_lesion", "mean_change", "changed_share",
+        "found", "p_target", "alpha", "witness_flip", "witness_gain", "inside_lesion", "lpips", "mean_change", "changed_share",
         "high_frequency_share", "colour_cast", "seconds",
     )  # fmt: skip
     lines = [
@@ -138,6 +141,7 @@ def main() -> None:
     args = parser.parse_args()
     OUT.mkdir(parents=True, exist_ok=True)
     classifier, witness, path = folded(load("ham10000")), load("witness"), OUT / "rows.csv"
+    lpips = load_lpips(DATA / "weights")
     rows = pd.read_csv(path) if path.exists() else pd.DataFrame({"variant": []})
     chosen = lesions(args.count, classifier)
     for method in VARIANTS:
@@ -147,7 +151,7 @@ def main() -> None:
             cfexplain.explain(classifier, q, t, method=method, mask=m, anchors=ROOT / "runs" / "natural")
             for _, t, q, m in chosen
         ]
-        fresh = pd.DataFrame([row(c[0], r, witness) for c, r in zip(chosen, found, strict=True)])
+        fresh = pd.DataFrame([row(c[0], r, witness, lpips) for c, r in zip(chosen, found, strict=True)])
         rows = pd.concat([rows, fresh], ignore_index=True)
         rows.to_csv(path, index=False, float_format="%.5g")
         (OUT / "table.md").write_text(table(rows))
