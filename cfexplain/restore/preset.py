@@ -191,7 +191,8 @@ def fast(method: Method, *, widths: tuple[int, ...] | None = None, share: float 
         method: one that paints by a `DeepImagePrior`; of others only steps and jitter are cut.
         widths: at most so many channels a scale; skips have at most 16. None takes 32, and 64 below the first scale;
             64 there too where what is known is clean (inpainting, enlarging): a wider net has no noise to learn.
-        share: of the steps; None takes .4, and all for a net that is as narrow already (`DEJPEG` is blurred after 960).
+        share: of the steps; None takes .4, but .6 where the method's steps are short (`INPAINT_HALF` gains to the last),
+            and all for a net that is as narrow already (`DEJPEG` is blurred after 960).
 
     Source: ours, on pictures of no table (experiments/fast_restoration.py, where widths and jitters were compared with
         gains of 1, and drawn gains are .2 to .3 dB better again; fast_clean.py where what is known is clean).
@@ -204,10 +205,10 @@ def fast(method: Method, *, widths: tuple[int, ...] | None = None, share: float 
     clean = any(isinstance(part.term, (KnownPixels, LowResolution)) for part in edit.objective.parts)
     widths = widths or (64 if clean else 32, 64, 64, 64, 64)
     if isinstance(painter, DeepImagePrior):
-        share = share or (0.4 if painter.widths[0] > widths[0] else 1.0)
+        share = share or (1.0 if painter.widths[0] <= widths[0] else 0.6 if rate < RATE else 0.4)
         narrow = tuple(min(pair) for pair in zip(painter.widths, widths + widths[-1:] * 9, strict=False))
         painter = replace(painter, widths=narrow, skips=tuple(min(skip, _SKIP) for skip in painter.skips))
-        rate = max(rate, min(RATE, rate / share))
+        rate = max(rate, min(RATE, rate / 0.4))
     share = share or 0.4
     edit = replace(
         edit,

@@ -392,8 +392,9 @@ class TestPresets:
         """They would be highly detrimental to large holes (Ulyanov et al. 2018)."""
         assert fast(INPAINT_HOLE).generator.skips == (0,) * 5
 
-    def test_fast_takes_longer_steps_where_the_methods_are_short(self):
+    def test_fast_takes_longer_steps_and_more_of_them_where_the_methods_are_short(self):
         assert fast(INPAINT_HALF).edit.learning_rate == pytest.approx(INPAINT_HALF.edit.learning_rate / 0.4)
+        assert fast(INPAINT_HALF).edit.steps == 0.6 * INPAINT_HALF.edit.steps
         assert fast(DENOISE).edit.learning_rate == DENOISE.edit.learning_rate
 
     def test_fast_leaves_its_steps_to_a_net_that_is_narrow_already(self):
