@@ -28,6 +28,9 @@ Watch = Callable[[int, str, Step], object]
 
 Target = int | str | Sequence[int | str]
 
+ANCHOR_SHARE = 0.4
+"""At most so much of a budget goes to the anchor. Source: ours; what budgets buy: experiments/benchmarks/cost.py."""
+
 
 def explain(
     classifier: Classifier,
@@ -54,7 +57,8 @@ def explain(
         target: class name or index, one for all or one an image; "auto" is the second most likely class.
         method: how (see `cfexplain.methods`).
         seed: of the generator's noise and weights; an image's result depends on it and on the image alone.
-        budget: seconds an image, after which the best image so far is returned; a batch has the sum of them.
+        budget: seconds an image, after which the best image so far is returned; a batch has the sum of them. Of a short
+            one the anchor has at most `ANCHOR_SHARE`, so that time is left for the edit.
         region: 1 where the image may change; changes elsewhere are exactly zero.
         mask: where the lesion is, for the metrics only.
         anchors: a folder that keeps what the generator has learned of each image, so that other targets and
@@ -112,9 +116,10 @@ def _in_batches(searches: Sequence[_Search], size: int) -> list[Counterfactual]:
 def _together(searches: Sequence[_Search]) -> list[Counterfactual]:
     """Anchors, edits, then each image's smallest share and its verification."""
     started, method = time.perf_counter(), searches[0].method
-    deadline = started + sum(search.budget for search in searches)
+    budget = sum(search.budget for search in searches)
+    deadline, painted_by = started + budget, started + ANCHOR_SHARE * budget
     asked = [search for search in searches if not search.already_there()]
-    anchors = dict(zip(asked, paint_anchors([s.sitting() for s in asked], deadline) if asked else [], strict=True))
+    anchors = dict(zip(asked, paint_anchors([s.sitting() for s in asked], painted_by) if asked else [], strict=True))
     able = {search: search.edit(anchors[search]) for search in asked if anchors[search].ending != "diverged"}
     moved = minimise_all(list(able.values()), method.edit, transfer=method.transfer == "during", deadline=deadline)
     edits = dict(zip(able, moved, strict=True))

@@ -19,6 +19,7 @@ AUDITS = {
 ATTRIBUTION = ROOT / "experiments" / "results" / "attribution" / "attribution.json"
 COMPARISON = ROOT / "experiments" / "results" / "isic_comparison.json"
 SURE = COMPARISON.parent / "sure_real.json"
+PAIRED = COMPARISON.parent / "isic_paired.json"
 BENCHMARKS = COMPARISON.parent / "benchmarks"
 RESTORATION = COMPARISON.parent / "restoration" / "summary.json"
 TASKS = {
@@ -87,6 +88,18 @@ def comparison() -> list[str]:
     return lines
 
 
+def ablations() -> list[str]:
+    """One line an ingredient left out, or a method: what it changes on the same lesions."""
+    measures = {
+        "flips witness (tuning)": 2, "flips isic2017": 2, "flips grey": 2, "survives": 2, "inside the lesion": 2, "LPIPS": 3,
+    }  # fmt: skip
+    lines = ["| difference | n | " + " | ".join(measures) + " |", "|" + "---|" * (2 + len(measures))]
+    for e in json.loads(PAIRED.read_text()):
+        cells = [f"{e[m]['mean']:+.{d}f} [{e[m]['low']:+.{d}f}, {e[m]['high']:+.{d}f}]" for m, d in measures.items()]
+        lines.append(f"| `{e['method']}` − `{e['minus']}` | {e['n']} | {' | '.join(cells)} |")
+    return lines
+
+
 def attribution() -> list[str]:
     """One line an attribution method: what it shares with the change, what its pixels do, whether it finds a cause."""
     record = json.loads(ATTRIBUTION.read_text())
@@ -142,7 +155,32 @@ def speed() -> list[str]:
                 f"{mine['found']} of {mine['n']} | {mine['anchor_psnr']:.1f} dB | {mine['peak_gib']:.2f} GiB |"
             )
     where = record["machine"]
-    return [*lines, "", f"Seen on {where['cores']} cores of an {where['processor']} with torch {where['torch']}."]
+    seen = f"Seen on {where['cores']} cores of an {where['processor']} with torch {where['torch']}."
+    return [*lines, "", f"{seen} {together()} {in_time()}"]
+
+
+def together() -> str:
+    """What batches bring."""
+    rows = json.loads((BENCHMARKS / "throughput_cpu.json").read_text())["rows"]
+    told = []
+    for size in dict.fromkeys(r["pixels"] for r in rows):
+        one, *more = (r for r in rows if r["pixels"] == size)
+        best = max(more, key=lambda r: float(r["images a second"]))
+        told.append(
+            f"{one['images a second']:.2f} a second one by one and {best['images a second']:.2f} by {best['batch']} "
+            f"({best['peak memory, GiB']:.1f} GiB) at {size} pixels"
+        )
+    return f"Optimised together on this machine, `natural` does {'; '.join(told)}."
+
+
+def in_time() -> str:
+    """What a budget of seconds buys."""
+    rows = json.loads((BENCHMARKS / "budget.json").read_text())["rows"]
+    told = [f"{r['budget, s']:g} s: {r['found']} of {r['n']}, {r['sure over views']:.2f}" for r in rows]
+    return (
+        "With `budget=` seconds at 128 pixels, found, and the target's mean probability over fresh views: "
+        f"{'; '.join(told)}."
+    )
 
 
 def audits() -> list[str]:
@@ -235,6 +273,7 @@ def main() -> None:
     )
     texts = {
         "measured": text,
+        "ablations": ablations(),
         "attribution": attribution(),
         "audit": audits(),
         "speed": speed(),

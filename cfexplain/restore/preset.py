@@ -191,7 +191,7 @@ def fast(method: Method, *, widths: tuple[int, ...] | None = None, share: float 
         method: one that paints by a `DeepImagePrior`; of others only steps and jitter are cut.
         widths: at most so many channels a scale; skips have at most 16. None takes 32, and 64 below the first scale;
             64 there too where what is known is clean (inpainting, enlarging): a wider net has no noise to learn.
-        share: of the steps; None takes .4, but .6 where the method's steps are short (`INPAINT_HALF` gains to the last),
+        share: of the steps; None takes .4, .6 where the method's steps are short (`INPAINT_HALF` gains to the last),
             and all for a net that is as narrow already (`DEJPEG` is blurred after 960).
 
     Source: ours, on pictures of no table (experiments/fast_restoration.py, where widths and jitters were compared with

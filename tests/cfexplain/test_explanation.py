@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from cfexplain import DIP, METHODS, TV, Counterfactual, Status, evaluate, explain, invert
+from cfexplain.explanation import ANCHOR_SHARE
 from cfexplain.generators import DeepImagePrior
 from cfexplain.generators.noise import generator_for
 from cfexplain.images import round8
@@ -89,7 +90,16 @@ def test_the_budget_returns_the_best_so_far():
     result = explain(Toy(), pale_images(1), "red", method=slow, budget=0.5)
     assert time.perf_counter() - started < 5
     assert result.status[0] in (Status.OUT_OF_BUDGET, Status.FOUND)
-    assert result.seconds[0] >= 0.5
+    assert result.seconds[0] >= ANCHOR_SHARE * 0.5
+
+
+def test_a_short_budget_leaves_time_for_the_edit():
+    """An anchor that never ends has at most its share."""
+    anchor, edit = quick(DIP).anchor, replace(quick(DIP).edit, steps=100_000, stop=None)
+    slow, stages = replace(quick(DIP), anchor=replace(anchor, steps=100_000, stop=None), edit=edit), []
+    explain(Toy(), pale_images(1), "red", method=slow, budget=1.0, watch=lambda i, stage, step: stages.append(stage))
+    assert stages.count("edit") > 5
+    assert stages.count("anchor") > 5
 
 
 def test_a_search_that_cannot_succeed_says_so():
