@@ -170,7 +170,7 @@ def together() -> str:
             f"{one['images a second']:.2f} a second one by one and {best['images a second']:.2f} by {best['batch']} "
             f"({best['peak memory, GiB']:.1f} GiB) at {size} pixels"
         )
-    return f"Optimised together on this machine, `natural` does {'; '.join(told)}."
+    return f"Batches hardly pay without a GPU: `natural` explains {'; '.join(told)}."
 
 
 def in_time() -> str:
