@@ -58,7 +58,8 @@ def explain(
         method: how (see `cfexplain.methods`).
         seed: of the generator's noise and weights; an image's result depends on it and on the image alone.
         budget: seconds an image, after which the best image so far is returned; a batch has the sum of them. Of a short
-            one the anchor has at most `ANCHOR_SHARE`, so that time is left for the edit.
+            one the anchor has at most `ANCHOR_SHARE`, so that time is left for the edit; a painter that has learned
+            little of the image moves it in patches of colour, so give the default more than 2 s at 128 pixels.
         region: 1 where the image may change; changes elsewhere are exactly zero.
         mask: where the lesion is, for the metrics only.
         anchors: a folder that keeps what the generator has learned of each image, so that other targets and

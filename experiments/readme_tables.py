@@ -179,7 +179,7 @@ def in_time() -> str:
     told = [f"{r['budget, s']:g} s: {r['found']} of {r['n']}, {r['sure over views']:.2f}" for r in rows]
     return (
         "With `budget=` seconds at 128 pixels, found, and the target's mean probability over fresh views: "
-        f"{'; '.join(told)}."
+        f"{'; '.join(told)}. By eye, what 2 s and less find are patches of colour rather than a lesion's change."
     )
 
 
