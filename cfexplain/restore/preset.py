@@ -180,6 +180,9 @@ PRESETS = {
 """All of the above by name."""
 
 
+_SHARE = 0.4
+
+
 def fast(method: Method, *, widths: tuple[int, ...] | None = None, share: float | None = None) -> Method:
     """The same task by a narrow net in fewer steps, longer ones where the method's are short, in bfloat16.
 
@@ -205,11 +208,11 @@ def fast(method: Method, *, widths: tuple[int, ...] | None = None, share: float 
     clean = any(isinstance(part.term, (KnownPixels, LowResolution)) for part in edit.objective.parts)
     widths = widths or (64 if clean else 32, 64, 64, 64, 64)
     if isinstance(painter, DeepImagePrior):
-        share = share or (1.0 if painter.widths[0] <= widths[0] else 0.6 if rate < RATE else 0.4)
+        share = share or (1.0 if painter.widths[0] <= widths[0] else 0.6 if rate < RATE else _SHARE)
         narrow = tuple(min(pair) for pair in zip(painter.widths, widths + widths[-1:] * 9, strict=False))
         painter = replace(painter, widths=narrow, skips=tuple(min(skip, _SKIP) for skip in painter.skips))
-        rate = max(rate, min(RATE, rate / 0.4))
-    share = share or 0.4
+        rate = max(rate, min(RATE, rate / _SHARE))
+    share = share or _SHARE
     edit = replace(
         edit,
         steps=max(1, round(share * edit.steps)),
