@@ -13,6 +13,7 @@ from cfexplain.stop import CloseEnough, TargetReached
 from cfexplain.terms import (
     CompactChange,
     EstimatedLoss,
+    PerceptualDistance,
     SameColour,
     SameFeatures,
     SamePixels,
@@ -82,7 +83,8 @@ NATURAL = Method(
         total(
             (1.0, TargetClass(confidence=0.985)),
             (0.3, EstimatedLoss(quantile=0.5)),
-            (20.0, SparseChange()),
+            (3.0, SparseChange()),
+            (3.0, PerceptualDistance()),
             (20.0, CompactChange()),
             (600.0, SameColour()),
         ),
@@ -90,10 +92,13 @@ NATURAL = Method(
         learning_rate=2e-3,
         stop=TargetReached(confidence=0.97, patience=10),
         views=Views(),
+        averaged=0.25,
     ),
     shrink=Shrink(),
 )
-"""The default: the target and the estimated loss judged over random views, then the smallest share that holds."""
+"""The default: target and estimated loss judged over random views, texture and colours kept, the last quarter of the
+paintings averaged, then the smallest share that keeps nearly all of the target's probability.
+"""
 
 NATURAL_WARM = replace(
     NATURAL,
@@ -102,9 +107,10 @@ NATURAL_WARM = replace(
     anchor=Stage(total((10.0, SamePixels())), steps=80, learning_rate=1e-2, stop=CloseEnough(psnr=30.0, least=30)),
     edit=replace(
         NATURAL.edit,
-        objective=NATURAL.edit.objective.without(SparseChange) | total((8.0, SparseChange())),
+        objective=NATURAL.edit.objective.without(SparseChange, PerceptualDistance) | total((8.0, SparseChange())),
         steps=100,
         learning_rate=4e-3,
+        averaged=0.0,
     ),
     shrink=Shrink(confidence=0.8),
 )

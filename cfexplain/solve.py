@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -37,6 +38,8 @@ class Stage:
         precision: in which the generator computes; the classifier always keeps its own.
         unlock: share of the steps over which the generator's layers are set free one after another, coarse to
             fine (see `Generator`); 0 moves them all from the start.
+        averaged: share of the steps taken, the last ones, of whose paintings the mean is handed over instead of one
+            painting: what chance views and jitter added to each averages out (Polyak and Juditsky 1992). 0: no mean.
     """
 
     objective: Objective
@@ -47,6 +50,7 @@ class Stage:
     jitter: float = 0.0
     precision: Literal["float32", "bfloat16"] = "float32"
     unlock: float = 0.0
+    averaged: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -77,9 +81,9 @@ class Solution:
     """Where a descent ended.
 
     Attributes:
-        image: the best painting seen (the last, without a measure of better), or what the stop rule hands over; cut
-            from the graph.
-        prediction: of that image, where it was asked for.
+        image: the best painting seen (the last, without a measure of better), the mean of the last ones (`averaged`),
+            or what the stop rule hands over; cut from the graph.
+        prediction: of that image, where it was asked for and is one painting.
         steps: taken.
         ending: why it ended.
         history: one row a step: objective, and probability of the target and estimated loss where known.
@@ -162,6 +166,8 @@ class Watched:
         self.kept: Step | None = None
         self.best = -math.inf
         self.history: list[dict[str, float]] = []
+        self.averaged = stage.averaged
+        self.last: deque[Images] = deque(maxlen=math.ceil(stage.averaged * stage.steps))
 
     def see(self, step: Step) -> Ending | None:
         """Take note of a step; says why the descent ends here, or None where it goes on."""
@@ -171,6 +177,7 @@ class Watched:
         if self.kept is None or score >= self.best:
             self.kept, self.best = step, score
         self.history.append(_row(step, self.problem))
+        self.last.append(step.image)
         if self.watch is not None:
             self.watch(step)
         return "stopped" if self.stopped is not None and self.stopped(step) else None
@@ -181,6 +188,10 @@ class Watched:
             return Solution(self.problem.query, self.problem.source, len(self.history), "diverged", self.history)
         if isinstance(self.stopped, Chooser):
             return Solution(self.stopped.chosen(), None, len(self.history), ending, self.history)
+        if self.averaged:
+            count = max(1, round(self.averaged * len(self.history)))
+            mean = torch.stack(list(self.last)[-count:]).mean(0)
+            return Solution(mean, None, len(self.history), ending, self.history)
         return Solution(self.kept.image, self.kept.prediction, len(self.history), ending, self.history)
 
 

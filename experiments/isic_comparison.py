@@ -33,7 +33,15 @@ from cfexplain.classifier import predict
 from cfexplain.images import Square, resize, round8, square
 from cfexplain.objective import total
 from cfexplain.result import Counterfactual
-from cfexplain.terms import CompactChange, EstimatedLoss, NearClass, SameColour, SparseChange, TotalVariation
+from cfexplain.terms import (
+    CompactChange,
+    EstimatedLoss,
+    NearClass,
+    PerceptualDistance,
+    SameColour,
+    SparseChange,
+    TotalVariation,
+)
 from cfexplain.types import Status
 from cfexplain_classifiers import fit_centroids, folded, load
 from cfexplain_classifiers.batches import evaluation_batches
@@ -67,6 +75,7 @@ PGD = replace(methods.PIXELS, name="pgd")
 
 ABLATIONS = (
     without("no estimator", EstimatedLoss),
+    without("no perceptual distance", PerceptualDistance),
     replace(methods.NATURAL, name="natural, no views", edit=replace(_EDIT, views=None)),
     replace(methods.DIP, name="dip + views", edit=_VIEWED),
     replace(methods.TV, name="pixels + views", edit=_ON_PIXELS),
@@ -163,12 +172,12 @@ def attacked(classifier: Any, query: torch.Tensor, target: str, mask: torch.Tens
 
 
 def explain(
-    classifier: Any, query: torch.Tensor, target: str, mask: torch.Tensor, method: Any, seed: int
+    classifier: Any, query: torch.Tensor, target: str, mask: torch.Tensor, method: Any, seed: int, anchors: Path | None
 ) -> Counterfactual:
     """One row."""
     if method is PGD:
         return attacked(classifier, query, target, mask)
-    return cfexplain.explain(classifier, query, target, method=method, mask=mask, seed=seed)
+    return cfexplain.explain(classifier, query, target, method=method, mask=mask, seed=seed, anchors=anchors)
 
 
 def search(args: argparse.Namespace) -> None:
@@ -185,7 +194,8 @@ def search(args: argparse.Namespace) -> None:
                     continue
                 folder = place(method.name, lesion.id, target, args.seed, args.edition)
                 if not (folder / "row.json").exists():
-                    found = explain(classifier, query, target, mask, method, args.seed)
+                    anchors = RUN / "anchors" if args.anchors else None
+                    found = explain(classifier, query, target, mask, method, args.seed, anchors)
                     keep(found, folder)
                     print(lesion.id, lesion.label, found, f"{found.seconds[0]:.1f} s", flush=True)
 
@@ -219,6 +229,7 @@ def main() -> None:
     parser.add_argument("--shard", default="0/1", help="k/n: every n-th lesion from the k-th on")
     parser.add_argument("--first", type=int, default=sum(COUNTS.values()), help="only so many lesions of the list")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--anchors", action="store_true", help="keep anchors and begin at kept ones: `seconds` are less")
     args = parser.parse_args()
     if unknown := set(filter(None, args.only.split(";"))) - {m.name for m in METHODS[args.methods]}:
         parser.error(f"there is no method {', '.join(unknown)} among the {args.methods}")

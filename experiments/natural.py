@@ -27,7 +27,7 @@ from cfexplain.metrics.perceptual import Distance, load_lpips
 from cfexplain.objective import total
 from cfexplain.result import Counterfactual
 from cfexplain.shrink import Shrink
-from cfexplain.terms import CompactChange, EstimatedLoss, SameColour, SameFeatures, SamePixels, SparseChange
+from cfexplain.terms import CompactChange, EstimatedLoss, PerceptualDistance, SameColour, SameFeatures, SparseChange
 from cfexplain.views import Views
 from cfexplain_classifiers import folded, load
 from cfexplain_datasets import open_dataset
@@ -47,26 +47,29 @@ def reweighted(*parts: tuple[float, cfexplain.Term]) -> cfexplain.Objective:
     return EDIT.objective.without(*(type(term) for _, term in parts)) | total(*parts)
 
 
-SOFTER = reweighted((10.0, SparseChange())) | total((50.0, SamePixels(to="anchor")))
+FORMER = reweighted((20.0, SparseChange())).without(PerceptualDistance)
+"""Of the default before it kept texture."""
 
 VARIANTS = (
     variant("default"),
+    variant("no perceptual distance", objective=EDIT.objective.without(PerceptualDistance)),
+    variant("sparse 20 instead of perceptual distance", objective=FORMER),
+    variant("perceptual distance 5, sparse 5", objective=reweighted((5.0, PerceptualDistance()), (5.0, SparseChange()))),
+    variant("one painting", averaged=0.0),
+    variant("not shrunken", shrink=None),
+    variant("no views", views=None),
+    variant("no estimator", objective=EDIT.objective.without(EstimatedLoss)),
     NATURAL_WARM,
     replace(NATURAL_WARM, name="natural-warm, 120 steps", edit=replace(NATURAL_WARM.edit, steps=120)),
     replace(NATURAL_WARM, name="natural-warm, 80 steps", edit=replace(NATURAL_WARM.edit, steps=80)),
-    variant("no views", views=None),
     variant("mild views", views=MILD),
     variant("4 views", views=Views(count=4)),
-    variant("no estimator", objective=EDIT.objective.without(EstimatedLoss)),
     variant("estimator 1", objective=reweighted((1.0, EstimatedLoss(quantile=0.5)))),
     variant("with features 0.3", objective=EDIT.objective | total((0.3, SameFeatures()))),
-    variant("less sparse, mean squares", objective=SOFTER),
     variant("free colour", objective=EDIT.objective.without(SameColour)),
     variant("colour 1500", objective=reweighted((1500.0, SameColour()))),
     variant("not compact", objective=EDIT.objective.without(CompactChange)),
     variant("coarse to fine", unlock=0.5),
-    variant("not shrunken", shrink=None),
-    variant("shrunken to 0.6", shrink=Shrink(confidence=0.6)),
 )
 
 

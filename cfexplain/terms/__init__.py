@@ -7,6 +7,7 @@ from cfexplain.terms.estimate import EstimatedLoss as EstimatedLoss
 from cfexplain.terms.features import SameFeatures as SameFeatures
 from cfexplain.terms.low_resolution import LowResolution as LowResolution
 from cfexplain.terms.manifold import NearClass as NearClass
+from cfexplain.terms.perceptual import PerceptualDistance as PerceptualDistance
 from cfexplain.terms.pixels import KnownPixels as KnownPixels
 from cfexplain.terms.pixels import SamePixels as SamePixels
 from cfexplain.terms.target import TargetClass as TargetClass
@@ -19,6 +20,7 @@ __all__ = [
     "KnownPixels",
     "LowResolution",
     "NearClass",
+    "PerceptualDistance",
     "SameColour",
     "SameFeatures",
     "SamePixels",

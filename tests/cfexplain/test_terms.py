@@ -13,6 +13,7 @@ from cfexplain.terms import (
     CompactChange,
     EstimatedLoss,
     KnownPixels,
+    PerceptualDistance,
     SameColour,
     SameFeatures,
     SamePixels,
@@ -20,7 +21,7 @@ from cfexplain.terms import (
     TargetClass,
     TotalVariation,
 )
-from cfexplain.types import Candidate, Problem
+from cfexplain.types import Candidate, Prediction, Problem
 from toys import Toy, pale_images
 
 
@@ -169,3 +170,25 @@ def test_objectives_add_up():
 def test_negative_weights_are_refused():
     with pytest.raises(ValueError, match="negative"):
         Part(-1.0, SamePixels())
+
+
+def test_perceptual_distance_sees_which_features_a_place_has_and_not_their_strength():
+    query = torch.zeros(1, 3, 2, 2)
+    maps = torch.zeros(1, 2, 4, 4)
+    maps[:, 0] = 3.0
+    other, silent = maps.flip(1), maps.clone()
+    silent[..., 0, 0] = 0
+
+    def distance(shallow, deep, seen=maps):
+        source = Prediction(torch.zeros(1, 2), (seen, seen), None)
+        found = Prediction(torch.zeros(1, 2), (shallow, deep), None)
+        return float(PerceptualDistance()(Candidate(query, Problem(query, None, source), found, query)))
+
+    assert distance(2 * maps, other) < 1e-4, "stronger is the same; the deep half does not count"
+    assert distance(other, maps) == pytest.approx(2 / 1.01), "other features everywhere"
+    assert distance(1e-3 * maps + silent, maps, silent) < 1e-3, "a whisper where there was nothing is no feature"
+    tokens = maps.flatten(2).transpose(1, 2)
+    assert distance(tokens.flip(2), tokens, tokens) == pytest.approx(2 / 1.01)
+    none = Prediction(torch.zeros(1, 2), (), None)
+    with pytest.raises(ValueError, match="no taps"):
+        PerceptualDistance()(Candidate(query, Problem(query, None, none), none, query))

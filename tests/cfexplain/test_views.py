@@ -10,7 +10,7 @@ from cfexplain.generators import Pixels
 from cfexplain.images import round8
 from cfexplain.methods import at_confidence
 from cfexplain.objective import total
-from cfexplain.solve import Stage, descend
+from cfexplain.solve import Stage, descend, minimise
 from cfexplain.terms import EstimatedLoss, TargetClass
 from cfexplain.types import Candidate, Prediction, Problem
 from cfexplain.views import split
@@ -130,14 +130,43 @@ def test_shrinking_finds_the_smallest_share_that_holds():
     shrink = Shrink(confidence=0.9, views=replace(STILL, count=2), rounds=8)
     alpha = shrink(problem, query, change, rng())
     assert 0 < alpha < 1
-    assert shrink.holds(problem, round8(query + alpha * change), rng())
-    assert not shrink.holds(problem, round8(query + (alpha - 2**-7) * change), rng())
+    assert shrink.probability(problem, round8(query + alpha * change), rng()) >= 0.9
+    assert shrink.probability(problem, round8(query + (alpha - 2**-7) * change), rng()) < 0.9
 
 
 def test_a_change_that_does_not_hold_is_left_whole():
     toy, query = Toy(), pale_images(1)
     problem = Problem(query, toy, toy(query).detach(), torch.tensor([1]))
     assert Shrink(confidence=0.999)(problem, query, torch.full_like(query, 1e-3), rng()) == 1.0
+
+
+def test_without_a_confidence_most_of_what_the_whole_change_reaches_is_kept():
+    toy, query = Toy(), pale_images(1)
+    change = torch.zeros_like(query)
+    change[:, 0] = 0.25
+    problem = Problem(query, toy, toy(query).detach(), torch.tensor([1]))
+    shrink = Shrink(kept=0.85, views=replace(STILL, count=2), rounds=10)
+    whole = shrink.probability(problem, round8(query + change), rng())
+    alpha = shrink(problem, query, change, rng())
+    assert whole > 0.5
+    assert 0 < alpha < 1
+    assert shrink.probability(problem, round8(query + alpha * change), rng()) == pytest.approx(0.85 * whole, abs=0.02)
+    assert shrink(problem, query, 0.1 * change, rng()) == 1.0, "no flip, nothing to keep"
+
+
+def test_the_mean_of_the_last_paintings_is_handed_over():
+    toy, query = Toy(), pale_images(1)
+    problem = Problem(query, toy, toy(query).detach(), torch.tensor([1]))
+    stage = Stage(total((1.0, TargetClass())), 8, 1e-2, averaged=0.25)
+    seen = []
+    solution = minimise(
+        Pixels().build(query, rng()), query, problem, stage, watch=lambda step: seen.append(step.image.clone())
+    )
+    torch.testing.assert_close(solution.image, (seen[-1] + seen[-2]) / 2)
+    assert float((seen[-1] - seen[-2]).abs().max()) > 0
+    early = minimise(Pixels().build(query, rng()), query, problem, stage, deadline=0.0)
+    assert early.steps == 1
+    torch.testing.assert_close(early.image, seen[0])
 
 
 def test_the_default_shows_the_shrunken_change_and_says_its_share():
