@@ -83,8 +83,8 @@ NATURAL = Method(
         total(
             (1.0, TargetClass(confidence=0.985)),
             (0.3, EstimatedLoss(quantile=0.5)),
-            (3.0, SparseChange()),
-            (3.0, PerceptualDistance()),
+            (2.0, SparseChange()),
+            (2.0, PerceptualDistance()),
             (20.0, CompactChange()),
             (600.0, SameColour()),
         ),

@@ -23,17 +23,16 @@ class Shrink:
 
     Attributes:
         confidence: mean probability of the target over image and views; None asks for `kept` of what the whole
-            change reaches. The last tenths of a change often gain little: they go where little is lost.
+            change reaches: the last part of a change goes where next to nothing is lost by it.
         kept: share of the whole change's probability.
         views: fixed views by which a flip is judged.
         rounds: halvings of the interval; alpha is found to 2 ** -rounds.
 
-    Source: ours; the line search of Wachter-like methods along one direction, made robust by views. `kept` is from
-    experiments/natural.py.
+    Source: ours; the line search of Wachter-like methods along one direction, made robust by views.
     """
 
     confidence: float | None = None
-    kept: float = 0.95
+    kept: float = 0.98
     views: Views = field(default_factory=lambda: Views(count=15))
     rounds: int = 6
 

@@ -34,7 +34,7 @@ class PerceptualDistance:
         ValueError: the classifier has no taps.
 
     Source: LPIPS (Zhang et al. 2018, equation 1) by the explained classifier's own first layers, without learned
-    weights, so that nothing has to be fetched: ours; experiments/natural.py leaves it out.
+    weights, so that nothing has to be fetched: ours; experiments/isic_paired.py compares the default with what it was.
 
     Example:
         >>> PerceptualDistance().share
