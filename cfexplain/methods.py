@@ -181,5 +181,5 @@ def at_confidence(method: Method, confidence: float) -> Method:
     )
     stop = method.edit.stop
     stop = replace(stop, confidence=(confidence + beyond) / 2) if isinstance(stop, TargetReached) else stop
-    edit = replace(method.edit, objective=Objective(parts), stop=stop)
+    edit = replace(method.edit, objective=Objective(parts), stop=stop, averaged=0.0)  # a mean lags behind
     return replace(method, edit=edit, shrink=replace(method.shrink or Shrink(), confidence=confidence))
