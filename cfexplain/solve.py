@@ -190,8 +190,8 @@ class Watched:
             return Solution(self.stopped.chosen(), None, len(self.history), ending, self.history)
         if self.averaged:
             count = max(1, round(self.averaged * len(self.history)))
-            latest = self.last[-1]
-            mean = latest + (torch.stack(list(self.last)[-count:]) - latest).mean(0)  # what is equal stays so, bit by bit
+            latest = self.last[-1]  # so that what is equal stays so, bit by bit
+            mean = latest + (torch.stack(list(self.last)[-count:]) - latest).mean(0)
             return Solution(mean, None, len(self.history), ending, self.history)
         return Solution(self.kept.image, self.kept.prediction, len(self.history), ending, self.history)
 
