@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from cfexplain.batch import Search, minimise_all
 from cfexplain.generators.noise import generator_for
 from cfexplain.images import round8, write_whole
-from cfexplain.solve import Ending, Method, Solution, Stage
+from cfexplain.solve import Ending, Method, Solution, Stage, paint
 from cfexplain.stop import CloseEnough, Step, psnr
 from cfexplain.types import Images, Problem
 
-FORMAT = 2
+FORMAT = 3
 LOST = 5.0
 """A painting that ends this many decibels below where it could stop is begun again at half the learning rate."""
 
@@ -68,7 +68,8 @@ class Sitting:
     def begin(self) -> Search:
         """The method's generator, before it has seen the query."""
         rng, query = generator_for(self.problem.query, self.seed), self.problem.query
-        module, z = self.method.generator.build(query, rng), self.method.generator.draw(query, rng)
+        module = self.method.generator.build(query, rng).to(query.dtype)
+        z = self.method.generator.draw(query, rng)
         return Search(module, z, self.problem, rng, watch=self.watch)
 
 
@@ -88,13 +89,14 @@ def paint_anchors(sittings: Sequence[Sitting], deadline: float = math.inf) -> li
     new = [k for k, old in enumerate(kept) if not old]
     first = minimise_all([begun[k] for k in new], stage, deadline=deadline)
     lost = [k for k, solution in zip(new, first, strict=True) if _lost(solution, begun[k].problem, stage)]
-    begun = [sittings[k].begin() if k in lost else search for k, search in enumerate(begun)]
-    calmer = replace(stage, learning_rate=stage.learning_rate / 2)
-    second = dict(zip(lost, minimise_all([begun[k] for k in lost], calmer, deadline=deadline), strict=True))
-    found = iter([second.get(k, solution) for k, solution in zip(new, first, strict=True)])
+    found = dict(zip(new, first, strict=True))
+    calmer, again = replace(stage, learning_rate=stage.learning_rate / 2), [sittings[k].begin() for k in lost]
+    for k, search, second in zip(lost, again, minimise_all(again, calmer, deadline=deadline), strict=True):
+        if _nearer(second, found[k], search.problem.query):
+            begun[k], found[k] = search, second
     return [
-        _read(path, s.module, s.z) if k and path is not None else _learned(next(found), s, path)
-        for s, path, k in zip(begun, paths, kept, strict=True)
+        _learned(found[k], s, path, stage) if k in found else _read(path, s.module, s.z)  # type: ignore[arg-type]
+        for k, (s, path) in enumerate(zip(begun, paths, strict=True))
     ]
 
 
@@ -106,8 +108,17 @@ def _lost(found: Solution, problem: Problem, stage: Stage) -> bool:
     return psnr(found.image, problem.query) < near.psnr - LOST
 
 
-def _learned(found: Solution, search: Search, path: Path | None) -> Anchor:
-    anchor = Anchor(found.image, search.module, search.z, found.steps, found.ending)
+def _nearer(second: Solution, first: Solution, query: Images) -> bool:
+    """Whether the second attempt came closer to the query: its time may have been up before it had learned much."""
+    return second.ending != "diverged" and psnr(second.image, query) > psnr(first.image, query)
+
+
+def _learned(found: Solution, search: Search, path: Path | None, stage: Stage) -> Anchor:
+    image = found.image
+    if found.ending == "exhausted":  # the network has moved on by one step since its last painting
+        with torch.no_grad():
+            image = paint(search.module, search.z, stage)
+    anchor = Anchor(image, search.module, search.z, found.steps, found.ending)
     if path is not None and found.ending in ("stopped", "exhausted"):
         _write(path, anchor)
     return anchor

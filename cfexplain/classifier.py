@@ -20,12 +20,25 @@ def predict(classifier: Classifier, images: Images) -> Prediction:
     """What the classifier says of images, without gradient.
 
     Raises:
-        ValueError: the logits are not finite.
+        ValueError: the logits are not finite, or not one for each class.
     """
-    prediction = classifier(images)
+    prediction, classes = classifier(images), len(classifier.classes)
+    if prediction.logits.ndim != 2 or prediction.logits.shape[1] != classes or classes < 2:
+        raise ValueError(
+            f"the classifier names {classes} classes and answers with logits of shape "
+            f"{tuple(prediction.logits.shape)}: it must give one for each of at least two classes "
+            "(of a sigmoid's logit x, give -x / 2 and x / 2)"
+        )
     if not bool(prediction.logits.isfinite().all()):
         raise ValueError("the classifier answers with infinite or undefined logits: its weights are damaged")
     return prediction.detach()
+
+
+def device_of_weights(classifier: Classifier) -> torch.device:
+    """Where a classifier's weights are; the CPU for one that has none to see."""
+    module = classifier if isinstance(classifier, nn.Module) else getattr(classifier, "module", None)
+    first = next(module.parameters(), None) if isinstance(module, nn.Module) else None
+    return torch.device("cpu") if first is None else first.device
 
 
 def class_index(classifier: Classifier, target: int | str) -> int:

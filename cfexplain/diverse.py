@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -53,16 +53,19 @@ def explain_diverse(
     """
     if count < 1:
         raise ValueError(f"count must be at least 1, got {count}")
+    targets = [target] * len(images) if isinstance(target, int | str) else list(target)
+    if len(targets) != len(images):
+        raise ValueError(f"give one target for all images or one for each: got {len(targets)} for {len(images)} images")
     answers: list[Counterfactual] = []
     for k in range(count):
         found = [
             explain(
                 classifier,
                 image,
-                _one(target, i),
+                targets[i],
                 method=_unlike(method, answers, i, weight),
                 seed=seed + k,
-                **settings,
+                **_of_image(settings, i),
             )
             for i, image in enumerate(images.split(1))
         ]
@@ -70,8 +73,16 @@ def explain_diverse(
     return answers
 
 
-def _one(target: Target, i: int) -> int | str:
-    return target if isinstance(target, int | str) else target[i]
+def _of_image(settings: Mapping[str, Any], i: int) -> dict[str, Any]:
+    """What `explain` needs to be told of the i-th image alone."""
+    own = dict(settings)
+    for name in ("region", "mask"):
+        if own.get(name) is not None:
+            own[name] = own[name][i : i + 1]
+    watch = own.get("watch")
+    if watch is not None:
+        own["watch"] = lambda _, stage, step: watch(i, stage, step)
+    return own
 
 
 def _unlike(method: Method, answers: Sequence[Counterfactual], i: int, weight: float) -> Method:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from cfexplain import plot
 from cfexplain.metrics.seeds import agreement_map, noise_floor, seed_agreement
 from cfexplain.path import path_of
@@ -33,7 +35,8 @@ def evidence(
     Returns:
         `verdict`, see `Verdict.to_dict`; `readout`, the lesion's ABCD before and after, and `words`, the largest
         of its changes in a sentence; with other seeds `seed_agreement`, the mean overlap of the strongest tenth of
-        the change, and `noise_floor`, the mean difference between two anchors of this image (intensity).
+        the change, and, where a generator painted them, `noise_floor`, the mean difference between two anchors of
+        this image (intensity).
     """
     found: dict[str, Any] = {"verdict": judge_edits(result, classifier, oracles)[0].to_dict()}
     if result.status[0] is not Status.ALREADY_TARGET:
@@ -41,12 +44,11 @@ def evidence(
         told = readout(result.query[0].cpu(), result.image[0].cpu(), None if mask is None else mask.cpu())
         names = (result.classes[int(result.source)], result.classes[int(result.target)])
         found |= {"words": told.words(*names, flipped=result.found[0]), "readout": told.numbers()}
-    if others and result.anchor is not result.query:
+    if others and result.status[0] is not Status.ALREADY_TARGET:
         every = [result, *others]
-        found |= {
-            "seed_agreement": float(seed_agreement(every)),
-            "noise_floor": float(noise_floor([r.anchor for r in every]).mean()),
-        }
+        found["seed_agreement"] = float(seed_agreement(every))
+        if not torch.equal(result.anchor, result.query):
+            found["noise_floor"] = float(noise_floor([r.anchor for r in every]).mean())
     return found
 
 

@@ -53,11 +53,11 @@ def explain(
 
     Args:
         classifier: in evaluation mode; it is left exactly as it was.
-        images: RGB in [0, 1], shape (n, 3, h, w), on the classifier's device.
+        images: RGB in [0, 1], shape (n, 3, h, w), on the classifier's device and of its precision.
         target: class name or index, one for all or one an image; "auto" is the second most likely class.
         method: how (see `cfexplain.methods`).
         seed: of the generator's noise and weights; an image's result depends on it and on the image alone.
-        budget: seconds an image, after which the best image so far is returned; a batch has the sum of them. Of a short
+        budget: seconds an image, after which what has been reached is returned; a batch has the sum of them. Of a short
             one the anchor has at most `ANCHOR_SHARE`, so that time is left for the edit; a painter that has learned
             little of the image moves it in patches of colour, so give the default more than 2 s at 128 pixels.
         region: 1 where the image may change; changes elsewhere are exactly zero.
@@ -83,11 +83,15 @@ def explain(
     """
     check_images(images)
     check_classifier(classifier)
+    if batch is not None and batch < 1:
+        raise ValueError(f"batch must be at least 1 image, got {batch}")
     before = [predict(classifier, query) for query in images.split(1)]
     targets = _targets(classifier, before, target)
+    method.edit.objective.check(Problem(images[:1], classifier, before[0], targets[:1]))
     for name, area in (("region", region), ("mask", mask)):
         if area is not None and (area.shape[-2:] != images.shape[-2:] or len(area) != len(images) or area.ndim != 4):
             raise ValueError(f"{name} must have shape (n, 1, h, w) like the images, got {tuple(area.shape)}")
+    region, mask = (None if area is None else area.to(images) for area in (region, mask))
     store = None if anchors is None else Path(anchors)
     searches = []
     for i, query in enumerate(images.split(1)):
@@ -150,7 +154,7 @@ class _Search:
         return Sitting(self.problem, self.method, self.seed, self.store, self._watched("anchor"))
 
     def edit(self, anchor: Anchor) -> Search:
-        """Move the painting to the target; the smallest change that holds is kept."""
+        """Move the painting to the target; of single paintings the smallest change that holds is kept."""
         stop, problem = self.method.edit.stop, self.problem
         rule = stop if isinstance(stop, TargetReached) else TargetReached(confidence=1.0)
         here = replace(problem, target=problem.target.cpu())  # type: ignore[union-attr]
@@ -169,10 +173,11 @@ class _Search:
         query = self.problem.query
         if anchor is None:
             return self._result(query, query, round8(query), Status.ALREADY_TARGET)
-        if edit is None or rng is None:
+        if edit is None or rng is None or edit.steps == 0:
             return self._result(anchor.image, anchor.image, round8(query), Status.DIVERGED, anchor.steps)
-        alpha = self._alpha(anchor, edit, rng)
-        painted = anchor.image + alpha * (edit.image - anchor.image)
+        change = self._reached(anchor.image, edit) - anchor.image
+        alpha = self._alpha(anchor, change, edit, rng)
+        painted = anchor.image + alpha * change
         image = self._shown(anchor.image, painted)
         status, steps = self._status(image, edit), anchor.steps + edit.steps
         return self._result(anchor.image, painted, image, status, steps, alpha, edit.history)
@@ -181,12 +186,18 @@ class _Search:
         watch = self.watch
         return None if watch is None else lambda step: watch(stage, step)
 
-    def _alpha(self, anchor: Anchor, edit: Solution, rng: torch.Generator) -> float:
+    def _reached(self, anchor: Images, edit: Solution) -> Images:
+        """The mean of the last paintings, where there is one, unless only the best single painting flips."""
+        if edit.best is None or self._flips(self._shown(anchor, edit.image)):
+            return edit.image
+        return edit.best if self._flips(self._shown(anchor, edit.best)) else edit.image
+
+    def _alpha(self, anchor: Anchor, change: Tensor, edit: Solution, rng: torch.Generator) -> float:
         """The share of the change that is kept."""
         if self.method.shrink is None or edit.ending == "diverged":
             return 1.0
         base = anchor.image if self.method.transfer == "never" else self.problem.query
-        return self.method.shrink(self.problem, base, edit.image - anchor.image, rng)
+        return self.method.shrink(self.problem, base, change, rng)
 
     def _shown(self, anchor: Images, edited: Images) -> Images:
         """The image for people, in eight bits; see `Method.transfer`."""
@@ -225,9 +236,9 @@ class _Search:
             image=image,
             target=self.problem.target,  # type: ignore[arg-type]
             classes=tuple(classifier.classes),
-            before=self.problem.source,  # type: ignore[arg-type]
-            at_anchor=predict(classifier, anchor),
-            after=predict(classifier, image),
+            before=self.problem.source.without_features(),  # type: ignore[union-attr]
+            at_anchor=predict(classifier, anchor).without_features(),
+            after=predict(classifier, image).without_features(),
             status=(status,),
             alpha=(alpha,),
             steps=(steps,),

@@ -81,7 +81,7 @@ def invert(
     for i, query in enumerate(images.split(1)):
         started = time.perf_counter()
         rng = generator_for(query, seed)
-        module = method.generator.build(query, rng)
+        module = method.generator.build(query, rng).to(query.dtype)
         z = method.generator.draw(query, rng)
         problem = Problem(query, classifier, sources[i])
         painted.append(minimise(module, z, problem, stage, rng=rng, watch=_bind(watch, i, chosen)).image)

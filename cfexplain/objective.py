@@ -8,7 +8,7 @@ from typing import Protocol
 from jaxtyping import Float
 from torch import Tensor
 
-from cfexplain.types import Candidate
+from cfexplain.types import Candidate, Problem
 
 
 class Term(Protocol):
@@ -82,6 +82,11 @@ class Objective:
         """Whether a term of this step reads the prediction."""
         return any(getattr(p.term, "uses_classifier", False) for p in self.parts if p.due(step))
 
+    def check(self, problem: Problem) -> None:
+        """Refuse, before any work is done, a problem that a term with a `check` of its own cannot take part in."""
+        for part in self.parts:
+            getattr(part.term, "check", _anything)(problem)
+
     def __call__(self, candidate: Candidate, step: int = 0) -> Float[Tensor, " n"]:
         """sum_k weight_k * term_k(candidate) over the terms that are due, shape (n,)."""
         value = candidate.image.new_zeros(len(candidate.image))
@@ -90,6 +95,10 @@ class Objective:
                 weight = part.weight(candidate.progress) if isinstance(part.weight, Ramp) else part.weight
                 value = value + weight * part.term(candidate)
         return value
+
+
+def _anything(problem: Problem) -> None:
+    pass
 
 
 def total(*parts: tuple[Weight, Term] | tuple[Weight, Term, int]) -> Objective:

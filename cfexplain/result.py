@@ -40,7 +40,7 @@ class Counterfactual:
         at_anchor: prediction of the anchor.
         after: prediction of the shown image.
         status: how each search ended.
-        alpha: share of the edit's change that was kept, as small as still flips; 1 is the whole.
+        alpha: share of the edit's change that was kept, see `Shrink`; 1 is the whole.
         steps: taken, anchor included.
         seconds: wall time of each image.
         history: of each edit, one row a step.

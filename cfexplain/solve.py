@@ -65,7 +65,7 @@ class Method:
         transfer: what is shown. "never": the painting itself. "after": query + (painted - anchor), which keeps
             what the generator did not paint (hairs, texture), where the classifier sees the target there too, and
             otherwise the painting. "during": the edit itself is judged on query + (painted - anchor).
-        shrink: makes the change that the edit found as small as still flips; None shows it whole.
+        shrink: makes the change that the edit found smaller, as far as it still holds; None shows it whole.
     """
 
     name: str
@@ -83,6 +83,7 @@ class Solution:
     Attributes:
         image: the best painting seen (the last, without a measure of better), the mean of the last ones (`averaged`),
             or what the stop rule hands over; cut from the graph.
+        best: beside a mean, the best single painting: a mean lags behind, and may miss what that has reached.
         prediction: of that image, where it was asked for and is one painting.
         steps: taken.
         ending: why it ended.
@@ -94,6 +95,7 @@ class Solution:
     steps: int
     ending: Ending
     history: list[dict[str, float]] = field(default_factory=list)
+    best: Images | None = None
 
 
 def descend(
@@ -192,7 +194,7 @@ class Watched:
             count = max(1, round(self.averaged * len(self.history)))
             latest = self.last[-1]  # so that what is equal stays so, bit by bit
             mean = latest + (torch.stack(list(self.last)[-count:]) - latest).mean(0)
-            return Solution(mean, None, len(self.history), ending, self.history)
+            return Solution(mean, None, len(self.history), ending, self.history, self.kept.image)
         return Solution(self.kept.image, self.kept.prediction, len(self.history), ending, self.history)
 
 

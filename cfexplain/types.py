@@ -46,6 +46,10 @@ class Prediction:
         loss = None if self.loss is None else self.loss.detach()
         return Prediction(self.logits.detach(), tuple(f.detach() for f in self.features), loss)
 
+    def without_features(self) -> Prediction:
+        """What is small of it: a result of many images would hold gigabytes of features that nobody reads."""
+        return Prediction(self.logits, (), self.loss)
+
     def at(self, which: Which) -> Prediction:
         """The prediction of some of the images."""
         loss = None if self.loss is None else self.loss[which]

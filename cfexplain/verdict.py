@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
@@ -51,7 +52,8 @@ class Verdict:
         kind: the word.
         survives: each ordinary damage, and all of them together, after which the target is still predicted.
         oracles: of each independent classifier: whether it was of the source's opinion before (`counted`), whether
-            it sees the target now (`flipped`), and the gain in its probability of the target.
+            it sees the target now (`flipped`), and the gain in its probability of the target, None where it does
+            not know that class.
         believed: share of the counted oracles that flip; None where none was asked or none counts.
         high_frequency_share: of the change's energy.
         naturalness: percentile of the estimated loss among held-out real images of the target class (50 is the
@@ -101,10 +103,10 @@ def judge_edits(
     for i, found in enumerate(result.found):
         holds = {k: bool(v[i]) for k, v in damage.items()}
         seen = {
-            k: {"counted": bool(b.counted[i]), "flipped": bool(b.flipped[i]), "gain": float(b.gain[i])}
+            k: {"counted": bool(b.counted[i]), "flipped": bool(b.flipped[i]), "gain": _known(float(b.gain[i]))}
             for k, b in beliefs.items()
         }
-        votes = [v["flipped"] for v in seen.values() if v["counted"]]
+        votes = [bool(v["flipped"]) for v in seen.values() if v["counted"]]
         share = sum(votes) / len(votes) if votes else None
         kind = _kind(found, holds["together"], share, float(grain[i]))
         verdicts.append(Verdict(kind, holds, seen, share, float(grain[i]), _naturalness(result, classifier, i)))
@@ -120,11 +122,18 @@ def _kind(found: bool, holds: bool, share: float | None, grain: float) -> Kind:
     return Kind.SEMANTIC if holds and convinced else Kind.FRAGILE
 
 
+def _known(gain: float) -> float | None:
+    return gain if math.isfinite(gain) else None
+
+
 def _naturalness(result: Counterfactual, classifier: Classifier, i: int) -> float | None:
     """Percentile by linear interpolation between the quantiles that the classifier carries."""
     usual = getattr(classifier, "usual_loss", None)
     if usual is None or result.after.loss is None:
         return None
     shares = (0.05, 0.25, 0.5, 0.75, 0.95)
-    marks = [usual(int(result.target[i]), share) for share in shares]
+    try:
+        marks = [usual(int(result.target[i]), share) for share in shares]
+    except ValueError:  # an estimator that was never measured on validation images
+        return None
     return float(np.interp(float(result.after.loss[i]), marks, [100 * share for share in shares]))

@@ -34,7 +34,7 @@ def area_lift(edit: Edit) -> Float[Tensor, " n"] | None:
 
 @metric(better="lower", unit="share of energy")
 def high_frequency_share(edit: Edit) -> Float[Tensor, " n"]:
-    """Share of the squared change at frequencies beyond a quarter of the sampling rate's half, |f| > N/4."""
+    """Share of the squared change at frequencies beyond half of Nyquist's, |f| > N/4."""
     power = torch.fft.fft2(change(edit).float()).abs().square().sum(1)
     height, width = power.shape[-2:]
     rows = torch.fft.fftfreq(height, device=power.device)[:, None] * 2

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cfexplain.images import precise
 from cfexplain.terms.features import require_prediction
-from cfexplain.types import Candidate
+from cfexplain.types import Candidate, Prediction, Problem
 from cfexplain.views import mean_over_views
 
 
@@ -38,14 +38,14 @@ class EstimatedLoss:
     def __call__(self, candidate: Candidate) -> Float[Tensor, " n"]:
         """Estimated loss of each image, in standard deviations of the validation images."""
         require_prediction(candidate, self)
-        loss = candidate.prediction.loss  # type: ignore[union-attr]
-        if loss is None:
-            raise ValueError(
-                "the classifier has no loss estimator: fit one (fit_estimator), or use the method WITHOUT_ESTIMATOR"
-            )
+        loss = _estimate(candidate.prediction)
         floors = None if self.quantile is None else precise(loss).new_tensor(self._floors(candidate))
         seen = None if candidate.views is None or candidate.views.loss is None else candidate.views.loss
         return mean_over_views(_above(loss, floors), None if seen is None else _above(seen, floors))
+
+    def check(self, problem: Problem) -> None:
+        """Refuse a classifier without a loss estimator before any work is done."""
+        _estimate(problem.source)
 
     def _floors(self, candidate: Candidate) -> list[float]:
         classifier, target = candidate.problem.classifier, candidate.problem.target
@@ -55,6 +55,14 @@ class EstimatedLoss:
                 "EstimatedLoss(quantile=...) needs a target and a classifier with usual_loss(class, share)"
             )
         return [usual(t, self.quantile) for t in target.tolist()]
+
+
+def _estimate(prediction: Prediction | None) -> Tensor:
+    if prediction is None or prediction.loss is None:
+        raise ValueError(
+            "the classifier has no loss estimator: fit one (fit_estimator), or use the method without-estimator"
+        )
+    return prediction.loss
 
 
 def _above(loss: Tensor, floors: Tensor | None) -> Tensor:

@@ -81,3 +81,22 @@ def test_a_painter_that_lost_the_picture_begins_again_at_half_the_rate(monkeypat
     easy = replace(sitting.method, anchor=replace(stage, stop=CloseEnough(psnr=1.0, patience=1)))
     module.paint_anchors([replace(sitting, method=easy)])
     assert rates[2:] == [(1, 0.2), (0, 0.1)], "a painter that stopped is kept"
+
+
+def test_a_second_attempt_that_comes_less_close_is_not_taken(monkeypatch):
+    """Its time may be up when it has hardly begun."""
+    import cfexplain.anchor as module
+
+    attempts, real = [], module.minimise_all
+
+    def hurried(searches, stage, **rest):
+        attempts.append(len(searches))
+        return real(searches, stage, deadline=-1.0 if len(attempts) == 2 else rest["deadline"])
+
+    monkeypatch.setattr(module, "minimise_all", hurried)
+    query = pale_images(1)
+    stage = replace(NATURAL.anchor, steps=30, stop=CloseEnough(psnr=90.0))
+    method = replace(NATURAL, generator=DeepImagePrior(widths=(8, 8), skips=(4, 4)), anchor=stage)
+    (painted,) = module.paint_anchors([module.Sitting(Problem(query, Toy(), Toy()(query).detach()), method, seed=0)])
+    assert attempts == [1, 1]
+    assert (painted.steps, painted.ending) == (30, "exhausted")

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from cfexplain import DIP, METHODS, TV, Counterfactual, Status, evaluate, explain, invert
+from cfexplain import DIP, METHODS, PIXELS, TV, Counterfactual, Status, evaluate, explain, invert, wrap
 from cfexplain.generators import DeepImagePrior
 from cfexplain.generators.noise import generator_for
 from cfexplain.images import round8
@@ -115,6 +115,45 @@ class _Undefined:
         return candidate.image.flatten(1).sum(1) * float("nan")
 
 
+def test_an_edit_that_never_began_changes_nothing():
+    """Not by what the anchor lacks of the query, either."""
+    wild = replace(quick(DIP), edit=replace(DIP.edit, objective=total((1.0, _Undefined()))))
+    result = explain(Toy(), pale_images(1), "red", method=wild)
+    assert result.status == (Status.DIVERGED,)
+    assert float(result.difference.abs().max()) == 0
+    assert torch.equal(result.image, round8(result.query))
+
+
+def test_where_the_mean_of_the_last_paintings_lags_behind_the_best_is_shown():
+    single = replace(PIXELS, edit=replace(PIXELS.edit, stop=TargetReached(patience=1)))
+    steps = next(n for n in range(2, 40) if explain(Toy(), pale_images(1), "red", method=_of(single, n)).found[0])
+    averaged = replace(single, edit=replace(single.edit, averaged=1.0))
+    assert explain(Toy(), pale_images(1), "red", method=_of(averaged, steps)).status == (Status.FOUND,)
+
+
+def _of(method, steps):
+    return replace(method, edit=replace(method.edit, steps=steps))
+
+
+def test_an_anchor_is_what_its_network_paints_when_the_edit_begins():
+    """The first step of an edit shows the painting before anything has moved: there is no change in it."""
+    one = _of(quick(DIP), 1)
+    one = replace(one, anchor=replace(one.anchor, steps=20, stop=None))
+    assert float(explain(Toy(), pale_images(1), "red", method=one).difference.abs().max()) < 1e-6
+
+
+def test_double_precision_is_kept():
+    method = quick(DIP)
+    method = replace(method, anchor=replace(method.anchor, steps=10), edit=replace(method.edit, steps=3))
+    result = explain(Toy().double(), pale_images(1).double(), "red", method=method, region=torch.ones(1, 1, 32, 32))
+    assert result.image.dtype == result.painted.dtype == torch.float64
+
+
+def test_results_of_many_images_hold_no_features():
+    result = explain(Toy(), pale_images(1), "red", method=_of(TV, 2))
+    assert (result.before.features, result.at_anchor.features, result.after.features) == ((), (), ())
+
+
 def test_auto_is_the_second_most_likely_class():
     assert explain(Toy(), pale_images(1), method=quick(DIP)).target.tolist() == [1]
 
@@ -127,6 +166,8 @@ def test_bad_use_is_refused_in_a_sentence():
         explain(toy, images * 255)
     with pytest.raises(ValueError, match="one for each"):
         explain(toy, images, ["red", "red"])
+    with pytest.raises(ValueError, match="at least 1"):
+        explain(toy, images, batch=0)
     with pytest.raises(ValueError, match="region"):
         explain(toy, images, region=torch.ones(1, 1, 8, 8))
     with pytest.raises(ValueError, match="training mode"):
@@ -241,3 +282,18 @@ def test_inversion_matches_the_layer_that_it_is_asked_for():
     assert float(deep.feature_error[0, 1]) < 0.05
     assert float(shallow.feature_error[0, 0]) < float(deep.feature_error[0, 0]), "each matches its own layer best"
     assert shallow.layers == (0,)
+
+
+def test_a_classifier_whose_logits_do_not_fit_its_classes_is_refused():
+    sigmoid = torch.nn.Sequential(torch.nn.Conv2d(3, 1, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()).eval()
+    classifier = wrap(sigmoid, classes=["benign", "malignant"], image_size=32)
+    with pytest.raises(ValueError, match="names 2 classes and answers with logits of shape"):
+        explain(classifier, pale_images(1), method=PIXELS)
+
+
+def test_a_term_that_the_classifier_cannot_serve_is_refused_before_the_anchor():
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()).eval()
+    classifier, steps = wrap(model, taps=["0"], classes=["a", "b"], image_size=32), []
+    with pytest.raises(ValueError, match="without-estimator"):
+        explain(classifier, pale_images(1), watch=lambda *step: steps.append(step))
+    assert steps == []

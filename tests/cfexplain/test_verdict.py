@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from cfexplain import PIXELS, TV, explain
+from cfexplain.evidence import evidence
 from cfexplain.images import round8
 from cfexplain.types import Prediction
 from cfexplain.verdict import Kind, judge_edits
@@ -74,3 +75,28 @@ def test_naturalness_is_a_percentile_that_grows_with_the_estimated_loss(red):
         shifted = replace(red, after=replace(red.after, loss=torch.full((2,), loss)))
         seen.append(judge_edits(shifted, Scaled())[0].naturalness)
     assert seen == pytest.approx([5.0, 37.5, 50.0, 62.5, 95.0])
+
+
+def test_what_is_not_known_is_none(red):
+    """An oracle without the class asked for has no gain; an estimator without percentiles no naturalness."""
+
+    class Other(Toy):
+        classes = ("pale", "blue")
+
+    class Unmeasured(Toy):
+        def usual_loss(self, index, share=0.5):
+            raise ValueError("never measured")
+
+    verdict = judge_edits(red, Unmeasured(), {"other": Other()})[0]
+    assert (verdict.oracles["other"]["counted"], verdict.oracles["other"]["gain"]) == (False, None)
+    assert verdict.naturalness is None
+    assert red[0].files(extra={"verdict": verdict.to_dict()}, figures=False)["result.json"]
+
+
+def test_seeds_are_compared_where_there_is_something_to_compare(red):
+    other = explain(Toy(), pale_images(2), "red", method=TV, seed=1)
+    said = evidence(red[0], Toy(), others=[other[0]])
+    assert "seed_agreement" in said
+    assert "noise_floor" not in said, "total variation has no anchor"
+    already = explain(Toy(), pale_images(1), "pale", method=TV)
+    assert "seed_agreement" not in evidence(already, Toy(), others=[already])
