@@ -87,6 +87,8 @@ def load_picture(path: str | Path) -> Image:
         ImageError: the file is missing, not a picture, cut short, or smaller than `SMALLEST_SIDE`.
     """
     with _open(path) as opened:
+        if opened.mode == "F":
+            raise ImageError(f"{path} holds floating point values: save it with 8 or 16 bits a value")
         if max(opened.size) > LARGEST_SIDE:
             opened.draft("RGB", (LARGEST_SIDE, LARGEST_SIDE))
         pixels = _rgb(_read(opened, path))
@@ -222,7 +224,7 @@ def _read(opened: PIL.Image, path: str | Path) -> PIL.Image:
 
 
 def _rgb(picture: PIL.Image) -> PIL.Image:
-    if picture.mode.startswith(("I", "F")):
+    if picture.mode.startswith("I"):
         values = np.array(picture, dtype=np.float64)
         top = 65535.0 if values.max() > 255 else 255.0
         picture = PIL.fromarray((values / top * 255).round().clip(0, 255).astype(np.uint8))

@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 
 from cfexplain.methods import NATURAL, TV
+from cfexplain.wrapping import wrap
 from toys import Toy
 
 QUICK = replace(NATURAL, name="quick", anchor=replace(NATURAL.anchor, steps=40), edit=replace(NATURAL.edit, steps=40))
@@ -23,3 +24,9 @@ def nan_weights():
         toy.norm.weight.fill_(float("nan"))
     toy.forward = lambda images: Toy.forward(toy, images * float("nan"))
     return toy
+
+
+def plain():
+    """A model as people have it: no loss estimator."""
+    layers = torch.nn.Conv2d(3, 2, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
+    return wrap(torch.nn.Sequential(*layers).eval(), taps=["0"], classes=["benign", "malignant"], image_size=64)

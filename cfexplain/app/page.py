@@ -229,9 +229,11 @@ class _Page:
         budget: float | None,
     ) -> Iterator[Update]:
         """Let it grow, sight by sight, to the result."""
-        self.studio.line.pop(key, None)
+        waited = self.studio.come_up(key)
         visit = self.studio.visit(key)
         try:
+            if not waited:
+                raise Stopped
             region = visit.outline() if where == LESION else fragment.painted(painted) if where == PAINTED else None
             ask = Ask(target or "auto", method, confidence or None, int(seed or 0), budget or None, region)
             yield from self._grow(visit, ask)
@@ -252,6 +254,7 @@ class _Page:
 
     def halt(self, key: str) -> Update:
         """Stop was pressed."""
+        self.studio.come_up(key)
         self.studio.visit(key).stop()
         return {self.message: fragment.message("It stops.")}
 

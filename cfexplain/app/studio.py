@@ -71,6 +71,11 @@ class Studio:
             self.line[key] = None
         return before
 
+    def come_up(self, key: str) -> bool:
+        """Leave the line; whether this one still stood in it."""
+        with self._lock:
+            return self.line.pop(key, False) is None
+
     def close(self) -> None:
         """End all visits and remove all files."""
         visits = list(self._visits.items())

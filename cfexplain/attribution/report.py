@@ -22,7 +22,7 @@ from cfexplain.explanation import Watch, explain
 from cfexplain.methods import NATURAL
 from cfexplain.result import NOTICE, Counterfactual
 from cfexplain.solve import Method
-from cfexplain.types import Classifier, Image
+from cfexplain.types import Classifier, Image, Status
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,6 +49,7 @@ class Report:
         asked: which counterfactuals.
         masks: a folder with `<stem>.png` for each picture, or one mask for all; None without.
         rows: what was measured so far, a row a lesion and a method.
+        statuses: how the search for each counterfactual ended.
     """
 
     classifier: Classifier
@@ -56,6 +57,7 @@ class Report:
     asked: Asked = field(default_factory=Asked)
     masks: Path | None = None
     rows: list[dict[str, Any]] = field(default_factory=list)
+    statuses: list[Status] = field(default_factory=list)
 
     def compare(self, path: Path, folder: Path, watch: Watch | None = None) -> Comparison:
         """Explain one picture, compare, and write into its folder."""
@@ -93,6 +95,7 @@ class Report:
         plot.save(comparison.plot(), folder / "comparison.png")
         if comparison.swaps:
             plot.save(figure.curves_figure(comparison), folder / "curves.png")
+        self.statuses.append(found.status[0])
         asked = {"image": image, "source": found.classes[int(found.source)], "target": found.classes[int(found.target)]}
         _write(folder / "comparison.json", asked | {"status": found.status[0].value} | comparison.to_dict())
         self.rows += comparison.rows.assign(image=image).to_dict("records")  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
@@ -79,7 +80,7 @@ class Plan:
         seed: of noise and weights.
         budget: seconds a question; None is unlimited.
         images: how many.
-        ids: fingerprint of their names, in order.
+        ids: fingerprint of what they are, in order, see `images_digest`.
         names: what the classifiers call labels otherwise.
     """
 
@@ -139,9 +140,22 @@ def fingerprint(classifier: Classifier) -> str:
     return digest.hexdigest()[:16]
 
 
-def names_digest(names: Sequence[str]) -> str:
-    """Sixteen hexadecimal digits of a list of names."""
-    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
+def images_digest(samples: Samples, indices: Sequence[int]) -> str:
+    """Sixteen hexadecimal digits of names, labels, lesions, and the sizes of the files."""
+    columns = [c for c in ("label", "lesion_id", "path", "mask_path") if c in samples.table]
+    digest = hashlib.sha256()
+    for name, *about in samples.table.iloc[list(indices)][columns].itertuples():
+        known = [_bytes_of(v) if c.endswith("path") else str(v) for c, v in zip(columns, about, strict=True)]
+        digest.update(repr((str(name), known)).encode())
+    return digest.hexdigest()[:16]
+
+
+def _bytes_of(path: object) -> int | None:
+    """How large a file is; where it lies does not matter."""
+    try:
+        return Path(str(path)).stat().st_size
+    except OSError:
+        return None
 
 
 def _short(value: object) -> str:

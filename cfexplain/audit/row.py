@@ -15,9 +15,10 @@ from torch import Tensor
 
 from cfexplain.audit.question import Question, Sample, Samples
 from cfexplain.audit.region import PLACES, artefacts, effects, energy_shares, excess, places
+from cfexplain.classifier import device_of_weights
 from cfexplain.evidence import evidence
 from cfexplain.explanation import explain
-from cfexplain.images import square, square_mask
+from cfexplain.images import ImageError, square, square_mask
 from cfexplain.result import Counterfactual
 from cfexplain.segment import segment
 from cfexplain.skin import ita, tone
@@ -82,11 +83,12 @@ class Examiner:
     def _together(self, questions: Sequence[Question]) -> list[Row]:
         started = time.perf_counter()
         classifier = self.classifiers[questions[0].classifier]
-        device = _device(classifier)
+        device = device_of_weights(classifier)
         samples = [self.samples[question.index] for question in questions]
         size = classifier.image_size
         queries = torch.stack([square(sample.image, size) for sample in samples]).to(device)
-        masks = torch.stack([_mask(s, q) for s, q in zip(samples, queries.cpu(), strict=True)])
+        outlines = [_mask(s, q) for s, q in zip(samples, queries.cpu(), strict=True)]
+        masks = torch.stack([mask for mask, _ in outlines])
         results = explain(
             classifier,
             queries,
@@ -99,13 +101,15 @@ class Examiner:
             batch=len(questions) if len(questions) > 1 else None,
         )
         rows = [
-            self._row(question, sample, result, classifier)
-            for question, sample, result in zip(questions, samples, results, strict=True)
+            self._row(question, sample, result, classifier, origin)
+            for question, sample, result, (_, origin) in zip(questions, samples, results, outlines, strict=True)
         ]
         share = round((time.perf_counter() - started) / len(rows), 3)
         return [replace(row, record={**row.record, "seconds": share}) for row in rows]
 
-    def _row(self, question: Question, sample: Sample, result: Counterfactual, classifier: Classifier) -> Row:
+    def _row(
+        self, question: Question, sample: Sample, result: Counterfactual, classifier: Classifier, origin: str
+    ) -> Row:
         """Everything that is said of one answer."""
         others = {k: c for k, c in self.classifiers.items() if k != question.classifier}
         said = evidence(result, classifier, {**self.oracles, **others})
@@ -113,7 +117,7 @@ class Examiner:
         values = self._known(question) | _answer(result, record) | _verdict(said) | _abcd(said)
         values |= {f"metric.{name}": value for name, value in record["metrics"].items()}
         values |= _whereabouts(sample, result, classifier)
-        values |= {"mask": "found" if sample.mask is None else "given", "case": question.case}
+        values |= {"mask": origin, "case": question.case}
         files = result.files(image=question.image_id, extra=said, figures=False)
         return Row({k: _plain(v) for k, v in values.items()}, files)
 
@@ -137,18 +141,14 @@ class Examiner:
         } | dict.fromkeys(ANSWERED) | metadata
 
 
-def _device(classifier: Classifier) -> torch.device:
-    """Where a classifier's weights are."""
-    module = classifier if isinstance(classifier, torch.nn.Module) else getattr(classifier, "module", None)
-    first = next(module.parameters(), None) if isinstance(module, torch.nn.Module) else None
-    return torch.device("cpu") if first is None else first.device
-
-
-def _mask(sample: Sample, query: Tensor) -> Tensor:
-    """The lesion on the square, given or found."""
-    if sample.mask is None:
-        return segment(query[None])[0]
-    return square_mask(sample.mask, sample.image, query.shape[-1])
+def _mask(sample: Sample, query: Tensor) -> tuple[Tensor, str]:
+    """The lesion on the square, and whether it was given, or found as there is none or the given one misses it."""
+    if sample.mask is not None:
+        try:
+            return square_mask(sample.mask, sample.image, query.shape[-1]), "given"
+        except ImageError:
+            return segment(query[None])[0], "found, for the given one cannot be used"
+    return segment(query[None])[0], "found"
 
 
 def _answer(result: Counterfactual, record: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,17 +10,19 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from cfexplain.audit.engine import Engine, local
-from cfexplain.audit.question import EACH, Plan, Question, Samples, chosen, fingerprint, names_digest, questions
+from cfexplain.audit.question import EACH, Plan, Question, Samples, chosen, fingerprint, images_digest, questions
 from cfexplain.audit.row import Examiner
 from cfexplain.audit.section import Section, Summary
 from cfexplain.audit.store import Store, read_rows
 from cfexplain.audit.summary import summarise
-from cfexplain.classifier import check_classifier, class_index
+from cfexplain.classifier import check_classifier, class_index, device_of_weights, predict
 from cfexplain.methods import NATURAL
 from cfexplain.result import settings_of
 from cfexplain.solve import Method
-from cfexplain.types import Classifier
+from cfexplain.types import Classifier, Problem
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,6 +112,7 @@ def audit(
     held = [Rule.parse(text) for text in rules]
     for classifier in named.values():
         check_classifier(classifier)
+        _check_method(classifier, method)
         if target not in ("auto", EACH):
             class_index(classifier, target)
     twice = samples.table.index[samples.table.index.duplicated()]
@@ -125,7 +128,7 @@ def audit(
         seed=seed,
         budget=None if math.isinf(budget) else budget,
         images=len(indices),
-        ids=names_digest([str(samples.table.index[i]) for i in indices]),
+        ids=images_digest(samples, indices),
         names=names or {},
     )
     kept = None if anchors is None else Path(anchors).resolve()
@@ -147,6 +150,12 @@ def audit(
         summary = summarise(read_rows(out), out, named, facts, held, data)
         summary.save(out / "summary.json")
     return Audit(out, summary)
+
+
+def _check_method(classifier: Classifier, method: Method) -> None:
+    """Refuse a method that cannot work with a classifier now: later every row would only say that it failed."""
+    grey = torch.full((1, 3, classifier.image_size, classifier.image_size), 0.5, device=device_of_weights(classifier))
+    method.edit.objective.check(Problem(grey, classifier, predict(classifier, grey), torch.zeros(1, dtype=torch.long)))
 
 
 def _groups(asked: Sequence[Question], batch: int) -> list[list[Question]]:

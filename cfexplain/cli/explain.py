@@ -10,6 +10,9 @@ import typer
 
 from cfexplain.cli.app import BAD_USE, ClassifierName, Device, Images, Seed, app, errors, progress
 
+ANSWERED = ("found", "already_target")
+"""Ends of a search after which the exit code is 0."""
+
 
 @app.command()
 def explain(
@@ -69,7 +72,7 @@ def explain(
             render(out)
     if failures:
         raise typer.Exit(BAD_USE)
-    raise typer.Exit(0 if all(r["status"] in ("found", "already_target") for r in records) else 1)
+    raise typer.Exit(0 if all(r["status"] in ANSWERED for r in records) else 1)
 
 
 @app.command()
@@ -107,7 +110,7 @@ def compare(
                 failed = True
                 typer.echo(f"cfexplain: {error}", err=True)
         report.save(out)
-    raise typer.Exit(BAD_USE if failed else 0 if all(row["found"] for row in report.rows) else 1)
+    raise typer.Exit(BAD_USE if failed else 0 if all(s.value in ANSWERED for s in report.statuses) else 1)
 
 
 @app.command()

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cfexplain import images as files
 from cfexplain import plot
-from cfexplain.classifier import check_classifier, class_index, predict
+from cfexplain.classifier import check_classifier, class_index, device_of_weights, predict
 from cfexplain.command.lookup import (
     device_of,
     licence_of,
@@ -33,6 +33,9 @@ from cfexplain.restore.hair import WAYS
 from cfexplain.solve import Method
 from cfexplain.stop import Step
 from cfexplain.types import Classifier, Image
+
+ON_REQUEST = ("path.gif", "path.png", "seeds.png")
+"""Pictures that not every explanation has; those of an earlier one in the same folder would be taken for its own."""
 
 Show = Callable[[str, int, int, dict[str, float]], Any]
 
@@ -112,6 +115,8 @@ class Prepared:
         said |= {"classifier": {"name": self.job.classifier, "licence": licence_of(self.job.classifier)}}
         said |= {"dehair": self.job.dehair} if self.job.dehair else {}
         make_folder(folder)
+        for old in ON_REQUEST:
+            (folder / old).unlink(missing_ok=True)
         if self.job.path or others:
             draw(result, self.classifier, folder, others)
         result.save(folder, image=str(path), picture=picture, extra=said)
@@ -221,7 +226,7 @@ def synthetic_lesion(seed: int, classifier: Classifier | None = None) -> Any:
     """A malignant synthetic lesion of the test split that the classifier, by default `synthetic`, takes for one."""
     classifier = classifier or load_classifier("synthetic", "cpu")
     lesions = import_module("cfexplain_datasets.synthetic").SyntheticLesions(40, size=64, split="test")
-    device = str(next(iter(getattr(classifier, "parameters", lambda: iter(()))()), torch.empty(0)).device)
+    device = device_of_weights(classifier)
     malignant = [lesion for lesion in lesions if lesion.label == 1]
     seen = predict(classifier, torch.stack([lesion.image for lesion in malignant]).to(device)).logits.argmax(1)
     known = [lesion for lesion, label in zip(malignant, seen.tolist(), strict=True) if label == 1]

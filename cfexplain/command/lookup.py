@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from cfexplain import images as files
+from cfexplain.classifier import device_of_weights
 from cfexplain.methods import METHODS
 from cfexplain.solve import Method
 from cfexplain.types import Classifier
@@ -23,6 +24,9 @@ def load_classifier(name: str, device: str = "auto") -> Classifier:
             raise ValueError(
                 f"{name} gave {type(found).__name__}, not a classifier: return cfexplain.wrap(model, ...) from it"
             )
+        module = found if isinstance(found, torch.nn.Module) else getattr(found, "module", None)
+        if isinstance(module, torch.nn.Module):
+            module.to(device_of(device))
         return found
     ours = import_module("cfexplain_classifiers")
     moved: Classifier = ours.folded(ours.load(name)).to(device_of(device))
@@ -35,7 +39,7 @@ def load_oracles(names: Sequence[str], explained: str, classifier: Classifier) -
         described = import_module("cfexplain_classifiers.checkpoint")
         known = described.describe(described.locate("witness"))["architecture"]["classes"]
         names = ("witness",) if explained != "witness" and list(known) == list(classifier.classes) else ()
-    device = str(next(iter(getattr(classifier, "parameters", lambda: iter(()))()), torch.empty(0)).device)
+    device = str(device_of_weights(classifier))
     return {name: load_classifier(name, device) for name in names if name != "none"}
 
 

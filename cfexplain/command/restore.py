@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from cfexplain import restore
-from cfexplain.command.lookup import device_of
+from cfexplain.command.lookup import device_of, make_folder
 from cfexplain.images import load_mask, save_png
 from cfexplain.restore import (
     PRESETS,
@@ -65,9 +65,9 @@ class RestoreJob:
         """Check all that can be checked, restore, write, and say so."""
         picture, method = read(self.image), self._method()
         check_kind(self.out, picture)
+        make_folder(self.out.parent)
         reuse_memory()
         found = self._restored(picture, method, self._run(method, show))
-        self.out.parent.mkdir(parents=True, exist_ok=True)
         write(self.out, picture.of(found.image.cpu()))
         if self.preview:
             _write_preview(self.out, picture, found)

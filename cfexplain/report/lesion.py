@@ -128,7 +128,7 @@ def case_page(lesion: Lesion, links: Sequence[Link] = ()) -> str:
         abcd=appearance(record),
         places=places(lesion.row),
         about=about(lesion.row),
-        comparison=_comparison(folder),
+        comparison=_comparison(folder, record),
         measures=measures(record),
         history=_history(record),
         settings=json.dumps(record.get("method", {}), indent=1, ensure_ascii=False),
@@ -273,10 +273,12 @@ def _measure(numbers: Mapping[str, Any], name: str, words: str, unit: str, cut: 
     }
 
 
-def _comparison(folder: Path) -> dict[str, Any] | None:
-    """Attribution maps, where `cfexplain compare` left some."""
-    maps = picture.read(folder / "comparison.png", largest=2200)
-    rows = _rows_of(folder / "comparison.json")
+def _comparison(folder: Path, record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Attribution maps, where `cfexplain compare` left some of the same question."""
+    told = _told(folder / "comparison.json")
+    if any(k in told and told[k] != record.get(k) for k in ("source", "target")):
+        return None
+    maps, rows = picture.read(folder / "comparison.png", largest=2200), _rows(told)
     if maps is None and not rows:
         return None
     columns = [k for k in dict.fromkeys(k for row in rows for k in row) if k not in ("image", "method", "curves")]
@@ -284,12 +286,17 @@ def _comparison(folder: Path) -> dict[str, Any] | None:
     return {"maps": maps, "curves": picture.read(folder / "curves.png"), "rows": rows, "columns": shown}
 
 
-def _rows_of(path: Path) -> list[dict[str, Any]]:
+def _told(path: Path) -> dict[str, Any]:
     try:
-        rows = json.loads(path.read_text(encoding="utf-8")).get("rows", [])
-    except (OSError, ValueError, AttributeError):
-        return []
-    return [row for row in rows if isinstance(row, dict)]
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _rows(told: Mapping[str, Any]) -> list[dict[str, Any]]:
+    rows = told.get("rows")
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
 def _history(record: Mapping[str, Any], width: float = 100, height: float = 30) -> dict[str, Any] | None:

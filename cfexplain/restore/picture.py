@@ -98,7 +98,8 @@ def _decoded(path: Path) -> np.ndarray | None:
 
     try:
         with Image.open(path) as opened:
-            floating, turn = opened.mode == "F", opened.getexif().get(0x0112, 1)
+            floating = opened.mode == "F"
+            turn = 1 if opened.format == "TIFF" else opened.getexif().get(0x0112, 1)  # OpenCV turns TIFFs itself
             if opened.mode in ("P", "PA") and opened.has_transparency_data:
                 return np.array(opened.convert("RGBA"))
             if opened.mode in ("P", "PA", "CMYK", "1"):

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from cfexplain.app import fragment, launch
 from cfexplain.app.ask import Ask
-from cfexplain.app.page import MISSING, build
+from cfexplain.app.page import MISSING, _Page, build
 from cfexplain.app.search import EVERY, Stopped
 from cfexplain.app.sight import Growing, Grown
 from cfexplain.app.studio import MOST_VISITS, Studio
@@ -292,3 +292,24 @@ def test_without_gradio_there_is_one_sentence(monkeypatch):
     done = CliRunner().invoke(browser.app, ["app", "--no-browser"])
     assert done.exit_code == 2
     assert done.stderr.strip() == f"cfexplain: {MISSING}"
+
+
+def test_who_stops_while_waiting_does_not_begin(shared):
+    class Gradio:
+        def __getattr__(self, name):
+            return lambda *values, **settings: settings
+
+    page = object.__new__(_Page)
+    page.studio, page.gr, page.shelf = shared, Gradio(), shared.shelf
+    page.message = page.live = page.query = page.result = page.stop = page.go = None
+    visit = shared.visit("waiting")
+    visit.example(0)
+    visit.look("synthetic")
+    asked = ("auto", "", "", "pixels", None, None, None)
+    shared.queue_up("waiting")
+    page.halt("waiting")
+    assert "waiting" not in shared.line
+    assert len(list(page.explain("waiting", *asked))) == 1
+    assert not (visit.folder / "1").exists()
+    assert visit._count == 0, "no search was begun"
+    shared.end("waiting")

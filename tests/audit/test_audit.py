@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 import torch
 
+import cfexplain
 import cfexplain_classifiers
 from cfexplain.audit import Audit, audit
 from cfexplain.audit import store as store_module
 from cfexplain.audit.interval import difference_of, mean_of
-from cfexplain.audit.question import Question, chosen, fingerprint
+from cfexplain.audit.question import Question, chosen, fingerprint, images_digest
 from cfexplain.audit.region import effects, excess, places
 from cfexplain.audit.row import Row
 from cfexplain.audit.rule import Rule
@@ -377,3 +378,64 @@ def test_the_worst_group_is_found():
     check = Rule.parse("worst_group_gap>0.2").check(rows, "c")
     assert check.outcome == "fail"
     assert "arm" in check.note
+
+
+def test_other_pictures_under_the_same_names_are_refused(classifier, lesions, tmp_path):
+    class Relabelled:
+        def __init__(self):
+            other = {"benign": "malignant", "malignant": "benign"}
+            self.table = lesions.table.assign(label=lesions.table["label"].map(other))
+
+        def __len__(self):
+            return len(lesions)
+
+        def __getitem__(self, index):
+            return lesions[index]
+
+    audit(classifier, lesions, tmp_path, method=PIXELS, limit=1)
+    with pytest.raises(ValueError, match="another ids"):
+        audit(classifier, Relabelled(), tmp_path, method=PIXELS, limit=1)
+
+
+def test_the_size_of_a_file_is_part_of_what_an_image_is(tmp_path):
+    class Files:
+        def __init__(self, folder):
+            self.table = pd.DataFrame({"path": [str(folder / "a")]}, index=["a"])
+
+    for name, content in (("one", b"1"), ("copy", b"2"), ("longer", b"12")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a").write_bytes(content)
+    one, copy, longer = (images_digest(Files(tmp_path / name), [0]) for name in ("one", "copy", "longer"))
+    assert one == copy != longer
+
+
+def test_a_mask_that_misses_the_square_is_replaced_by_the_outline_that_is_found(classifier, lesions, tmp_path):
+    class Missing:
+        table = lesions.table
+
+        def __len__(self):
+            return len(lesions)
+
+        def __getitem__(self, index):
+            from dataclasses import replace
+
+            return replace(lesions[index], mask=torch.zeros(1, 64, 64))
+
+    rows = audit(classifier, Missing(), tmp_path, method=PIXELS, limit=1).rows
+    assert rows["status"].tolist() == ["found"]
+    assert "cannot be used" in rows["mask"][0]
+
+
+def test_a_method_that_a_classifier_cannot_serve_is_refused_at_once(lesions, tmp_path):
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()).eval()
+    plain = cfexplain.wrap(model, taps=["0"], classes=["benign", "malignant"], image_size=64)
+    with pytest.raises(ValueError, match="without-estimator"):
+        audit(plain, lesions, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_classifiers_of_other_classes_do_not_spoil_each_other(classifier, lesions, tmp_path):
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()).eval()
+    other = cfexplain.wrap(model, taps=["0"], classes=["cat", "dog"], image_size=64)
+    rows = audit({"synthetic": classifier, "pets": other}, lesions, tmp_path, method=PIXELS, limit=1).rows
+    assert "failed" not in set(rows["status"]), rows["error"].tolist()

@@ -149,3 +149,24 @@ def test_rounding_survives_a_file():
     values = torch.rand(100)
     assert torch.equal(round8(round8(values)), round8(values))
     assert float((round8(values) - values).abs().max()) <= 0.5 / 255 + 1e-7
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_a_turned_tiff_is_read_upright_by_both_readers(turn, tmp_path):
+    from cfexplain.restore.picture import read
+
+    upright = np.arange(20 * 30 * 3, dtype=np.uint32).reshape(20, 30, 3).astype(np.uint8)
+    back = {1: (), 2: (0,), 3: (3,), 4: (1,), 5: (5,), 6: (2,), 7: (6,), 8: (4,)}[turn]
+    stored = Image.fromarray(upright)
+    for step in back:
+        stored = stored.transpose(Image.Transpose(step))
+    stored.save(tmp_path / "a.tif", tiffinfo={274: turn})
+    expected = torch.from_numpy(upright).permute(2, 0, 1) / 255
+    torch.testing.assert_close(load_picture(tmp_path / "a.tif"), expected)
+    torch.testing.assert_close(read(tmp_path / "a.tif").values[0], expected)
+
+
+def test_floating_point_values_are_refused(tmp_path):
+    Image.fromarray(np.random.default_rng(0).random((20, 20), dtype=np.float32)).save(tmp_path / "a.tif")
+    with pytest.raises(ImageError, match="floating point"):
+        load_picture(tmp_path / "a.tif")

@@ -292,3 +292,24 @@ def test_an_oracle_that_does_not_exist_is_named(lesions, tmp_path):
     result = explain(lesions / "lesion1.png", "--out", tmp_path, "--oracle", "delphi")
     assert result.exit_code == 2
     assert "delphi" in result.output
+
+
+def test_an_oracle_that_does_not_know_the_class_is_no_failure(lesions, tmp_path):
+    done = explain(lesions / "lesion0.png", "--oracle", "isic2017", "--method", "pixels", "--out", tmp_path)
+    assert done.exit_code == 0, done.output
+    said = json.loads((tmp_path / "lesion0" / "result.json").read_text())["verdict"]["oracles"]["isic2017"]
+    assert (said["counted"], said["gain"]) == (False, None)
+
+
+def test_a_model_without_an_estimator_is_refused_before_any_work(lesions, tmp_path):
+    done = call("explain", lesions / "lesion0.png", "--classifier", "tests_methods:plain", "--out", tmp_path)
+    assert done.exit_code == 2
+    assert "use the method without-estimator" in done.output
+    assert not (tmp_path / "lesion0").exists()
+
+
+def test_pictures_of_an_earlier_question_are_not_shown_with_a_new_one(lesions, tmp_path):
+    assert explain(lesions / "lesion0.png", "--path", "--seeds", "2", "--out", tmp_path).exit_code == 0
+    assert (tmp_path / "lesion0" / "seeds.png").exists()
+    assert explain(lesions / "lesion0.png", "--method", "pixels", "--out", tmp_path).exit_code == 0
+    assert {p.name for p in (tmp_path / "lesion0").iterdir()} == FILES

@@ -54,9 +54,13 @@ def test_a_bad_picture_does_not_cost_the_others_their_table(lesions, tmp_path):
     assert json.loads((tmp_path / "out" / "comparison.json").read_text())["images"] == 1
 
 
-def test_no_counterfactual_is_exit_code_one(lesions, tmp_path):
-    done = compare(lesions / "lesion0.png", "--with", "saliency", "--target", "benign", "--out", tmp_path)
+def test_exit_codes_are_those_of_explain(lesions, tmp_path):
+    asked = ["compare", str(lesions / "lesion0.png"), "--classifier", "synthetic", "--with", "saliency"]
+    done = CliRunner().invoke(app, [*asked, "--method", "tests_methods:STUCK", "--out", str(tmp_path / "stuck")])
     assert done.exit_code == 1, done.output
+    assert json.loads((tmp_path / "stuck" / "lesion0" / "comparison.json").read_text())["status"] == "not_found"
+    done = compare(lesions / "lesion0.png", "--with", "saliency", "--target", "benign", "--out", tmp_path)
+    assert done.exit_code == 0, done.output
     assert "choose another target" in done.stdout
     assert (tmp_path / "lesion0" / "comparison.json").exists()
     assert not (tmp_path / "lesion0" / "curves.png").exists()

@@ -142,3 +142,13 @@ def test_an_output_that_is_a_file_is_refused_in_a_sentence(lesion, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="cannot be written"):
         render(lesion, tmp_path / "file")
+
+
+def test_maps_of_another_question_are_left_out(lesion, tmp_path):
+    other = copied(lesion, tmp_path / "other")
+    record, told = (json.loads((other / name).read_text()) for name in ("result.json", "comparison.json"))
+    same = told | {"source": record["source"], "target": record["target"]}
+    (other / "comparison.json").write_text(json.dumps(same))
+    assert "Attribution maps" in lesion_page(other)
+    (other / "comparison.json").write_text(json.dumps(same | {"target": "another"}))
+    assert "Attribution maps" not in lesion_page(other)
