@@ -100,10 +100,11 @@ def test_hair_is_painted_over_and_the_rest_is_kept(way, tmp_path):
 
 def test_nothing_found_is_said_and_a_mask_is_shown(tmp_path):
     cv2.imwrite(str(tmp_path / "in.png"), np.full((90, 120, 3), 200, np.uint8))
-    done = call("dehair", tmp_path / "in.png", "--out", tmp_path / "out.png", "--device", "cpu", "--preview")
+    out = tmp_path / "new" / "out.png"
+    done = call("dehair", tmp_path / "in.png", "--out", out, "--device", "cpu", "--preview")
     assert "nothing painted" in done.stdout
-    assert np.array_equal(opened(tmp_path / "out.png"), opened(tmp_path / "in.png"))
-    assert opened(tmp_path / "out-mask.png").max() == 0
+    assert np.array_equal(opened(out), opened(tmp_path / "in.png"))
+    assert opened(out.with_name("out-mask.png")).max() == 0
 
 
 def test_a_palette_keeps_its_transparency(tmp_path):
@@ -152,6 +153,7 @@ def test_bad_use_is_a_sentence_and_exit_code_two(tmp_path):
         (("denoise", image, "--out", tmp_path / "o.jpg"), "16 bits"),
         (("denoise", tmp_path / "clear.png", "--out", tmp_path / "o.jpg"), "transparency"),
         (("denoise", image, "--out", tmp_path / "o.xyz"), "no kind of picture"),
+        (("denoise", image, "--out", tmp_path / "text.png" / "o.png"), "cannot be written to"),
         (("denoise", image, "--out", tmp_path / "o.png", "--preset", "slow"), "paper or fast"),
         (
             ("inpaint", image, "--mask", tmp_path / "clear.png", "--out", tmp_path / "o.png", "--method", "x"),
