@@ -2,6 +2,7 @@
 
     python experiments/isic_judge.py table              minutes; writes results/isic_comparison*
     python experiments/isic_judge.py table --methods ablations       results/isic_ablations*
+    python experiments/isic_judge.py table --more "dip;tv"           what is at hand of these, among the rows that are kept
     python experiments/isic_judge.py table --edition robust          results/isic_robust*
     python experiments/isic_judge.py curve              flips against distance, along each change
     python experiments/isic_judge.py seeds              agreement of three seeds, and their noise floor
@@ -120,11 +121,16 @@ def interval(rows: pd.DataFrame, column: str, draws: int = 2000) -> dict[str, fl
 
 
 def summary(rows: pd.DataFrame, names: Sequence[str]) -> dict[str, Any]:
-    """A method's entry: on the second most likely class, and on nevus to melanoma; failures count."""
+    """A method's entry: on the second most likely class, on nevus to melanoma, and on melanoma; failures count.
+
+    Of melanomas, "melanoma" is nevus: the second target of every lesion.
+    """
     second = rows[rows["second"]]
     hard = rows[(rows["source"] == "nv") & (rows["target"] == "mel")]
-    flips = {n: wilson(second.loc[second[f"{n}: counted"], f"{n}: flip"]) for n in names}
-    hards = {n: wilson(hard.loc[hard[f"{n}: counted"], f"{n}: flip"]) for n in names}
+    melanoma = rows[rows["melanoma"]]
+    flips, hards, melanomas = (
+        {n: wilson(asked.loc[asked[f"{n}: counted"], f"{n}: flip"]) for n in names} for asked in (second, hard, melanoma)
+    )
     reporting = [n for n in names if "tuning" not in n]
     means = {
         "inside_lesion": "inside_lesion", "area": "area", "lpips": "lpips", "l1_anchor": "mean_change", "alpha": "alpha",
@@ -140,6 +146,9 @@ def summary(rows: pd.DataFrame, names: Sequence[str]) -> dict[str, Any]:
         "hard_n": len(hard),
         "hard_flip": float(np.mean([hards[n]["flip"] for n in reporting])),
         "hard_oracles": hards,
+        "melanoma_n": len(melanoma),
+        "melanoma_found": float((melanoma["status"] == "found").mean()),
+        "melanoma_oracles": melanomas,
         **{k: v["mean"] for k, v in spread.items()},
         "intervals": spread,
     }
@@ -168,17 +177,22 @@ def table(entries: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def judge(name: str, methods: Sequence[str], edition: str, again: Sequence[str]) -> None:
-    """Write rows, entries and table of what has been searched so far; only these methods are measured again."""
+def judge(name: str, methods: Sequence[str], edition: str, again: Sequence[str], more: Sequence[str]) -> None:
+    """Write rows, entries and table of what has been searched so far; only these methods are measured again.
+
+    Of `more`, what is at hand is measured and takes the place of kept rows that answer the same question.
+    """
     classifier = explained(edition)
     labels = {lesion.id: classifier.classes[lesion.label or 0] for lesion in manifest()}
     judges = Judges(classifier, oracles(), load_lpips(DATA / "weights"), labels)
     path = RESULTS / f"{name}_rows.csv"
-    kept = pd.read_csv(path) if again and path.exists() else pd.DataFrame({"method": []})
+    kept = pd.read_csv(path) if (again or more) and path.exists() else pd.DataFrame({"method": []})
     kept = kept[~kept["method"].isin(again)]
-    every = [
-        kept[kept["method"] == m] if m in set(kept["method"]) else measured(m, 0, judges, edition) for m in methods
-    ]
+    every = []
+    for method in methods:
+        before = kept[kept["method"] == method]
+        new = measured(method, 0, judges, edition) if before.empty or method in more else pd.DataFrame()
+        every.append(pd.concat([before, new]).drop_duplicates(["image", "target"], keep="last") if len(new) else before)
     frames = [frame for frame in every if len(frame)]
     rows = pd.concat(frames, ignore_index=True)
     rows.to_csv(path, index=False, float_format="%.5g")
@@ -332,9 +346,11 @@ def main() -> None:
     parser.add_argument("--edition", choices=["", "64", "robust"], default="")
     parser.add_argument("--first", type=int, default=12, help="lesions on the sheet")
     parser.add_argument("--again", default="", help="measure only these methods again, separated by semicolons")
+    parser.add_argument("--more", default="", help="put what is at hand of these methods among the rows that are kept")
     args = parser.parse_args()
-    names, again = [m.name for m in METHODS[args.methods]], list(filter(None, args.again.split(";")))
-    if unknown := set(again) - set(names):
+    names = [m.name for m in METHODS[args.methods]]
+    again, more = (list(filter(None, given.split(";"))) for given in (args.again, args.more))
+    if unknown := {*again, *more} - set(names):
         parser.error(f"there is no method {', '.join(unknown)} among {', '.join(names)}")
     if args.verb == "sheet":
         sheet(args.first, 0)
@@ -343,9 +359,8 @@ def main() -> None:
     elif args.verb == "seeds":
         seeds([m.name for m in METHODS["seeds"]])
     else:
-        judge(
-            f"isic_{args.edition or {'main': 'comparison'}.get(args.methods, args.methods)}", names, args.edition, again
-        )
+        name = f"isic_{args.edition or {'main': 'comparison'}.get(args.methods, args.methods)}"
+        judge(name, names, args.edition, again, more)
 
 
 if __name__ == "__main__":
