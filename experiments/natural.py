@@ -52,6 +52,11 @@ FORMER = reweighted((20.0, SparseChange())).without(PerceptualDistance)
 
 VARIANTS = (
     variant("default"),
+    variant("sparse 10", objective=reweighted((10.0, SparseChange()))),
+    variant(
+        "sparse 10, perceptual distance 1.25",
+        objective=reweighted((10.0, SparseChange()), (1.25, PerceptualDistance())),
+    ),
     variant("no perceptual distance", objective=EDIT.objective.without(PerceptualDistance)),
     variant("sparse 20 instead of perceptual distance", objective=FORMER),
     variant("perceptual distance 5, sparse 5", objective=reweighted((5.0, PerceptualDistance()), (5.0, SparseChange()))),
