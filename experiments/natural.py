@@ -1,6 +1,7 @@
 """The settings of the default method, chosen on validation lesions with the tuning oracle; writes results/natural/.
 
     python experiments/natural.py            about 40 minutes on 2 cores; finished variants are kept
+    python experiments/natural.py --count 60 --only "default;sparse 10"        differences of a few hundredths need that many
 
 The list is fixed before anything is computed: of the HAM10000 validation split, one image a lesion, nevi and
 melanomas that the classifier recognises, in the order of the sha256 of their ids, half of each; nevi go to
