@@ -68,7 +68,7 @@ class Sitting:
     def begin(self) -> Search:
         """The method's generator, before it has seen the query."""
         rng, query = generator_for(self.problem.query, self.seed), self.problem.query
-        module = self.method.generator.build(query, rng).to(query.dtype)
+        module = self.method.generator.build(query.cpu(), rng).to(query.dtype)  # it goes to the query with the others
         z = self.method.generator.draw(query, rng)
         return Search(module, z, self.problem, rng, watch=self.watch)
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from cfexplain.solve import Ending, Solution, Stage, Watched, descend, minimise
 from cfexplain.stack import Stack
-from cfexplain.stop import Step
+from cfexplain.stop import Part, Step
 from cfexplain.types import Images, Prediction, Problem
+
+RECORDING = 4.0
+"""Seconds that a GPU needs before a batch of a new size runs (`Replayed`, plans of convolutions)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,38 +61,64 @@ def minimise_all(
         only = searches[0]
         return [
             minimise(
-                only.module, only.z, only.problem, stage, rng=only.rng, anchor=only.anchor, transfer=transfer,
-                better=only.better, deadline=deadline, watch=only.watch,
+                only.module.to(only.z.device), only.z, only.problem, stage, rng=only.rng, anchor=only.anchor,
+                transfer=transfer, better=only.better, deadline=deadline, watch=only.watch,
             )
         ]  # fmt: skip
     if not searches:
         return []
-    runs = [Watched(_decided_here(s.problem), stage, s.better, s.watch) for s in searches]
-    stack, going = Stack([s.module for s in searches]), list(range(len(searches)))
-    endings: list[Ending] = ["exhausted"] * len(searches)
+    runs = [Watched(s.problem, stage, s.better, s.watch) for s in searches]
+    z = torch.stack([s.z for s in searches]).contiguous()
+    stack, going = Stack([s.module for s in searches], z.device), list(range(len(searches)))
+    endings: dict[int, Ending] = {}
     anchors = [s.anchor for s in searches if s.anchor is not None]
     steps = descend(
-        stack, torch.stack([s.z for s in searches]).contiguous(), joined([s.problem for s in searches]), stage,
+        stack, z, joined([s.problem for s in searches]), stage,
         rng=[s.rng for s in searches if s.rng is not None] or None,
         anchor=torch.cat(anchors) if anchors else None, transfer=transfer,
     )  # fmt: skip
-    step = next(steps, None)
+    began, step = time.perf_counter(), next(steps, None)
     while step is not None:
         late: Ending | None = "out_of_time" if time.perf_counter() >= deadline else None
-        ended = [runs[k].see(part) or late for k, part in zip(going, parts(step), strict=True)]
-        stay = [place for place, why in enumerate(ended) if why is None]
-        for place, why in enumerate(ended):
-            if why is not None:
-                endings[going[place]] = why
-                stack.unstack(place, searches[going[place]].module)
-        changed, going = len(stay) < len(going), [going[place] for place in stay]
+        for place, k in enumerate(going):
+            ended = None if k in endings else runs[k].see(Part(step, place)) or late
+            if ended is not None:
+                endings[k] = ended
+                stack.unstack(place, searches[k].module)
+        stay = [place for place, k in enumerate(going) if k not in endings]
+        if stay and z.is_cuda:
+            a_step = (time.perf_counter() - began) / (step.index + 1)
+            stay = _worth_leaving(stay, len(going), a_step * (stage.steps - step.index - 1))
+        leave = len(stay) < len(going)
+        if leave:
+            going = [going[place] for place in stay]
         try:
-            step = steps.send(stay if changed else None)
+            step = steps.send(stay if leave else None)
         except StopIteration:
             break
     for place, k in enumerate(going):
-        stack.unstack(place, searches[k].module)
-    return [run.solution(ending) for run, ending in zip(runs, endings, strict=True)]
+        if k not in endings:
+            stack.unstack(place, searches[k].module)
+    return [run.solution(endings.get(k, "exhausted")) for k, run in enumerate(runs)]
+
+
+def _worth_leaving(stay: list[int], size: int, left: float) -> list[int]:
+    """Who goes on where a new size costs `RECORDING`: all, or what is not done filled up to a half, a quarter, ...
+
+    So later batches meet sizes again that are known already.
+
+    Args:
+        stay: places that are not done.
+        size: of the batch.
+        left: seconds that the rest of the stage would take at this size.
+    """
+    smaller = size
+    while smaller // 2 >= len(stay):
+        smaller //= 2
+    if (1 - smaller / size) * left < RECORDING:
+        return list(range(size))
+    done = [place for place in range(size) if place not in set(stay)]
+    return sorted(stay + done[: smaller - len(stay)])
 
 
 def fitting(search: Search, stage: Stage, share: float = 0.5) -> int:
@@ -126,32 +155,3 @@ def _prediction(parts: Sequence[Prediction]) -> Prediction:
     losses = [p.loss for p in parts if p.loss is not None]
     features = tuple(torch.cat(tap) for tap in zip(*(p.features for p in parts), strict=True))
     return Prediction(torch.cat([p.logits for p in parts]), features, torch.cat(losses) if losses else None)
-
-
-def _decided_here(problem: Problem) -> Problem:
-    """The same with its target on the CPU, where stop rules compare."""
-    return problem if problem.target is None else replace(problem, target=problem.target.cpu())
-
-
-def parts(step: Step) -> list[Step]:
-    """A step of n images as n steps of one; what is decided by is on the CPU, in one transfer."""
-    n, value = len(step.image), step.value.cpu()
-    prediction, views = _light(step.prediction), _light(step.views)
-    count = 0 if views is None else len(views.logits) // n
-    return [
-        replace(
-            step,
-            image=step.image[k : k + 1].clone(),
-            value=value[k : k + 1],
-            prediction=None if prediction is None else prediction.at([k]),
-            views=None if views is None else views.at([k + n * j for j in range(count)]),
-        )
-        for k in range(n)
-    ]
-
-
-def _light(prediction: Prediction | None) -> Prediction | None:
-    """Logits and estimates on the CPU, without features."""
-    if prediction is None:
-        return None
-    return Prediction(prediction.logits.cpu(), (), None if prediction.loss is None else prediction.loss.cpu())

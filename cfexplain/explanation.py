@@ -18,7 +18,9 @@ from cfexplain.classifier import check_classifier, class_index, predict
 from cfexplain.generators.noise import generator_for
 from cfexplain.images import check_images, round8
 from cfexplain.methods import NATURAL
+from cfexplain.replay import ReplayedClassifier
 from cfexplain.result import Counterfactual, concatenate, settings_of
+from cfexplain.show import VERIFIED, predict_each, reached, shown
 from cfexplain.solve import Method, Solution
 from cfexplain.stop import Step, TargetReached
 from cfexplain.types import Classifier, Images, Prediction, Problem, Status
@@ -85,7 +87,8 @@ def explain(
     check_classifier(classifier)
     if batch is not None and batch < 1:
         raise ValueError(f"batch must be at least 1 image, got {batch}")
-    before = [predict(classifier, query) for query in images.split(1)]
+    classifier = ReplayedClassifier(classifier) if images.is_cuda else classifier
+    before = predict_each(classifier, images)
     targets = _targets(classifier, before, target)
     method.edit.objective.check(Problem(images[:1], classifier, before[0], targets[:1]))
     for name, area in (("region", region), ("mask", mask)):
@@ -127,10 +130,14 @@ def _together(searches: Sequence[_Search]) -> list[Counterfactual]:
     anchors = dict(zip(asked, paint_anchors([s.sitting() for s in asked], painted_by) if asked else [], strict=True))
     able = {search: search.edit(anchors[search]) for search in asked if anchors[search].ending != "diverged"}
     moved = minimise_all(list(able.values()), method.edit, transfer=method.transfer == "during", deadline=deadline)
-    edits = dict(zip(able, moved, strict=True))
-    results = [s.finish(anchors.get(s), able[s].rng if s in able else None, edits.get(s)) for s in searches]
+    edits = {search: edit for search, edit in zip(able, moved, strict=True) if edit.steps > 0}
+    results = {search: search.unedited(anchors.get(search)) for search in searches if search not in edits}
+    for k in range(0, len(edits), VERIFIED):
+        some = list(edits)[k : k + VERIFIED]
+        rngs = [able[s].rng or generator_for(s.problem.query, s.seed) for s in some]
+        results |= zip(some, _finished(some, [anchors[s] for s in some], [edits[s] for s in some], rngs), strict=True)
     share = (time.perf_counter() - started) / len(searches)
-    return [replace(result, seconds=(share,)) for result in results]
+    return [replace(results[search], seconds=(share,)) for search in searches]
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,68 +164,28 @@ class _Search:
         """Move the painting to the target; of single paintings the smallest change that holds is kept."""
         stop, problem = self.method.edit.stop, self.problem
         rule = stop if isinstance(stop, TargetReached) else TargetReached(confidence=1.0)
-        here = replace(problem, target=problem.target.cpu())  # type: ignore[union-attr]
         return Search(
             anchor.module,
             anchor.z,
             problem,
             generator_for(problem.query, self.seed, "edit"),
             anchor=anchor.image,
-            better=lambda step: rule.better(step, here if step.value.device.type == "cpu" else problem),
+            better=lambda step: rule.better(step, problem),
             watch=self._watched("edit"),
         )
 
-    def finish(self, anchor: Anchor | None, rng: torch.Generator | None, edit: Solution | None) -> Counterfactual:
-        """Shrink the change, show it, verify what is shown."""
-        query = self.problem.query
+    def unedited(self, anchor: Anchor | None) -> Counterfactual:
+        """The query itself: it is the target already, or nothing could be done to it."""
+        query = round8(self.problem.query)
         if anchor is None:
-            return self._result(query, query, round8(query), Status.ALREADY_TARGET)
-        if edit is None or rng is None or edit.steps == 0:
-            return self._result(anchor.image, anchor.image, round8(query), Status.DIVERGED, anchor.steps)
-        change = self._reached(anchor.image, edit) - anchor.image
-        alpha = self._alpha(anchor, change, edit, rng)
-        painted = anchor.image + alpha * change
-        image = self._shown(anchor.image, painted)
-        status, steps = self._status(image, edit), anchor.steps + edit.steps
-        return self._result(anchor.image, painted, image, status, steps, alpha, edit.history)
+            return self.result(self.problem.query, self.problem.query, query, Status.ALREADY_TARGET)
+        return self.result(anchor.image, anchor.image, query, Status.DIVERGED, anchor.steps)
 
     def _watched(self, stage: str) -> Callable[[Step], object] | None:
         watch = self.watch
         return None if watch is None else lambda step: watch(stage, step)
 
-    def _reached(self, anchor: Images, edit: Solution) -> Images:
-        """The mean of the last paintings, where there is one, unless only the best single painting flips."""
-        if edit.best is None or self._flips(self._shown(anchor, edit.image)):
-            return edit.image
-        return edit.best if self._flips(self._shown(anchor, edit.best)) else edit.image
-
-    def _alpha(self, anchor: Anchor, change: Tensor, edit: Solution, rng: torch.Generator) -> float:
-        """The share of the change that is kept."""
-        if self.method.shrink is None or edit.ending == "diverged":
-            return 1.0
-        base = anchor.image if self.method.transfer == "never" else self.problem.query
-        return self.method.shrink(self.problem, base, change, rng)
-
-    def _shown(self, anchor: Images, edited: Images) -> Images:
-        """The image for people, in eight bits; see `Method.transfer`."""
-        painted = round8(edited)
-        transferred = round8(self.problem.query + (edited - anchor))
-        if self.method.transfer == "never":
-            return painted
-        if self.method.transfer == "after" and self._flips(painted) and not self._flips(transferred):
-            return painted
-        return transferred
-
-    def _flips(self, image: Images) -> bool:
-        prediction = predict(self.problem.classifier, image)  # type: ignore[arg-type]
-        return int(prediction.logits.argmax(1)) == int(self.problem.target)  # type: ignore[arg-type]
-
-    def _status(self, image: Images, edit: Solution) -> Status:
-        if self._flips(image):
-            return Status.FOUND
-        return {"diverged": Status.DIVERGED, "out_of_time": Status.OUT_OF_BUDGET}.get(edit.ending, Status.NOT_FOUND)
-
-    def _result(
+    def result(
         self,
         anchor: Images,
         painted: Images,
@@ -227,8 +194,11 @@ class _Search:
         steps: int = 0,
         alpha: float = 1.0,
         history: Sequence[dict[str, float]] = (),
+        seen: tuple[Prediction, Prediction] | None = None,
     ) -> Counterfactual:
+        """What was found; `seen` are the predictions of anchor and image where they are known."""
         classifier: Classifier = self.problem.classifier  # type: ignore[assignment]
+        at_anchor, after = seen or (predict(classifier, anchor), predict(classifier, image))
         return Counterfactual(
             query=self.problem.query,
             anchor=anchor,
@@ -237,8 +207,8 @@ class _Search:
             target=self.problem.target,  # type: ignore[arg-type]
             classes=tuple(classifier.classes),
             before=self.problem.source.without_features(),  # type: ignore[union-attr]
-            at_anchor=predict(classifier, anchor).without_features(),
-            after=predict(classifier, image).without_features(),
+            at_anchor=at_anchor.without_features(),
+            after=after.without_features(),
             status=(status,),
             alpha=(alpha,),
             steps=(steps,),
@@ -250,6 +220,42 @@ class _Search:
             region=self.problem.region,
             mask=self.mask,
         )
+
+
+def _finished(
+    searches: Sequence[_Search], anchors: Sequence[Anchor], edits: Sequence[Solution], rngs: Sequence[torch.Generator]
+) -> list[Counterfactual]:
+    """Shrink each change, show it, verify what is shown."""
+    method, classifier = searches[0].method, searches[0].problem.classifier
+    assert classifier is not None
+    query = torch.cat([s.problem.query for s in searches])
+    problem = Problem(query, classifier, None, torch.cat([s.problem.target for s in searches]))  # type: ignore[misc]
+    anchor = torch.cat([a.image for a in anchors])
+    change = reached(problem, method, anchor, edits) - anchor
+    alpha = query.new_ones(len(query))
+    able = [k for k, edit in enumerate(edits) if edit.ending != "diverged"]
+    if method.shrink is not None and able:
+        base = anchor if method.transfer == "never" else query
+        alpha[able] = method.shrink(problem.at(able), base[able], change[able], [rngs[k] for k in able])
+    painted = anchor + alpha.view(-1, 1, 1, 1) * change
+    image = shown(problem, method, anchor, painted)
+    seen = zip(predict_each(classifier, anchor), predict_each(classifier, image), strict=True)
+    results = []
+    for k, (search, edit, (at_anchor, after)) in enumerate(zip(searches, edits, seen, strict=True)):
+        here, status = slice(k, k + 1), _status(after, search.problem, edit)
+        results.append(
+            search.result(
+                anchor[here], painted[here], image[here], status, anchors[k].steps + edit.steps, float(alpha[k]),
+                edit.history, (at_anchor, after),
+            )
+        )  # fmt: skip
+    return results
+
+
+def _status(after: Prediction, problem: Problem, edit: Solution) -> Status:
+    if int(after.logits.argmax(1)) == int(problem.target):  # type: ignore[arg-type]
+        return Status.FOUND
+    return {"diverged": Status.DIVERGED, "out_of_time": Status.OUT_OF_BUDGET}.get(edit.ending, Status.NOT_FOUND)
 
 
 def _targets(classifier: Classifier, before: Sequence[Prediction], target: Target) -> Int[Tensor, " n"]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from cfexplain.classifier import predict
 from cfexplain.images import round8
 from cfexplain.types import Images, Problem
-from cfexplain.views import Views
+from cfexplain.views import Randomness, Viewing, Views
 
 
 @dataclass(frozen=True)
@@ -36,27 +37,38 @@ class Shrink:
     views: Views = field(default_factory=lambda: Views(count=15))
     rounds: int = 6
 
-    def __call__(self, problem: Problem, base: Images, change: Tensor, rng: torch.Generator) -> float:
-        """Alpha in (0, 1]."""
-        state = rng.get_state()
+    def __call__(self, problem: Problem, base: Images, change: Tensor, rng: Randomness) -> Float[Tensor, " n"]:
+        """Alpha in (0, 1] of each image, found for all at once.
 
-        def probability(alpha: float) -> float:
-            rng.set_state(state)
-            return self.probability(problem, round8(base + alpha * change), rng)
+        Args:
+            problem: with the classifier and each image's target.
+            base: what the changes are added to.
+            change: of the same shape.
+            rng: of the views: one generator for all, or one an image.
+        """
+        viewing = self.views.sample(base, rng)
 
-        whole = probability(1.0)
-        asked = self.kept * whole if self.confidence is None else self.confidence
-        if whole == 0 or whole < asked:
-            return 1.0
-        low, high = 0.0, 1.0
+        def probability(alpha: Tensor) -> Tensor:
+            return self._probability(problem, round8(base + alpha.view(-1, 1, 1, 1) * change), viewing)
+
+        low, high = base.new_zeros(len(base)), base.new_ones(len(base))
+        whole = probability(high)
+        asked = self.kept * whole if self.confidence is None else torch.full_like(whole, self.confidence)
+        holds = (whole > 0) & (whole >= asked)
+        if not bool(holds.any()):
+            return high
         for _ in range(self.rounds):
             middle = (low + high) / 2
-            low, high = (low, middle) if probability(middle) >= asked else (middle, high)
-        return high
+            enough = probability(middle) >= asked
+            low, high = torch.where(enough, low, middle), torch.where(enough, middle, high)
+        return torch.where(holds, high, 1.0)
 
-    def probability(self, problem: Problem, image: Images, rng: torch.Generator) -> float:
-        """Mean probability of the target over the image and its views; 0 where the image itself is not flipped."""
-        seen = predict(problem.classifier, torch.cat([image, self.views.draw(image, rng)]))  # type: ignore[arg-type]
-        target = int(problem.target)  # type: ignore[arg-type]
-        flips = int(seen.logits[0].argmax()) == target
-        return float(seen.probabilities[:, target].mean()) if flips else 0.0
+    def probability(self, problem: Problem, image: Images, rng: Randomness) -> Float[Tensor, " n"]:
+        """Mean probability of the target over each image and its views; 0 where the image itself is not flipped."""
+        return self._probability(problem, image, self.views.sample(image, rng))
+
+    def _probability(self, problem: Problem, image: Images, viewing: Viewing) -> Tensor:
+        target: Tensor = problem.target  # type: ignore[assignment]
+        seen = predict(problem.classifier, torch.cat([image, self.views.see(image, viewing)]))  # type: ignore[arg-type]
+        of_target = seen.probabilities.gather(1, target.repeat(1 + self.views.count)[:, None]).view(-1, len(image))
+        return torch.where(seen.logits[: len(image)].argmax(1) == target, of_target.mean(0), 0.0)

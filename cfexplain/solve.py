@@ -6,7 +6,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -14,11 +14,12 @@ from torch import Tensor, nn
 
 from cfexplain.generators.generator import Generator as Painter
 from cfexplain.objective import Objective
+from cfexplain.replay import Replayed
 from cfexplain.shrink import Shrink
 from cfexplain.stack import select
-from cfexplain.stop import Chooser, Step, StopRule, target_probability
+from cfexplain.stop import Chooser, Part, Step, StopRule, facts_coming, known
 from cfexplain.types import Candidate, Classifier, Images, Prediction, Problem
-from cfexplain.views import Randomness, Views, split
+from cfexplain.views import Randomness, Stream, Views, split
 
 Transfer = Literal["never", "after", "during"]
 Ending = Literal["stopped", "exhausted", "out_of_time", "diverged"]
@@ -128,19 +129,22 @@ def descend(
     moved = [p for p in module.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(moved, lr=stage.learning_rate, fused=True)
     locks = _locks(module, stage)
+    painter, views = Replayed(_Painting(module, stage), rough=True), _stream(problem, stage, rng)
     for index in range(stage.steps):
         jittered = z if stage.jitter == 0 else z + stage.jitter * _noise(z, rng)
-        painted = _within_region(paint(module, jittered, stage), problem, anchor)
+        painted = _within_region(painter(jittered), problem, anchor)
         image, reference = painted, anchor
         if transfer and anchor is not None:
             image, reference = (problem.query + (painted - anchor)).clamp(0, 1), problem.query
         asked = problem.classifier is not None and stage.objective.uses_classifier(index)
-        prediction, seen = _predict(problem.classifier, image, stage.views, rng) if asked else (None, None)
+        prediction, seen = _predict(problem.classifier, image, views) if asked else (None, None)
         candidate = Candidate(image, problem, prediction, reference, index / max(1, stage.steps - 1), seen)
         value = stage.objective(candidate, index)
-        going = yield Step(index, painted.detach(), _cut(prediction), value.detach(), _cut(seen))
-        parameters = optimizer.param_groups[0]["params"]
-        gradients = torch.autograd.grad(value.sum(), parameters, allow_unused=True)
+        step = Step(index, _kept(painted), _cut(prediction), value.detach(), _cut(seen))
+        facts, parameters = facts_coming(step, problem), optimizer.param_groups[0]["params"]
+        ahead = torch.autograd.grad(value.sum(), parameters, allow_unused=True) if z.is_cuda else None
+        going = yield replace(step, facts=facts())
+        gradients = ahead or torch.autograd.grad(value.sum(), parameters, allow_unused=True)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = _laid_out(gradient, parameter) if locks.get(parameter, 0) <= index else None
         optimizer.step()
@@ -150,7 +154,21 @@ def descend(
             select(module, optimizer, going)
             z, problem, anchor = z[going], problem.at(going), None if anchor is None else anchor[going]
             rng = [rng[k] for k in going] if isinstance(rng, Sequence) else rng
-            locks = _locks(module, stage)
+            locks, painter = _locks(module, stage), Replayed(_Painting(module, stage), rough=True)
+            if views is not None:
+                views.keep(going)
+
+
+class _Painting(nn.Module):
+    """A painter at a stage's precision."""
+
+    def __init__(self, module: nn.Module, stage: Stage) -> None:
+        super().__init__()
+        self.module, self.stage = module, stage
+
+    def forward(self, z: Tensor) -> Images:
+        """Paint."""
+        return paint(self.module, z, self.stage)
 
 
 class Watched:
@@ -173,13 +191,15 @@ class Watched:
 
     def see(self, step: Step) -> Ending | None:
         """Take note of a step; says why the descent ends here, or None where it goes on."""
-        if not bool(step.value.isfinite().all()):
+        row = _row(step, self.problem)
+        if not math.isfinite(row["objective"]):
             return "diverged"
         score = 0.0 if self.better is None else self.better(step)
         if self.kept is None or score >= self.best:
-            self.kept, self.best = step, score
-        self.history.append(_row(step, self.problem))
-        self.last.append(step.image)
+            self.kept, self.best = step if self.better is None else _own(step), score
+        self.history.append(row)
+        if self.last.maxlen:
+            self.last.append(step.image)
         if self.watch is not None:
             self.watch(step)
         return "stopped" if self.stopped is not None and self.stopped(step) else None
@@ -195,7 +215,8 @@ class Watched:
             latest = self.last[-1]  # so that what is equal stays so, bit by bit
             mean = latest + (torch.stack(list(self.last)[-count:]) - latest).mean(0)
             return Solution(mean, None, len(self.history), ending, self.history, self.kept.image)
-        return Solution(self.kept.image, self.kept.prediction, len(self.history), ending, self.history)
+        kept = _own(self.kept)
+        return Solution(kept.image, kept.prediction, len(self.history), ending, self.history)
 
 
 def minimise(
@@ -273,21 +294,35 @@ def _locks(module: nn.Module, stage: Stage) -> dict[nn.Parameter, int]:
     return {parameter: round(k * last) for k, group in enumerate(groups) for parameter in group}
 
 
-def _predict(
-    classifier: Classifier | None, image: Images, views: Views | None, rng: Randomness | None
-) -> tuple[Prediction | None, Prediction | None]:
-    """Prediction of the image, and of its views: one pass for all."""
-    if classifier is None:
-        return None, None
-    if views is None:
-        return classifier(image), None
+def _stream(problem: Problem, stage: Stage, rng: Randomness | None) -> Stream | None:
+    """Of the stage's views, where there is a classifier to see them."""
+    if stage.views is None or problem.classifier is None:
+        return None
     if rng is None:
         raise ValueError("views need a random generator: give descend an rng")
-    return split(classifier(torch.cat([image, views.draw(image, rng)])), len(image))
+    return Stream(stage.views, rng)
+
+
+def _predict(
+    classifier: Classifier | None, image: Images, views: Stream | None
+) -> tuple[Prediction | None, Prediction | None]:
+    """Prediction of the image, and of its views: one pass for all."""
+    if classifier is None or views is None:
+        return None if classifier is None else classifier(image), None
+    return split(classifier(torch.cat([image, views.draw(image)])), len(image))
+
+
+def _kept(painted: Images) -> Images:
+    """The painting without its graph; on a GPU a copy, for the next step is painted in the same place (`Replayed`)."""
+    return painted.detach().clone() if painted.is_cuda else painted.detach()
 
 
 def _cut(prediction: Prediction | None) -> Prediction | None:
-    return None if prediction is None else prediction.detach()
+    """Likewise; of features nothing is kept there."""
+    if prediction is None or not prediction.logits.is_cuda:
+        return None if prediction is None else prediction.detach()
+    loss = None if prediction.loss is None else prediction.loss.detach().clone()
+    return Prediction(prediction.logits.detach().clone(), (), loss)
 
 
 def _within_region(image: Images, problem: Problem, anchor: Images | None) -> Images:
@@ -297,9 +332,15 @@ def _within_region(image: Images, problem: Problem, anchor: Images | None) -> Im
 
 
 def _row(step: Step, problem: Problem) -> dict[str, float]:
-    row = {"objective": float(step.value.sum())}
-    if step.prediction is not None and problem.target is not None:
-        row["target_probability"] = target_probability(step, problem)
-        if step.prediction.loss is not None:
-            row["estimated_loss"] = float(step.prediction.loss.max())
+    """The worst of each fact, and the objective of all."""
+    facts = known(step, problem)
+    row = {"objective": sum(each.objective for each in facts)}
+    if facts[0].target_probability is not None:
+        row["target_probability"] = min(each.target_probability or 0.0 for each in facts)
+        if facts[0].estimated_loss is not None:
+            row["estimated_loss"] = max(each.estimated_loss or 0.0 for each in facts)
     return row
+
+
+def _own(step: Step) -> Step:
+    return step.own() if isinstance(step, Part) else step

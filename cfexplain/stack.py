@@ -18,6 +18,7 @@ class Stack(nn.Module):
 
     Args:
         painters: of one class and of equal shapes; they are copied.
+        device: where to; as they are if None.
 
     Shape:
         z of shape (n, *shape of one painter's z) to (n, 3, h, w).
@@ -28,12 +29,17 @@ class Stack(nn.Module):
         torch.Size([2, 3, 8, 8])
     """
 
-    def __init__(self, painters: Sequence[nn.Module]) -> None:
+    def __init__(self, painters: Sequence[nn.Module], device: torch.device | None = None) -> None:
         super().__init__()
-        weights, self.constants = stack_module_state(list(painters))
+        weights, constants = stack_module_state(list(painters))
         # Contiguous: of channels-last 1x1 convolutions torch 2.15 computes wrong weight gradients under vmap.
-        self.names, self.weights = list(weights), nn.ParameterList(w.detach().contiguous() for w in weights.values())
+        stacked = [w.detach().to(device).contiguous() for w in weights.values()]
+        self.names, self.weights = list(weights), nn.ParameterList(stacked)
+        self.constants = {name: value.to(device) for name, value in constants.items()}
         self.one = [copy.deepcopy(painters[0])]  # in a list: its own parameters are not the stack's
+        for part in self.one[0].modules():
+            if hasattr(part, "stacked"):
+                part.stacked = True  # type: ignore[assignment]
 
     def forward(self, z: Tensor) -> Tensor:
         """Paint all."""
@@ -48,9 +54,8 @@ class Stack(nn.Module):
     @torch.no_grad()
     def unstack(self, place: int, painter: nn.Module) -> None:
         """Give a painter its weights back."""
-        own = dict(painter.named_parameters())
-        for name, stacked in zip(self.names, self.weights, strict=True):
-            own[name].copy_(stacked[place])
+        for own, stacked in zip(painter.parameters(), self.weights, strict=True):
+            own.data = stacked[place].clone()
 
     def coarse_to_fine(self) -> list[list[nn.Parameter]]:
         """The painters' own order, where they have one; see `Generator`."""

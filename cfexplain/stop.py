@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -12,6 +13,23 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cfexplain.types import Images, Prediction, Problem
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is decided by at a step, as plain numbers.
+
+    Attributes:
+        objective: its value.
+        error: mean squared difference of the painting to the query; None where they differ in size.
+        target_probability: of the image or on average over its views, whichever is smaller; None without a target.
+        estimated_loss: of the image; None without an estimator.
+    """
+
+    objective: float
+    error: float | None = None
+    target_probability: float | None = None
+    estimated_loss: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +42,7 @@ class Step:
         prediction: of the image that the terms judge, where one of this step asked for it.
         views: of random views of it, where the stage has some.
         value: of the objective, shape (n,).
+        facts: of each image, where they have been worked out (see `facts_of`); `descend` does.
     """
 
     index: int
@@ -31,6 +50,53 @@ class Step:
     prediction: Prediction | None
     value: Float[Tensor, " n"]
     views: Prediction | None = None
+    facts: tuple[Facts, ...] = ()
+
+
+class Part(Step):
+    """One image's part of a step of n; it is cut out when somebody looks, for of most nobody but the facts is asked."""
+
+    def __init__(self, whole: Step, place: int) -> None:
+        self.__dict__.update(whole=whole, place=place, index=whole.index, facts=whole.facts[place : place + 1])
+
+    @property
+    def image(self) -> Images:
+        """Its painting, a part of the batch's memory."""
+        return self._whole.image[self._here]
+
+    @property
+    def value(self) -> Tensor:
+        """Of the objective, shape (1,)."""
+        return self._whole.value[self._here]
+
+    @property
+    def prediction(self) -> Prediction | None:
+        """Of the image, without features."""
+        return self._light(self._whole.prediction, self._here)
+
+    @property
+    def views(self) -> Prediction | None:
+        """Of its views, without features."""
+        place: int = self.__dict__["place"]
+        return self._light(self._whole.views, slice(place, None, len(self._whole.image)))
+
+    def own(self) -> Step:
+        """The same with a painting of its own, so that the batch's memory can go."""
+        return Step(self.index, self.image.clone(), self.prediction, self.value, self.views, self.facts)
+
+    @property
+    def _whole(self) -> Step:
+        whole: Step = self.__dict__["whole"]
+        return whole
+
+    @property
+    def _here(self) -> slice:
+        place: int = self.__dict__["place"]
+        return slice(place, place + 1)
+
+    @staticmethod
+    def _light(prediction: Prediction | None, which: slice) -> Prediction | None:
+        return None if prediction is None else prediction.without_features().at(which)
 
 
 Watch = Callable[[Step], bool]
@@ -87,7 +153,9 @@ class TargetReached:
     def better(self, step: Step, problem: Problem) -> float:
         """A score of steps: the probability below the confidence, above it 1 and more for a smaller objective."""
         probability = target_probability(step, problem)
-        return probability if probability < self.confidence else 1 + 1 / (1 + max(0.0, float(step.value.sum())))
+        if probability < self.confidence:
+            return probability
+        return 1 + 1 / (1 + max(0.0, sum(each.objective for each in known(step, problem))))
 
 
 @dataclass(frozen=True)
@@ -112,7 +180,8 @@ class CloseEnough:
 
         def watch(step: Step) -> bool:
             nonlocal count
-            count = count + 1 if psnr(step.image, problem.query) >= self.psnr else 0
+            errors = [each.error for each in known(step, problem) if each.error is not None]
+            count = count + 1 if decibels(statistics.fmean(errors)) >= self.psnr else 0
             return count >= self.patience and step.index + 1 >= self.least
 
         return watch
@@ -126,8 +195,12 @@ def psnr(image: Images, reference: Images) -> float:
         >>> round(psnr(torch.full((1, 3, 2, 2), 0.6), torch.full((1, 3, 2, 2), 0.5)), 3)
         20.0
     """
-    error = float((image - reference).square().mean())
-    return math.inf if error == 0 else -10 * math.log10(error)
+    return decibels(float((image - reference).square().mean()))
+
+
+def decibels(error: float) -> float:
+    """-10 log10 of a mean squared error of intensities in [0, 1]; infinite for 0."""
+    return math.inf if error <= 0 else -10 * math.log10(error)
 
 
 def target_probability(step: Step, problem: Problem) -> float:
@@ -135,11 +208,61 @@ def target_probability(step: Step, problem: Problem) -> float:
 
     The smallest in the batch; 0 where there is no prediction.
     """
-    if step.prediction is None or problem.target is None:
-        return 0.0
-    target = problem.target[:, None]
-    of_image = step.prediction.probabilities.gather(1, target).squeeze(1)
+    return min(each.target_probability or 0.0 for each in known(step, problem))
+
+
+def known(step: Step, problem: Problem) -> tuple[Facts, ...]:
+    """The facts that a step carries, or else those that can be worked out."""
+    return step.facts or facts_of(step, problem)
+
+
+def facts_of(step: Step, problem: Problem) -> tuple[Facts, ...]:
+    """The facts of each image."""
+    return facts_coming(step, problem)()
+
+
+def facts_coming(step: Step, problem: Problem) -> Callable[[], tuple[Facts, ...]]:
+    """The facts of each image, on their way from its device, which meanwhile does what it is asked next.
+
+    They travel together, for one by one each would make a GPU wait.
+    """
+    image, query = step.image, problem.query
+    error = (image - query).square().flatten(1).mean(1) if image.shape == query.shape else None
+    reached = None if problem.target is None else _reached(step, problem.target)
+    loss = None if step.prediction is None else step.prediction.loss
+    asked = (step.value, error, reached, loss)
+    arrived = _fetched(torch.stack([part.detach() for part in asked if part is not None]))
+
+    def facts() -> tuple[Facts, ...]:
+        numbers = iter(arrived())
+        of_each = [next(numbers) if part is not None else [None] * len(image) for part in asked]
+        return tuple(Facts(*row) for row in zip(*of_each, strict=True))
+
+    return facts
+
+
+def _fetched(numbers: Tensor) -> Callable[[], list[list[float]]]:
+    """Numbers on their way to the CPU; calling waits for them."""
+    if not numbers.is_cuda:
+        return numbers.tolist
+    here = torch.empty(numbers.shape, dtype=numbers.dtype, pin_memory=True).copy_(numbers, non_blocking=True)
+    come = torch.cuda.Event()
+    come.record()
+
+    def wait() -> list[list[float]]:
+        come.synchronize()
+        found: list[list[float]] = here.tolist()
+        return found
+
+    return wait
+
+
+def _reached(step: Step, target: Tensor) -> Tensor | None:
+    if step.prediction is None:
+        return None
+    asked = target.to(step.prediction.logits.device)[:, None]
+    of_image = step.prediction.probabilities.gather(1, asked).squeeze(1)
     if step.views is None:
-        return float(of_image.min())
-    seen = step.views.probabilities.gather(1, target.repeat(len(step.views.logits) // len(target), 1))
-    return float(torch.minimum(of_image, seen.view(-1, len(target)).mean(0)).min())
+        return of_image
+    seen = step.views.probabilities.gather(1, asked.repeat(len(step.views.logits) // len(target), 1))
+    return torch.minimum(of_image, seen.view(-1, len(target)).mean(0))

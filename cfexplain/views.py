@@ -82,11 +82,18 @@ class Views:
     def sample(self, images: Images, rng: Randomness) -> Viewing:
         """Draw how each view of each image is seen."""
         if isinstance(rng, torch.Generator):
-            return self._sample(self.count * len(images), images.shape[-2:], rng)
-        each = [self._sample(self.count, images.shape[-2:], own) for own in rng]
+            return self._sample(self.count * len(images), images, rng)
+        each = [self._sample(self.count, images, own) for own in rng]
         return Viewing(*(torch.stack(parts, 1).flatten(0, 1) for parts in zip(*each, strict=True)))
 
-    def _sample(self, n: int, size: torch.Size, rng: torch.Generator) -> Viewing:
+    def _sample(self, n: int, like: Images, rng: torch.Generator) -> Viewing:
+        affine, blur, gain, sigma = self._small(n, rng)
+        drawn_by = there(rng, like) if like.is_cuda else rng
+        noise = torch.randn(n, 3, *like.shape[-2:], generator=drawn_by, device=drawn_by.device)
+        return Viewing(affine, blur, gain, sigma.to(noise.device) * noise)
+
+    def _small(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """All that n views are seen by, but for the noise, of which only the size: (n, 1, 1, 1)."""
         angle = math.radians(self.rotation) * _signed(rng, n)
         zoom = torch.empty(n).uniform_(*self.scale, generator=rng)
         mirror = torch.where(torch.rand(n, generator=rng) < 0.5, -1.0, 1.0) if self.flip else torch.ones(n)
@@ -95,8 +102,7 @@ class Views:
         affine = torch.stack([cos * mirror, -sin, moved[:, 0], sin * mirror, cos, moved[:, 1]], 1).view(n, 2, 3)
         blur = torch.rand(n, 1, generator=rng) if self.blur else torch.zeros(n, 1)
         gain = 1 + self.colour * _signed(rng, n, 3, 1, 1)
-        sigma = self.noise * torch.rand(n, 1, 1, 1, generator=rng)
-        return Viewing(affine, blur, gain, sigma * torch.randn(n, 3, *size, generator=rng))
+        return affine, blur, gain, self.noise * torch.rand(n, 1, 1, 1, generator=rng)
 
     def see(self, images: Images, viewing: Viewing) -> Images:
         """The views that were drawn."""
@@ -115,6 +121,59 @@ class Views:
         taps = (-(torch.arange(-reach, reach + 1, device=images.device) ** 2) / (2 * sigma**2)).exp()
         taps = (taps / taps.sum(1, keepdim=True)).repeat_interleave(3, 0)
         return _filtered(_filtered(images, taps[:, None, :, None]), taps[:, None, None, :])
+
+
+class Stream:
+    """Views of a batch, step after step.
+
+    On a GPU what they are seen by is drawn `AHEAD` steps at once, and the noise there, by a generator of each image's
+    own: drawn one by one on the CPU they would take longer than all the rest of a step.
+
+    Args:
+        views: which.
+        rng: one generator for all images, or one an image.
+    """
+
+    AHEAD = 16
+
+    def __init__(self, views: Views, rng: Randomness) -> None:
+        self.views = views
+        self.rng = rng
+        self.coming: list[tuple[Tensor, ...]] = []
+        self.there: list[torch.Generator] = []
+
+    def draw(self, images: Images) -> Images:
+        """The views of the next step; see `Views.draw`."""
+        own = [self.rng] if isinstance(self.rng, torch.Generator) else list(self.rng)
+        if not images.is_cuda or len(own) != len(images):
+            return self.views.draw(images, self.rng)
+        if not self.coming:
+            self.there = self.there or [there(rng, images) for rng in own]
+            self._look_ahead(own, images)
+        affine, blur, gain, sigma = self.coming.pop(0)
+        noise = images.new_empty(len(images), self.views.count, *images.shape[1:])
+        for part, rng in zip(noise, self.there, strict=True):
+            part.normal_(generator=rng)
+        return self.views.see(images, Viewing(affine, blur, gain, sigma * noise.transpose(0, 1).flatten(0, 1)))
+
+    def _look_ahead(self, own: Sequence[torch.Generator], images: Images) -> None:
+        each = [self.views._small(self.views.count * self.AHEAD, rng) for rng in own]
+        together = [torch.stack(parts, 1).to(images) for parts in zip(*each, strict=True)]
+        self.coming = list(zip(*(part.flatten(0, 1).chunk(self.AHEAD) for part in together), strict=True))
+
+    def keep(self, places: list[int]) -> None:
+        """Go on with some of the images."""
+        if isinstance(self.rng, torch.Generator):
+            return
+        n = len(self.rng)
+        self.rng = [self.rng[k] for k in places]
+        self.there = [self.there[k] for k in places] if self.there else []
+        self.coming = [tuple(p.unflatten(0, (-1, n))[:, places].flatten(0, 1) for p in parts) for parts in self.coming]
+
+
+def there(rng: torch.Generator, images: Images) -> torch.Generator:
+    """A generator on the images' device that begins where this one is."""
+    return torch.Generator(images.device).manual_seed(int(torch.randint(2**62, (), generator=rng)))
 
 
 def split(prediction: Prediction, n: int) -> tuple[Prediction, Prediction]:

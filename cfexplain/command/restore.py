@@ -27,9 +27,8 @@ from cfexplain.restore import (
     reuse_memory,
 )
 from cfexplain.restore.picture import Picture, check_kind, read, write
-from cfexplain.restore.restoration import decibels
 from cfexplain.solve import Method
-from cfexplain.stop import Step
+from cfexplain.stop import Step, decibels
 from cfexplain.terms import KnownPixels, LowResolution, SamePixels
 
 Show = Callable[[str, int, int, dict[str, float]], Any]

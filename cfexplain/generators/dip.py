@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from cfexplain.generators.doubling import Upsampling, doubled
 from cfexplain.generators.noise import Noise, seeded
+from cfexplain.generators.stacked import convolved, normalised
 from cfexplain.images import precise
 from cfexplain.types import Images
 
@@ -136,7 +137,7 @@ class Scale(nn.Module):
         self.within = Block(width, width, down, recipe.padding)
         self.deeper = None if last else Scale(recipe, index + 1, width)
         below = width if last else recipe.widths[index + 1]
-        self.norm = nn.BatchNorm2d(skip + below, track_running_stats=False)
+        self.norm = Normalisation(skip + below)
         self.up = Block(skip + below, width, up, recipe.padding)
         self.pointwise = Block(width, width, 1, recipe.padding) if recipe.pointwise else None
 
@@ -159,7 +160,7 @@ class Block(nn.Module):
     ) -> None:
         super().__init__()
         self.convolution = Convolution(channels, width, kernel, padding, 2 if downsampling == "stride" else 1)
-        self.norm = nn.BatchNorm2d(width, track_running_stats=False)
+        self.norm = Normalisation(width)
         self.pooling = downsampling if downsampling in ("average", "max") else None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -171,7 +172,13 @@ class Block(nn.Module):
 
 
 class Convolution(nn.Conv2d):
-    """A convolution that keeps the size (before its stride) by the named padding."""
+    """A convolution that keeps the size (before its stride) by the named padding.
+
+    Attributes:
+        stacked: one of many under vmap (`Stack`).
+    """
+
+    stacked = False
 
     def __init__(self, channels: int, width: int, kernel: int, padding: Padding, stride: int = 1) -> None:
         super().__init__(channels, width, kernel, stride, kernel // 2, padding_mode=padding)
@@ -182,11 +189,29 @@ class Convolution(nn.Conv2d):
         if torch.is_autocast_enabled(device) and x.dtype != torch.float64:  # by hand: under vmap autocast is not heard
             half = torch.get_autocast_dtype(device)
             x, weight, bias = x.to(half), weight.to(half), None if bias is None else bias.to(half)
-        if self.kernel_size == (1, 1) and self.stride == (1, 1):
+        pointwise = self.kernel_size == (1, 1) and self.stride == (1, 1)
+        if pointwise and not self.stacked:
             return F.linear(x.movedim(1, -1), weight.flatten(1), bias).movedim(-1, 1)
         with torch.autocast(device, enabled=False):
-            x = F.pad(x, (self.kernel_size[0] // 2,) * 4, mode=_PAD[self.padding_mode])
-            return F.conv2d(x, weight, bias, self.stride)
+            x = x if pointwise else F.pad(x, (self.kernel_size[0] // 2,) * 4, mode=_PAD[self.padding_mode])
+            return (convolved if self.stacked else F.conv2d)(x, weight, bias, self.stride)
+
+
+class Normalisation(nn.BatchNorm2d):
+    """Batch normalisation that always uses the statistics of the one image.
+
+    Attributes:
+        stacked: one of many under vmap (`Stack`).
+    """
+
+    stacked = False
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width, track_running_stats=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As torch's own."""
+        return normalised(x, self.weight, self.bias, self.eps) if self.stacked else super().forward(x)
 
 
 def _at(value: Any, index: int) -> Any:

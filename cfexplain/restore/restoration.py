@@ -16,7 +16,7 @@ from cfexplain.objective import Part
 from cfexplain.restore.preset import DEJPEG, DENOISE, FLASH, INPAINT, SUPERRESOLVE_4, SUPERRESOLVE_8
 from cfexplain.restore.rule import HeldOut
 from cfexplain.solve import Ending, Method, Solution, minimise, paint
-from cfexplain.stop import Step
+from cfexplain.stop import Step, decibels
 from cfexplain.terms import KnownPixels, LowResolution, SamePixels
 from cfexplain.terms.low_resolution import stretch
 from cfexplain.types import Candidate, Problem
@@ -276,8 +276,3 @@ def _at_factor(method: Method, factor: int) -> Method:
 
 def _of_parts(method: Method, parts: tuple[Part, ...]) -> Method:
     return replace(method, edit=replace(method.edit, objective=replace(method.edit.objective, parts=parts)))
-
-
-def decibels(error: float) -> float:
-    """-10 log10 of a mean squared error of intensities in [0, 1]; infinite for 0."""
-    return math.inf if error <= 0 else -10 * math.log10(error)

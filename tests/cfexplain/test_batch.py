@@ -6,15 +6,16 @@ import pytest
 import torch
 
 from cfexplain import DIP, NATURAL, PIXELS, Status, explain
-from cfexplain.batch import Search, joined, minimise_all
-from cfexplain.generators import DeepImagePrior, FourierNetwork, Pixels, Siren, UNet, WarmStart
+from cfexplain.batch import Search, _worth_leaving, joined, minimise_all
+from cfexplain.generators import DeepImagePrior, FourierNetwork, Pixels, Siren, UNet, WarmStart, stacked
+from cfexplain.generators.doubling import _doubling
 from cfexplain.generators.noise import generator_for
 from cfexplain.objective import total
 from cfexplain.solve import Stage, descend, minimise, paint
 from cfexplain.stack import Stack
-from cfexplain.stop import CloseEnough
+from cfexplain.stop import CloseEnough, Part, Step, facts_of
 from cfexplain.terms import SamePixels, SparseChange, TargetClass
-from cfexplain.types import Problem
+from cfexplain.types import Prediction, Problem
 from cfexplain.views import Views
 from toys import Toy, pale_images
 
@@ -134,6 +135,48 @@ def test_explaining_together_has_the_same_outcome(method, tmp_path):
     assert float(two.difference.abs().mean()) == pytest.approx(float(one.difference.abs().mean()), rel=0.1)
     assert float(two.difference[..., :8].abs().max()) == 0
     assert {i for i, _ in seen} == set(range(3))
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (1, 1), (1, 2)])
+@pytest.mark.parametrize("way", [stacked._grouped, stacked._product])
+def test_convolutions_of_many_painters_are_those_of_each(way, kernel, stride):
+    rng = torch.Generator().manual_seed(0)
+    x, weight, bias = (
+        torch.rand(shape, dtype=torch.float64, generator=rng).requires_grad_()
+        for shape in ((4, 2, 5, 9, 11), (4, 6, 5, kernel, kernel), (4, 6))
+    )
+    theirs = torch.stack([torch.conv2d(*own, stride) for own in zip(x, weight, bias, strict=True)])
+    ours = way(x, weight, bias, (stride, stride))
+    torch.testing.assert_close(ours, theirs)
+    for a, b in zip(*(torch.autograd.grad(y.square().sum(), (x, weight, bias)) for y in (ours, theirs)), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_the_gpus_doubling_is_that_of_torch():
+    x = torch.rand(2, 3, 5, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    ours = _doubling(5, x) @ x @ _doubling(7, x).T
+    torch.testing.assert_close(ours, torch.nn.functional.interpolate(x, scale_factor=2, mode="bilinear"))
+
+
+def test_on_a_gpu_a_batch_shrinks_to_halves_and_only_where_that_pays():
+    assert _worth_leaving([0, 5], 8, left=1.0) == list(range(8)), "recording anew would take longer"
+    assert _worth_leaving([0, 5], 8, left=100.0) == [0, 5]
+    assert _worth_leaving([1, 5, 7], 8, left=100.0) == [0, 1, 5, 7], "one that is done fills the half"
+    assert _worth_leaving(list(range(5)), 8, left=100.0) == list(range(8))
+
+
+def test_one_images_part_of_a_step_is_cut_out_when_asked_for():
+    rng = torch.Generator().manual_seed(0)
+    images, logits, seen, loss = (torch.rand(s, generator=rng) for s in ((3, 3, 4, 4), (3, 2), (6, 2), (3,)))
+    whole = Step(7, images, Prediction(logits, (images,), loss), loss, Prediction(seen))
+    whole = replace(whole, facts=facts_of(whole, Problem(torch.zeros(3, 3, 4, 4), target=torch.tensor([0, 1, 1]))))
+    part = Part(whole, 1)
+    torch.testing.assert_close(part.image, images[1:2])
+    torch.testing.assert_close(part.views.logits, seen[[1, 4]])
+    assert part.prediction.features == ()
+    assert part.own().image.untyped_storage().nbytes() == 4 * 3 * 16 < images.untyped_storage().nbytes()
+    problem = Problem(torch.zeros(1, 3, 4, 4), target=torch.tensor([1]))
+    assert part.facts == pytest.approx(facts_of(part.own(), problem)), "worked out together or alone"
 
 
 def test_memory_that_runs_out_halves_the_batch(monkeypatch):

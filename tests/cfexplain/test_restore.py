@@ -43,8 +43,7 @@ from cfexplain.restore.preset import (
     large_hole,
 )
 from cfexplain.restore.quality import luminance_psnr, psnr, ssim
-from cfexplain.restore.restoration import decibels
-from cfexplain.stop import Step
+from cfexplain.stop import Step, decibels
 from cfexplain.terms.low_resolution import shrink, stretch
 from cfexplain.types import Problem
 

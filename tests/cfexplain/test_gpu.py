@@ -1,0 +1,75 @@
+"""On a GPU: what is recorded and replayed is what is computed step by step, together as alone."""
+
+import pytest
+import torch
+
+from cfexplain import NATURAL, Views, explain
+from cfexplain.generators import DeepImagePrior
+from cfexplain.replay import Replayed, ReplayedClassifier
+from cfexplain.views import Stream
+from toys import Toy, pale_images
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+
+
+def test_a_recorded_painter_paints_and_learns_as_it_does_step_by_step():
+    query = torch.rand(1, 3, 64, 64, device="cuda")
+    recipe = DeepImagePrior(widths=(8, 12, 16), skips=(4, 4, 4))
+    module, z = recipe.build(query, torch.Generator()), recipe.draw(query, torch.Generator())
+    replayed, weights = Replayed(module), list(module.parameters())
+    for _ in range(4):
+        theirs = torch.autograd.grad(module(z).square().sum(), weights)
+        ours = torch.autograd.grad(replayed(z).square().sum(), weights)
+        torch.testing.assert_close(replayed(z), module(z), rtol=0, atol=1e-3)
+        for a, b in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-2, atol=1e-2 * float(b.abs().max()))
+        with torch.no_grad():
+            for weight, gradient in zip(weights, theirs, strict=True):
+                weight -= 1e-4 * gradient
+
+
+class Waiting(Toy):
+    """A classifier that cannot be recorded: it waits for a number."""
+
+    def forward(self, images):
+        return super().forward(images) if float(images.mean()) < 2 else super().forward(images + 1)
+
+
+@pytest.mark.parametrize("kind", [Toy, Waiting])
+def test_a_classifier_predicts_the_same_whether_or_not_it_can_be_recorded(kind):
+    classifier = kind().cuda().requires_grad_(False)
+    replayed = ReplayedClassifier(classifier)
+    assert replayed.classes == classifier.classes
+    for seed in range(4):
+        images = pale_images(3, seed=seed).cuda().requires_grad_()
+        ours, theirs = replayed(images), classifier(images)
+        torch.testing.assert_close(ours.logits, theirs.logits, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(ours.loss, theirs.loss, rtol=1e-3, atol=1e-3)
+        (a,) = torch.autograd.grad(ours.logits[:, 1].sum(), images)
+        (b,) = torch.autograd.grad(theirs.logits[:, 1].sum(), images)
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
+
+
+def test_views_of_an_image_do_not_depend_on_its_neighbours():
+    images = pale_images(3).cuda()
+
+    def rngs():
+        return [torch.Generator().manual_seed(k) for k in range(3)]
+
+    together, alone = Stream(Views(count=2), rngs()), Stream(Views(count=2), rngs()[1])
+    for step in range(2 * Stream.AHEAD + 1):
+        seen = together.draw(images).unflatten(0, (2, -1))
+        torch.testing.assert_close(seen[:, -2 if step < 5 else 0], alone.draw(images[[1]] if step < 5 else images[:1]))
+        if step == 4:
+            together.keep([1])
+            images = images[[1]]
+
+
+@pytest.mark.parametrize("kind", [Toy, Waiting])
+def test_together_ends_as_alone(kind):
+    images, classifier = pale_images(5).cuda(), kind().cuda()
+    one = explain(classifier, images, "red", method=NATURAL, batch=1)
+    many = explain(classifier, images, "red", method=NATURAL, batch=5)
+    assert one.status == many.status
+    ours, theirs = (float(found.difference.abs().mean()) for found in (many, one))
+    assert ours == pytest.approx(theirs, rel=0.25)
