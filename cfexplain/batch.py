@@ -67,10 +67,10 @@ def minimise_all(
         ]  # fmt: skip
     if not searches:
         return []
-    runs = [Watched(s.problem, stage, s.better, s.watch) for s in searches]
+    runs = {k: Watched(s.problem, stage, s.better, s.watch) for k, s in enumerate(searches)}
     z = torch.stack([s.z for s in searches]).contiguous()
     stack, going = Stack([s.module for s in searches], z.device), list(range(len(searches)))
-    endings: dict[int, Ending] = {}
+    done: dict[int, Solution] = {}
     anchors = [s.anchor for s in searches if s.anchor is not None]
     steps = descend(
         stack, z, joined([s.problem for s in searches]), stage,
@@ -81,11 +81,11 @@ def minimise_all(
     while step is not None:
         late: Ending | None = "out_of_time" if time.perf_counter() >= deadline else None
         for place, k in enumerate(going):
-            ended = None if k in endings else runs[k].see(Part(step, place)) or late
+            ended = runs[k].see(Part(step, place)) or late if k in runs else None
             if ended is not None:
-                endings[k] = ended
+                done[k] = runs.pop(k).solution(ended)
                 stack.unstack(place, searches[k].module)
-        stay = [place for place, k in enumerate(going) if k not in endings]
+        stay = [place for place, k in enumerate(going) if k in runs]
         if stay and z.is_cuda:
             a_step = (time.perf_counter() - began) / (step.index + 1)
             stay = _worth_leaving(stay, len(going), a_step * (stage.steps - step.index - 1))
@@ -97,9 +97,10 @@ def minimise_all(
         except StopIteration:
             break
     for place, k in enumerate(going):
-        if k not in endings:
+        if k in runs:
+            done[k] = runs.pop(k).solution("exhausted")
             stack.unstack(place, searches[k].module)
-    return [run.solution(endings.get(k, "exhausted")) for k, run in enumerate(runs)]
+    return [done[k] for k in range(len(searches))]
 
 
 def _worth_leaving(stay: list[int], size: int, left: float) -> list[int]:
