@@ -165,4 +165,4 @@ def _read(path: Path, module: nn.Module, z: Tensor) -> Anchor:
         facts = file.metadata()
         tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
     module.load_state_dict({k[7:]: v for k, v in tensors.items() if k.startswith("module.")})
-    return Anchor(tensors["image"].to(z.device), module, z, int(facts["steps"]), facts["ending"])
+    return Anchor(tensors["image"].to(z.device), module.to(z.device), z, int(facts["steps"]), facts["ending"])

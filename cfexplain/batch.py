@@ -77,21 +77,25 @@ def minimise_all(
         rng=[s.rng for s in searches if s.rng is not None] or None,
         anchor=torch.cat(anchors) if anchors else None, transfer=transfer,
     )  # fmt: skip
-    began, step = time.perf_counter(), next(steps, None)
+    drawn_until: dict[int, Tensor] = {}
+    before, step, fastest = time.perf_counter(), next(steps, None), math.inf
     while step is not None:
-        late: Ending | None = "out_of_time" if time.perf_counter() >= deadline else None
+        now = time.perf_counter()
+        fastest, before = min(fastest, now - before), now  # the others record
+        late: Ending | None = "out_of_time" if now >= deadline else None
         for place, k in enumerate(going):
             ended = runs[k].see(Part(step, place)) or late if k in runs else None
             if ended is not None:
                 done[k] = runs.pop(k).solution(ended)
                 stack.unstack(place, searches[k].module)
+                if (rng := searches[k].rng) is not None:
+                    drawn_until[k] = rng.get_state()
         stay = [place for place, k in enumerate(going) if k in runs]
         if stay and z.is_cuda:
-            a_step = (time.perf_counter() - began) / (step.index + 1)
-            stay = _worth_leaving(stay, len(going), a_step * (stage.steps - step.index - 1))
+            stay = _worth_leaving(stay, len(going), fastest * (stage.steps - step.index - 1))
         leave = len(stay) < len(going)
         if leave:
-            going = [going[place] for place in stay]
+            going, fastest = [going[place] for place in stay], math.inf
         try:
             step = steps.send(stay if leave else None)
         except StopIteration:
@@ -100,6 +104,8 @@ def minimise_all(
         if k in runs:
             done[k] = runs.pop(k).solution("exhausted")
             stack.unstack(place, searches[k].module)
+    for k, state in drawn_until.items():  # what an image drew while it filled up the batch does not count
+        searches[k].rng.set_state(state)  # type: ignore[union-attr]
     return [done[k] for k in range(len(searches))]
 
 
@@ -125,14 +131,15 @@ def _worth_leaving(stay: list[int], size: int, left: float) -> list[int]:
 def fitting(search: Search, stage: Stage, share: float = 0.5) -> int:
     """How many images like this one fit into the memory of its GPU.
 
-    One step of one image is tried; `share` of the free memory is dealt out, for backward passes take more.
+    One step of one image is tried; `share` of the free memory is dealt out, for recordings hold memory of their own.
     """
     device = search.problem.query.device
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
     next(descend(search.module.to(device), search.z, search.problem, stage, rng=search.rng), None)
     each = max(1, torch.cuda.max_memory_allocated(device) - before)
-    return max(1, min(256, int(share * torch.cuda.mem_get_info(device)[0] / each)))
+    kept_by_torch = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return max(1, min(256, int(share * (torch.cuda.mem_get_info(device)[0] + kept_by_torch) / each)))
 
 
 def joined(problems: Sequence[Problem]) -> Problem:

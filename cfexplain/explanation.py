@@ -113,11 +113,15 @@ def _in_batches(searches: Sequence[_Search], size: int) -> list[Counterfactual]:
     while len(done) < len(searches):
         try:
             done += _together(searches[len(done) : len(done) + size])
+            continue
         except torch.OutOfMemoryError:
             if size == 1:
                 raise
-            size = (size + 1) // 2
-            torch.cuda.empty_cache()
+        size = (size + 1) // 2  # outside of `except`, whose traceback holds all that the failed batch had
+        classifier = searches[0].problem.classifier
+        if isinstance(classifier, ReplayedClassifier):
+            classifier.forget()
+        torch.cuda.empty_cache()
     return done
 
 
@@ -132,9 +136,10 @@ def _together(searches: Sequence[_Search]) -> list[Counterfactual]:
     moved = minimise_all(list(able.values()), method.edit, transfer=method.transfer == "during", deadline=deadline)
     edits = {search: edit for search, edit in zip(able, moved, strict=True) if edit.steps > 0}
     results = {search: search.unedited(anchors.get(search)) for search in searches if search not in edits}
-    for k in range(0, len(edits), VERIFIED):
-        some = list(edits)[k : k + VERIFIED]
-        rngs = [able[s].rng or generator_for(s.problem.query, s.seed) for s in some]
+    at_once = VERIFIED if searches[0].problem.query.is_cuda else 1
+    for k in range(0, len(edits), at_once):
+        some = list(edits)[k : k + at_once]
+        rngs: list[torch.Generator] = [able[s].rng for s in some]  # type: ignore[misc]
         results |= zip(some, _finished(some, [anchors[s] for s in some], [edits[s] for s in some], rngs), strict=True)
     share = (time.perf_counter() - started) / len(searches)
     return [replace(results[search], seconds=(share,)) for search in searches]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -23,14 +24,14 @@ class Replayed:
 
     Args:
         module: without hooks and without randomness; its weights may change in place between calls.
-        rough: let matrix products be as rough as torch lets convolutions be on a GPU: TF32, ten bits of mantissa.
+        rough: let matrix products be as rough as torch's convolutions on a GPU: TF32, ten bits of mantissa.
 
     Source: `torch.cuda.make_graphed_callables`; what it brings: experiments/benchmarks/throughput.py.
     """
 
     def __init__(self, module: nn.Module, *, rough: bool = False) -> None:
         self.module, self.rough = module, rough
-        self.calls: dict[tuple[int, ...], Callable[[Tensor], Any]] = {}
+        self.calls: dict[tuple[int, ...], Callable[[Tensor], Any] | None] = {}  # None until the second call
 
     def __call__(self, x: Tensor) -> Any:
         """Call the module."""
@@ -39,34 +40,63 @@ class Replayed:
         if tuple(x.shape) not in self.calls:
             while len(self.calls) >= SHAPES:
                 del self.calls[next(iter(self.calls))]
-            self.calls[tuple(x.shape)] = self._record
+            self.calls[tuple(x.shape)] = None
             return self.module(x)
-        return self.calls[tuple(x.shape)](x)
+        known = self.calls[tuple(x.shape)]
+        if known is None:
+            with torch.cuda.device(x.device):
+                known = self.calls[tuple(x.shape)] = self._recorded(x)
+        return known(x)
 
-    def _record(self, x: Tensor) -> Any:
+    def _recorded(self, x: Tensor) -> Callable[[Tensor], Any]:
         """Record a call of this shape; the example's memory becomes the place where later inputs are put."""
         example = x.detach().clone().requires_grad_(x.requires_grad)
         stream = torch.cuda.current_stream()
         try:
-            with _tf32(self.rough or torch.backends.cuda.matmul.allow_tf32):
-                recorded: Any = torch.cuda.make_graphed_callables(_Fresh(self.module), (example,))
+            with _without_waiting():  # a recording that is broken off would leave torch's memory pool in disorder
+                self.module(example)
+            with _rough_products(self.rough):
+                recorded: Callable[[Tensor], Any] = torch.cuda.make_graphed_callables(
+                    _Fresh(self.module), (example,), **_OTHER_THREADS_MAY_GO_ON
+                )
         except torch.OutOfMemoryError:
             raise
         except RuntimeError:
             torch.cuda.set_stream(stream)
-            recorded = self.module
-        self.calls[tuple(x.shape)] = recorded
-        return recorded(x)
+            return self.module
+        return recorded
+
+
+_OTHER_THREADS_MAY_GO_ON: dict[str, Any] = (
+    {"capture_error_mode": "thread_local"}
+    if "capture_error_mode" in inspect.signature(torch.cuda.make_graphed_callables).parameters
+    else {}
+)
 
 
 @contextmanager
-def _tf32(allowed: bool) -> Iterator[None]:
-    before = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = allowed
+def _without_waiting() -> Iterator[None]:
+    """Raises RuntimeError where something waits for a number from the GPU."""
+    before = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("error")
     try:
         yield
     finally:
-        torch.backends.cuda.matmul.allow_tf32 = before
+        torch.cuda.set_sync_debug_mode(before)
+
+
+@contextmanager
+def _rough_products(wanted: bool) -> Iterator[None]:
+    """TF32 in products of matrices; torch has two ways to ask for it, and the older spoils what the newer says."""
+    products = torch.backends.cuda.matmul
+    name, value = ("fp32_precision", "tf32") if hasattr(products, "fp32_precision") else ("allow_tf32", True)
+    before = getattr(products, name)
+    if wanted:
+        setattr(products, name, value)
+    try:
+        yield
+    finally:
+        setattr(products, name, before)
 
 
 class _Fresh(nn.Module):
@@ -93,6 +123,15 @@ class ReplayedClassifier:
         if name.startswith("__"):  # a copy that is being made has no classifier yet
             raise AttributeError(name)
         return getattr(self.classifier, name)
+
+    @property
+    def module(self) -> Any:
+        """The network itself."""
+        return getattr(self.classifier, "module", self.classifier)
+
+    def forget(self) -> None:
+        """Let go of what is recorded, and of its memory."""
+        self.replayed.calls.clear()
 
     def __call__(self, images: Images, /) -> Prediction:
         """Predict."""

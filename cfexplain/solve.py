@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from cfexplain.generators.generator import Generator as Painter
+from cfexplain.generators.langevin import Shaken
 from cfexplain.objective import Objective
 from cfexplain.replay import Replayed
 from cfexplain.shrink import Shrink
@@ -129,7 +130,7 @@ def descend(
     moved = [p for p in module.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(moved, lr=stage.learning_rate, fused=True)
     locks = _locks(module, stage)
-    painter, views = Replayed(_Painting(module, stage), rough=True), _stream(problem, stage, rng)
+    painter, views = _painting(module, stage), _stream(problem, stage, rng)
     for index in range(stage.steps):
         jittered = z if stage.jitter == 0 else z + stage.jitter * _noise(z, rng)
         painted = _within_region(painter(jittered), problem, anchor)
@@ -154,9 +155,15 @@ def descend(
             select(module, optimizer, going)
             z, problem, anchor = z[going], problem.at(going), None if anchor is None else anchor[going]
             rng = [rng[k] for k in going] if isinstance(rng, Sequence) else rng
-            locks, painter = _locks(module, stage), Replayed(_Painting(module, stage), rough=True)
+            locks, painter = _locks(module, stage), _painting(module, stage)
             if views is not None:
                 views.keep(going)
+
+
+def _painting(module: nn.Module, stage: Stage) -> Callable[[Tensor], Images]:
+    """The painter at a stage's precision; one whose hand is unsteady cannot be recorded, for it draws."""
+    painting = _Painting(module, stage)
+    return painting if isinstance(module, Shaken) else Replayed(painting, rough=True)
 
 
 class _Painting(nn.Module):

@@ -14,7 +14,7 @@ class Stack(nn.Module):
     """The painters f_theta1 ... f_thetan as one module, whose parameters are theirs, stacked.
 
     Every image is painted by its own weights and normalised by its own statistics, so that it does not depend on its
-    neighbours; the work of all is one call (vectorised by `torch.func.vmap`, convolutions become grouped ones).
+    neighbours; the work of all is one call (vectorised by `torch.func.vmap`; convolutions, see `generators.stacked`).
 
     Args:
         painters: of one class and of equal shapes; they are copied.
@@ -53,9 +53,10 @@ class Stack(nn.Module):
 
     @torch.no_grad()
     def unstack(self, place: int, painter: nn.Module) -> None:
-        """Give a painter its weights back."""
+        """Give a painter its weights back, on the stack's device and in the painter's own layout of memory."""
+        painter.to(self.weights[0].device)
         for own, stacked in zip(painter.parameters(), self.weights, strict=True):
-            own.data = stacked[place].clone()
+            own.copy_(stacked[place])
 
     def coarse_to_fine(self) -> list[list[nn.Parameter]]:
         """The painters' own order, where they have one; see `Generator`."""

@@ -247,7 +247,7 @@ def _fetched(numbers: Tensor) -> Callable[[], list[list[float]]]:
         return numbers.tolist
     here = torch.empty(numbers.shape, dtype=numbers.dtype, pin_memory=True).copy_(numbers, non_blocking=True)
     come = torch.cuda.Event()
-    come.record()
+    come.record(torch.cuda.current_stream(numbers.device))
 
     def wait() -> list[list[float]]:
         come.synchronize()

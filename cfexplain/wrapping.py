@@ -51,7 +51,8 @@ class WrappedClassifier:
 
     @staticmethod
     def _channels(values: tuple[float, ...], images: Images) -> Tensor:
-        return torch.tensor(values, dtype=images.dtype, device=images.device).view(1, -1, 1, 1)
+        # Filled in where the images are: a copy from the CPU cannot be recorded on a GPU (`Replayed`).
+        return torch.stack([images.new_full((1, 1, 1), value) for value in values], 1)
 
 
 def wrap(

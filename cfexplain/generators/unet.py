@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from cfexplain.generators.dip import Block
+from cfexplain.generators.dip import Block, Convolution
 from cfexplain.generators.noise import Noise, seeded
 from cfexplain.images import precise
 from cfexplain.types import Images
@@ -56,7 +56,7 @@ class UNetwork(nn.Module):
         self.encoder = nn.ModuleList(_double(c, w) for c, w in zip(entering, widths, strict=True))
         rising = list(zip(widths[:0:-1], widths[-2::-1], strict=True))
         self.decoder = nn.ModuleList(_double(below + beside, beside) for below, beside in rising)
-        self.tail = nn.Conv2d(widths[0], out, 1)
+        self.tail = Convolution(widths[0], out, 1, "zeros")
 
     def forward(self, z: Tensor) -> Tensor:
         """Paint; the last layer runs in float32."""

@@ -58,9 +58,9 @@ def _cpuinfo() -> list[str]:
 
 
 def peak_gib(device: str = "cpu") -> float:
-    """The most memory that this process held: resident on a CPU, allocated on a GPU."""
+    """The most memory that this process held: resident on a CPU, of a GPU all that torch kept, recordings included."""
     if device == "cuda":
-        return torch.cuda.max_memory_allocated() / 2**30
+        return torch.cuda.max_memory_reserved() / 2**30
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from cfexplain import NATURAL, Views, explain
+from cfexplain import NATURAL, Views, batch, explain, wrap
+from cfexplain.batch import RECORDING
 from cfexplain.generators import DeepImagePrior
 from cfexplain.replay import Replayed, ReplayedClassifier
 from cfexplain.views import Stream
@@ -26,6 +27,7 @@ def test_a_recorded_painter_paints_and_learns_as_it_does_step_by_step():
         with torch.no_grad():
             for weight, gradient in zip(weights, theirs, strict=True):
                 weight -= 1e-4 * gradient
+    assert replayed.calls[tuple(z.shape)] not in (None, module)
 
 
 class Waiting(Toy):
@@ -48,6 +50,30 @@ def test_a_classifier_predicts_the_same_whether_or_not_it_can_be_recorded(kind):
         (a,) = torch.autograd.grad(ours.logits[:, 1].sum(), images)
         (b,) = torch.autograd.grad(theirs.logits[:, 1].sum(), images)
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
+    recorded = replayed.replayed.calls[tuple(images.shape)]
+    assert recorded is not None
+    assert (recorded is replayed.parts) == (kind is Waiting)
+
+
+def test_a_classifier_that_waits_leaves_torch_as_it_was():
+    classifier = ReplayedClassifier(Waiting().cuda().requires_grad_(False))
+    for _ in range(3):
+        classifier(pale_images(2).cuda().requires_grad_())
+    assert torch.cuda.get_sync_debug_mode() == 0
+    torch.randn(2, device="cuda")
+    block = torch.empty(2**26, device="cuda")
+    del block
+    before = torch.cuda.memory_reserved()
+    torch.cuda.empty_cache()
+    assert torch.cuda.memory_reserved() < before
+
+
+def test_a_wrapped_classifier_is_recorded():
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+    classifier = ReplayedClassifier(wrap(network.cuda().eval(), taps=["0"], classes=list("abcd"), image_size=16))
+    for _ in range(3):
+        classifier(torch.rand(2, 3, 16, 16, device="cuda", requires_grad=True))
+    assert classifier.replayed.calls[2, 3, 16, 16] not in (None, classifier.parts)
 
 
 def test_views_of_an_image_do_not_depend_on_its_neighbours():
@@ -65,8 +91,10 @@ def test_views_of_an_image_do_not_depend_on_its_neighbours():
             images = images[[1]]
 
 
+@pytest.mark.parametrize("recording", [0.0, RECORDING], ids=["all that are done leave", "some stay"])
 @pytest.mark.parametrize("kind", [Toy, Waiting])
-def test_together_ends_as_alone(kind):
+def test_together_ends_as_alone(kind, recording, monkeypatch):
+    monkeypatch.setattr(batch, "RECORDING", recording)
     images, classifier = pale_images(5).cuda(), kind().cuda()
     one = explain(classifier, images, "red", method=NATURAL, batch=1)
     many = explain(classifier, images, "red", method=NATURAL, batch=5)
