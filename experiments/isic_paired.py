@@ -18,9 +18,10 @@ from isic_comparison import RESULTS
 from isic_judge import interval
 
 DEFAULT = "natural"
-KINDS = ("comparison", "ablations", "terms", "sparser", "former", "shorter_anchor")
+KINDS = ("comparison", "ablations", "terms", "sparser", "smaller", "former", "shorter_anchor")
 """Also kept: rows of the default until it kept texture (20 times sparse change instead, and one painting shown), with 10 times
-sparse change instead of 2, and with an anchor of at least 100 steps instead of 150."""
+sparse change instead of 2 (sparser), that with 1.25 times the perceptual distance (smaller), and with an anchor of at least 100 steps
+instead of 150."""
 ORACLES = ("witness (tuning)", "isic2017", "grey")
 MEASURES = {
     **{f"{oracle}: flip": f"flips {oracle}" for oracle in ORACLES},
