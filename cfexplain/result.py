@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 NOTICE = "Research use only: this explains a model, it does not diagnose a lesion."
+ROUGH = 25.0
+"""Decibels from anchor to query below which a change is cautioned against; the methods reach 30. Source: ours."""
 _TENSORS = ("query", "anchor", "painted", "image", "region", "mask")
 
 
@@ -235,6 +237,7 @@ class Counterfactual:
             "target": self.classes[int(self.target[i])],
             "status": self.status[i].value,
             "advice": self.status[i].advice,
+            "caution": _caution(self.status[i], measured.get("anchor_psnr")),
             "probabilities": {
                 k: dict(zip(self.classes, _rounded(p.probabilities[i].tolist()), strict=True))
                 for k, p in predictions.items()
@@ -253,6 +256,16 @@ class Counterfactual:
             "history": [{k: round(v, 6) for k, v in row.items()} for row in self.history[i]],
             "notice": NOTICE,
         }
+
+
+def _caution(status: Status, anchor_psnr: float | None) -> str | None:
+    """What to mind before a change is read that was found from a poor painting."""
+    if status is not Status.FOUND or anchor_psnr is None or anchor_psnr >= ROUGH:
+        return None
+    return (
+        f"The painter had not learned the picture yet (its anchor reached {anchor_psnr:.0f} dB, not {ROUGH:.0f}) and "
+        "moves patches of colour: do not read a lesion's change into them, raise the budget or the anchor's steps."
+    )
 
 
 def _caption(extra: Mapping[str, Any]) -> str:

@@ -195,12 +195,13 @@ def sentence(record: Mapping[str, Any], folder: Path | None = None) -> str:
         status, advice = record["status"].replace("_", " "), record["advice"].rstrip(".")
         return f"{record['image']}: {source} -> {target} {status}. {advice}.{where}"
     m = record["metrics"]
+    caution = f" Caution: {record['caution']}" if record.get("caution") else ""
     return (
         f"{record['image']}: {source} becomes {target} (p {p['query'][target]:.2f} -> "
         f"{p['counterfactual'][target]:.2f}) when {m['changed_share']:.0%} of the pixels change visibly, by "
         f"{m['mean_change']:.3f} on average and {m['largest_change']:.2f} at most; "
         f"{record['steps']} steps, {record['seconds']:.1f} s. {record['verdict']['kind'].capitalize()}: "
-        f"{_seen(record['verdict'])}. {record['words']}{where}"
+        f"{_seen(record['verdict'])}. {record['words']}{caution}{where}"
     )
 
 

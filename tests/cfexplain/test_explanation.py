@@ -142,6 +142,15 @@ def test_an_anchor_is_what_its_network_paints_when_the_edit_begins():
     assert float(explain(Toy(), pale_images(1), "red", method=one).difference.abs().max()) < 1e-6
 
 
+def test_a_change_found_from_a_poor_painting_is_cautioned_against():
+    result = explain(Toy(), pale_images(1), "red", method=TV)
+    assert result.found[0]
+    assert result.records()[0]["caution"] is None
+    poor = replace(result, anchor=(result.anchor + 0.1).clamp(0, 1))
+    assert "20 dB" in poor.records()[0]["caution"]
+    assert replace(poor, status=(Status.NOT_FOUND,)).records()[0]["caution"] is None, "there is nothing to read"
+
+
 def test_double_precision_is_kept():
     method = quick(DIP)
     method = replace(method, anchor=replace(method.anchor, steps=10), edit=replace(method.edit, steps=3))
