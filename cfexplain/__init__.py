@@ -36,9 +36,11 @@ if TYPE_CHECKING:
     from cfexplain.metrics import evaluate as evaluate
     from cfexplain.objective import Objective as Objective
     from cfexplain.objective import ramp as ramp
+    from cfexplain.objective import rising as rising
     from cfexplain.objective import total as total
     from cfexplain.result import Counterfactual as Counterfactual
     from cfexplain.shrink import Shrink as Shrink
+    from cfexplain.solve import Insist as Insist
     from cfexplain.solve import Method as Method
     from cfexplain.solve import Stage as Stage
     from cfexplain.solve import descend as descend
@@ -69,10 +71,10 @@ _HOME = {
         "WITHOUT_ESTIMATOR",
     ),
     "metrics": ("METRICS", "evaluate"),
-    "objective": ("Objective", "ramp", "total"),
+    "objective": ("Objective", "ramp", "rising", "total"),
     "result": ("Counterfactual",),
     "shrink": ("Shrink",),
-    "solve": ("Method", "Stage", "descend", "minimise"),
+    "solve": ("Insist", "Method", "Stage", "descend", "minimise"),
     "types": ("Classifier", "Prediction", "Status"),
     "views": ("Views",),
     "wrapping": ("wrap",),

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from cfexplain.batch import Search, minimise_all
 from cfexplain.generators.noise import generator_for
 from cfexplain.images import round8, write_whole
+from cfexplain.replay import ReplayedClassifier
 from cfexplain.solve import Ending, Method, Solution, Stage, paint
 from cfexplain.stop import CloseEnough, Step, psnr
 from cfexplain.types import Images, Problem
@@ -141,7 +142,19 @@ def _path(store: Path, problem: Problem, method: Method, begun: Search) -> Path 
         for name, value in network.state_dict().items():
             digest.update(name.encode())
             digest.update(_bytes(value))
+        digest.update(_described(problem.classifier).encode())
     return store / f"{digest.hexdigest()[:32]}.safetensors"
+
+
+def _described(classifier: object) -> str:
+    """What else of a classifier its features depend on, such as taps and normalisation of a wrapped network."""
+    if isinstance(classifier, ReplayedClassifier):
+        return _described(classifier.classifier)
+    if classifier is None or isinstance(classifier, nn.Module):
+        return type(classifier).__name__
+    own = getattr(classifier, "__dict__", {})
+    plain = {name: own[name] for name in sorted(own) if isinstance(own[name], str | int | float | tuple)}
+    return f"{type(classifier).__name__}{plain}:{_described(own.get('classifier'))}"
 
 
 def _bytes(value: Tensor) -> bytes:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from cfexplain.generators.langevin import Shaken
 from cfexplain.solve import Ending, Solution, Stage, Watched, descend, minimise
 from cfexplain.stack import Stack
 from cfexplain.stop import Part, Step
@@ -57,16 +58,14 @@ def minimise_all(
         transfer: see `descend`.
         deadline: on the clock of `time.perf_counter()`, for all.
     """
-    if len(searches) == 1:
-        only = searches[0]
+    if len(searches) < 2 or isinstance(searches[0].module, Shaken):  # what draws at random cannot be stacked
         return [
             minimise(
                 only.module.to(only.z.device), only.z, only.problem, stage, rng=only.rng, anchor=only.anchor,
                 transfer=transfer, better=only.better, deadline=deadline, watch=only.watch,
             )
+            for only in searches
         ]  # fmt: skip
-    if not searches:
-        return []
     runs = {k: Watched(s.problem, stage, s.better, s.watch) for k, s in enumerate(searches)}
     z = torch.stack([s.z for s in searches]).contiguous()
     stack, going = Stack([s.module for s in searches], z.device), list(range(len(searches)))
@@ -92,7 +91,7 @@ def minimise_all(
                     drawn_until[k] = rng.get_state()
         stay = [place for place, k in enumerate(going) if k in runs]
         if stay and z.is_cuda:
-            stay = _worth_leaving(stay, len(going), fastest * (stage.steps - step.index - 1))
+            stay = _worth_leaving(stay, len(going), fastest * (stage.expected(step.index + 1) - step.index - 1))
         leave = len(stay) < len(going)
         if leave:
             going, fastest = [going[place] for place in stay], math.inf

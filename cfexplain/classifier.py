@@ -15,9 +15,27 @@ def check_classifier(classifier: Classifier) -> None:
         raise ValueError("the classifier is in training mode: call .eval() on it before explaining its predictions")
 
 
+def check_gradient(classifier: Classifier, images: Images) -> None:
+    """Refuse a classifier through which no gradient reaches the image: no search could ever move it.
+
+    Raises:
+        ValueError: its logits do not depend on the image as far as autograd knows.
+    """
+    if not classifier(images.detach().clone().requires_grad_()).logits.requires_grad:
+        raise ValueError(
+            "no gradient flows from the classifier's logits to the image: its forward runs without gradient "
+            "(torch.no_grad, .detach(), numpy), so there is nothing to descend"
+        )
+
+
 @torch.no_grad()
-def predict(classifier: Classifier, images: Images) -> Prediction:
+def predict(classifier: Classifier, images: Images, *, defined: bool = True) -> Prediction:
     """What the classifier says of images, without gradient.
+
+    Args:
+        classifier: in evaluation mode.
+        images: n images.
+        defined: refuse logits that are not finite; where a search went astray they are a status, not an error.
 
     Raises:
         ValueError: the logits are not finite, or not one for each class.
@@ -29,7 +47,7 @@ def predict(classifier: Classifier, images: Images) -> Prediction:
             f"{tuple(prediction.logits.shape)}: it must give one for each of at least two classes "
             "(of a sigmoid's logit x, give -x / 2 and x / 2)"
         )
-    if not bool(prediction.logits.isfinite().all()):
+    if defined and not bool(prediction.logits.isfinite().all()):
         raise ValueError("the classifier answers with infinite or undefined logits: its weights are damaged")
     return prediction.detach()
 

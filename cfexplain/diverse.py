@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from cfexplain.explanation import Target, explain
+from cfexplain.explanation import Target, check_area, explain
 from cfexplain.methods import NATURAL
 from cfexplain.objective import total
 from cfexplain.result import Counterfactual, concatenate
@@ -56,6 +56,8 @@ def explain_diverse(
     targets = [target] * len(images) if isinstance(target, int | str) else list(target)
     if len(targets) != len(images):
         raise ValueError(f"give one target for all images or one for each: got {len(targets)} for {len(images)} images")
+    for name in ("region", "mask"):
+        check_area(name, settings.get(name), images)
     answers: list[Counterfactual] = []
     for k in range(count):
         found = [

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cfexplain.anchor import Anchor, Sitting, paint_anchors
 from cfexplain.batch import Search, fitting, minimise_all
-from cfexplain.classifier import check_classifier, class_index, predict
+from cfexplain.classifier import check_classifier, check_gradient, class_index, predict
 from cfexplain.generators.noise import generator_for
 from cfexplain.images import check_images, round8
 from cfexplain.methods import NATURAL
@@ -34,6 +34,7 @@ ANCHOR_SHARE = 0.4
 """At most so much of a budget goes to the anchor. Source: ours; what budgets buy: experiments/benchmarks/cost.py."""
 
 
+@torch.enable_grad()
 def explain(
     classifier: Classifier,
     images: Images,
@@ -87,13 +88,13 @@ def explain(
     check_classifier(classifier)
     if batch is not None and batch < 1:
         raise ValueError(f"batch must be at least 1 image, got {batch}")
+    check_gradient(classifier, images[:1])
     classifier = ReplayedClassifier(classifier) if images.is_cuda else classifier
-    before = predict_each(classifier, images)
+    before = predict_each(classifier, images, defined=True)
     targets = _targets(classifier, before, target)
     method.edit.objective.check(Problem(images[:1], classifier, before[0], targets[:1]))
-    for name, area in (("region", region), ("mask", mask)):
-        if area is not None and (area.shape[-2:] != images.shape[-2:] or len(area) != len(images) or area.ndim != 4):
-            raise ValueError(f"{name} must have shape (n, 1, h, w) like the images, got {tuple(area.shape)}")
+    check_area("region", region, images)
+    check_area("mask", mask, images)
     region, mask = (None if area is None else area.to(images) for area in (region, mask))
     store = None if anchors is None else Path(anchors)
     searches = []
@@ -143,6 +144,20 @@ def _together(searches: Sequence[_Search]) -> list[Counterfactual]:
         results |= zip(some, _finished(some, [anchors[s] for s in some], [edits[s] for s in some], rngs), strict=True)
     share = (time.perf_counter() - started) / len(searches)
     return [replace(results[search], seconds=(share,)) for search in searches]
+
+
+def check_area(name: str, area: Tensor | None, images: Images) -> None:
+    """Refuse a region or mask that is not one channel an image, of the images' size and within [0, 1].
+
+    Raises:
+        ValueError: the message says what came instead.
+    """
+    if area is None:
+        return
+    if area.shape != (len(images), 1, *images.shape[-2:]):
+        raise ValueError(f"{name} must have shape (n, 1, h, w) like the images, got {tuple(area.shape)}")
+    if not bool(((area >= 0) & (area <= 1)).all()):
+        raise ValueError(f"{name} must lie in [0, 1], 1 where it is; divide 8-bit values by 255")
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,7 +218,7 @@ class _Search:
     ) -> Counterfactual:
         """What was found; `seen` are the predictions of anchor and image where they are known."""
         classifier: Classifier = self.problem.classifier  # type: ignore[assignment]
-        at_anchor, after = seen or (predict(classifier, anchor), predict(classifier, image))
+        at_anchor, after = seen or (predict(classifier, part, defined=False) for part in (anchor, image))
         return Counterfactual(
             query=self.problem.query,
             anchor=anchor,
@@ -247,6 +262,9 @@ def _finished(
     seen = zip(predict_each(classifier, anchor), predict_each(classifier, image), strict=True)
     results = []
     for k, (search, edit, (at_anchor, after)) in enumerate(zip(searches, edits, seen, strict=True)):
+        if not bool(after.logits.isfinite().all()):
+            results.append(search.unedited(anchors[k]))
+            continue
         here, status = slice(k, k + 1), _status(after, search.problem, edit)
         results.append(
             search.result(
@@ -267,9 +285,14 @@ def _targets(classifier: Classifier, before: Sequence[Prediction], target: Targe
     wanted = [target] * len(before) if isinstance(target, int | str) else list(target)
     if len(wanted) != len(before):
         raise ValueError(f"give one target for all images or one for each: got {len(wanted)} for {len(before)} images")
-    second = [int(p.logits.topk(2, dim=1).indices[0, 1]) for p in before]
+    second = [int(_without_first(p.logits).argmax(1)) for p in before]
     indices = [second[i] if t == "auto" else class_index(classifier, t) for i, t in enumerate(wanted)]
     return torch.tensor(indices, device=before[0].logits.device)
+
+
+def _without_first(logits: Tensor) -> Tensor:
+    """Logits without the predicted class; `topk` may order equal ones otherwise than `argmax`."""
+    return logits.scatter(1, logits.argmax(1, keepdim=True), -math.inf)
 
 
 def _bind(watch: Watch, index: int) -> Callable[[str, Step], object]:

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from cfexplain.generators import FourierNetwork, Pixels, WarmStart
 from cfexplain.generators.warm import NARROW
-from cfexplain.objective import Objective, ramp, total
+from cfexplain.objective import Objective, ramp, rising, total
 from cfexplain.shrink import Shrink
-from cfexplain.solve import Method, Stage
+from cfexplain.solve import Insist, Method, Stage
 from cfexplain.stop import CloseEnough, TargetReached
 from cfexplain.terms import (
     CompactChange,
@@ -81,7 +81,7 @@ NATURAL = Method(
     anchor=_ANCHOR,
     edit=Stage(
         total(
-            (1.0, TargetClass(confidence=0.985)),
+            (rising(1.0, factor=16.0), TargetClass(confidence=0.985)),
             (0.3, EstimatedLoss(quantile=0.5)),
             (2.0, SparseChange()),
             (2.0, PerceptualDistance()),
@@ -93,11 +93,13 @@ NATURAL = Method(
         stop=TargetReached(confidence=0.97, patience=10),
         views=Views(),
         averaged=0.25,
+        insist=Insist(steps=160),
     ),
     shrink=Shrink(),
 )
 """The default: target and estimated loss judged over random views, texture and colours kept, the last quarter of the
-paintings averaged, then the smallest share that keeps nearly all of the target's probability.
+paintings averaged, then the smallest share that keeps nearly all of the target's probability. Where the classifier has
+not changed its mind by then, it goes on and lets the target weigh more and more.
 """
 
 NATURAL_WARM = replace(
@@ -181,5 +183,7 @@ def at_confidence(method: Method, confidence: float) -> Method:
     )
     stop = method.edit.stop
     stop = replace(stop, confidence=(confidence + beyond) / 2) if isinstance(stop, TargetReached) else stop
-    edit = replace(method.edit, objective=Objective(parts), stop=stop, averaged=0.0)  # a mean lags behind
+    insist = None if method.edit.insist is None else replace(method.edit.insist, until=1.0)
+    single = replace(method.edit, averaged=0.0, insist=insist)  # a mean lags behind
+    edit = replace(single, objective=Objective(parts), stop=stop)
     return replace(method, edit=edit, shrink=replace(method.shrink or Shrink(), confidence=confidence))

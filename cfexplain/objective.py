@@ -42,7 +42,31 @@ class Ramp:
         return self.start + (self.end - self.start) * done
 
 
-Weight = float | Ramp
+@dataclass(frozen=True)
+class Rising:
+    """A weight that stays for a stage's steps and grows `factor` times over its further ones (see `Insist`).
+
+    Source: the search over the weight of the target by Wachter et al. (2018), within one descent; ours.
+
+    Example:
+        >>> Rising(2.0, factor=4.0)(0.7), Rising(2.0, factor=4.0)(1.5), Rising(2.0, factor=4.0)(2.0)
+        (2.0, 4.0, 8.0)
+    """
+
+    weight: float
+    factor: float
+
+    def __post_init__(self) -> None:
+        if self.factor < 1:
+            raise ValueError(f"factor must be 1 or more, got {self.factor}")
+
+    def __call__(self, progress: float) -> float:
+        """The weight when this share of the steps is done, from 1 to 2 in further ones."""
+        grown: float = self.weight * self.factor ** max(0.0, progress - 1.0)
+        return grown
+
+
+Weight = float | Ramp | Rising
 
 
 @dataclass(frozen=True)
@@ -54,11 +78,14 @@ class Part:
     every: int = 1
 
     def __post_init__(self) -> None:
-        weights = (self.weight.start, self.weight.end) if isinstance(self.weight, Ramp) else (self.weight,)
-        if min(weights) < 0:
+        if min(self.at(0.0), self.at(1.0)) < 0:
             raise ValueError(f"the weight of {self.term!r} is negative: terms are minimised, so weights are 0 or more")
         if self.every < 1:
             raise ValueError(f"every must be 1 or more, got {self.every}")
+
+    def at(self, progress: float) -> float:
+        """The weight when this share of the steps is done."""
+        return self.weight(progress) if isinstance(self.weight, Ramp | Rising) else self.weight
 
     def due(self, step: int) -> bool:
         """Whether the term takes part in this step."""
@@ -92,8 +119,7 @@ class Objective:
         value = candidate.image.new_zeros(len(candidate.image))
         for part in self.parts:
             if part.due(step):
-                weight = part.weight(candidate.progress) if isinstance(part.weight, Ramp) else part.weight
-                value = value + weight * part.term(candidate)
+                value = value + part.at(candidate.progress) * part.term(candidate)
         return value
 
 
@@ -110,6 +136,11 @@ def total(*parts: tuple[Weight, Term] | tuple[Weight, Term, int]) -> Objective:
         2
     """
     return Objective(tuple(Part(*part) for part in parts))
+
+
+def rising(weight: float, factor: float) -> Rising:
+    """A weight that grows `factor` times over a stage's further steps, where it has some."""
+    return Rising(weight, factor)
 
 
 def ramp(start: float, end: float, share: float = 1.0) -> Ramp:

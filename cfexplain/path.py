@@ -83,13 +83,13 @@ class Path:
         write_whole(File(path), buffer.getvalue())
 
 
-def path_of(result: Counterfactual, classifier: Classifier, *, frames: int = 21, furthest: float = 1.5) -> Path:
+def path_of(result: Counterfactual, classifier: Classifier, *, frames: int = 22, furthest: float = 1.5) -> Path:
     """Walk from the query along the change to the counterfactual, and beyond.
 
     Args:
         result: of one image.
         classifier: asked about each frame.
-        frames: how many, the query included.
+        frames: how many, the query included; of 22 up to 1.5 one is the counterfactual itself.
         furthest: alpha of the last frame.
 
     Raises:

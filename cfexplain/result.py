@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
@@ -243,7 +244,7 @@ class Counterfactual:
                 for k, p in predictions.items()
             },
             "estimated_loss": {
-                k: None if p.loss is None else round(float(p.loss[i]), 6) for k, p in predictions.items()
+                k: None if p.loss is None else _finite(float(p.loss[i])) for k, p in predictions.items()
             },
             "metrics": dict(zip(measured, _rounded(measured.values()), strict=True)),
             "method": dict(self.settings) or {"name": self.method},
@@ -253,7 +254,7 @@ class Counterfactual:
             "seconds": round(self.seconds[i], 3),
             "device": str(self.query.device),
             "versions": versions(),
-            "history": [{k: round(v, 6) for k, v in row.items()} for row in self.history[i]],
+            "history": [{k: _finite(v) for k, v in row.items()} for row in self.history[i]],
             "notice": NOTICE,
         }
 
@@ -288,7 +289,12 @@ def _part(value: Any, i: int) -> Any:
 
 
 def _rounded(values: Any) -> list[Any]:
-    return [round(v, 6) if isinstance(v, float) else v for v in values]
+    """As JSON holds them: what is not finite is none of its numbers."""
+    return [_finite(v) if isinstance(v, float) else v for v in values]
+
+
+def _finite(value: float) -> float | None:
+    return round(value, 6) if math.isfinite(value) else None
 
 
 def settings_of(value: Any) -> Any:

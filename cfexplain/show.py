@@ -45,11 +45,12 @@ def shown(problem: Problem, method: Method, anchor: Images, edited: Images) -> I
 def flips(problem: Problem, images: Images) -> Bool[Tensor, " n"]:
     """Which images the classifier takes for the target."""
     seen = predict_each(problem.classifier, images)  # type: ignore[arg-type]
-    return torch.cat([p.logits for p in seen]).argmax(1).eq(problem.target)  # type: ignore[arg-type]
+    logits = torch.cat([p.logits for p in seen])
+    return logits.argmax(1).eq(problem.target) & logits.isfinite().all(1)  # type: ignore[arg-type]
 
 
-def predict_each(classifier: Classifier, images: Images) -> list[Prediction]:
+def predict_each(classifier: Classifier, images: Images, *, defined: bool = False) -> list[Prediction]:
     """The prediction of each image: one by one on a CPU, so that no image's depends on its neighbours by a rounding."""
     at_once = VERIFIED if images.is_cuda else 1
-    some = [predict(classifier, part) for part in images.split(at_once)]
+    some = [predict(classifier, part, defined=defined) for part in images.split(at_once)]
     return [p.at(slice(k, k + 1)) for p in some for k in range(len(p.logits))]

@@ -69,6 +69,7 @@ class Shrink:
 
     def _probability(self, problem: Problem, image: Images, viewing: Viewing) -> Tensor:
         target: Tensor = problem.target  # type: ignore[assignment]
-        seen = predict(problem.classifier, torch.cat([image, self.views.see(image, viewing)]))  # type: ignore[arg-type]
+        images = torch.cat([image, self.views.see(image, viewing)])
+        seen = predict(problem.classifier, images, defined=False)  # type: ignore[arg-type]
         of_target = seen.probabilities.gather(1, target.repeat(1 + self.views.count)[:, None]).view(-1, len(image))
         return torch.where(seen.logits[: len(image)].argmax(1) == target, of_target.mean(0), 0.0)

@@ -18,12 +18,28 @@ from cfexplain.objective import Objective
 from cfexplain.replay import Replayed
 from cfexplain.shrink import Shrink
 from cfexplain.stack import select
-from cfexplain.stop import Chooser, Part, Step, StopRule, facts_coming, known
+from cfexplain.stop import Chooser, Part, Step, StopRule, facts_coming, known, reaches
 from cfexplain.types import Candidate, Classifier, Images, Prediction, Problem
 from cfexplain.views import Randomness, Stream, Views, split
 
 Transfer = Literal["never", "after", "during"]
 Ending = Literal["stopped", "exhausted", "out_of_time", "diverged"]
+
+
+@dataclass(frozen=True)
+class Insist:
+    """Further steps for an image that no step of a stage has brought to its target; a `rising` weight grows in them.
+
+    Attributes:
+        steps: further ones, at most.
+        until: probability of the target, of the image or on average over its views, whichever is smaller, that counts
+            as its being reached, beside the classifier's saying so of the image; 1 goes on to the stop rule.
+
+    Source: ours; what it brings where a classifier is hard to move: experiments/results/isic_robust.md.
+    """
+
+    steps: int
+    until: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -40,8 +56,10 @@ class Stage:
         precision: in which the generator computes; the classifier always keeps its own.
         unlock: share of the steps over which the generator's layers are set free one after another, coarse to
             fine (see `Generator`); 0 moves them all from the start.
-        averaged: share of the steps taken, the last ones, of whose paintings the mean is handed over instead of one
-            painting: what chance views and jitter added to each averages out (Polyak and Juditsky 1992). 0: no mean.
+        averaged: share of the steps taken (of further ones no more than of `steps`), the last ones, of whose paintings
+            the mean is handed over instead of one painting: what chance views and jitter added to each averages out
+            (Polyak and Juditsky 1992). 0: no mean.
+        insist: further steps where the target is not reached in these; None gives up.
     """
 
     objective: Objective
@@ -53,6 +71,22 @@ class Stage:
     precision: Literal["float32", "bfloat16"] = "float32"
     unlock: float = 0.0
     averaged: float = 0.0
+    insist: Insist | None = None
+
+    @property
+    def most(self) -> int:
+        """Steps that one image can take, further ones included."""
+        return self.steps + (0 if self.insist is None else self.insist.steps)
+
+    def expected(self, index: int) -> int:
+        """Steps to expect in this one: further ones count once they are taken."""
+        return self.steps if index < self.steps else self.most
+
+    def progress(self, index: int) -> float:
+        """Share of the steps done in this one; from 1 to 2 in further ones."""
+        if self.insist is None or index < self.steps:
+            return index / max(1, self.steps - 1)
+        return 1 + (index + 1 - self.steps) / self.insist.steps
 
 
 @dataclass(frozen=True)
@@ -125,13 +159,14 @@ def descend(
         transfer: let the terms judge query + (painting - anchor), against the query, instead of the painting.
 
     Yields:
-        A `Step` for each of the stage's steps. A `Stack` takes, by `send`, the places of the images that go on.
+        A `Step` for each of the stage's steps, further ones included. A `Stack` takes, by `send`, the places of the
+        images that go on.
     """
     moved = [p for p in module.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(moved, lr=stage.learning_rate, fused=True)
     locks = _locks(module, stage)
     painter, views = _painting(module, stage), _stream(problem, stage, rng)
-    for index in range(stage.steps):
+    for index in range(stage.most):
         jittered = z if stage.jitter == 0 else z + stage.jitter * _noise(z, rng)
         painted = _within_region(painter(jittered), problem, anchor)
         image, reference = painted, anchor
@@ -139,7 +174,7 @@ def descend(
             image, reference = (problem.query + (painted - anchor)).clamp(0, 1), problem.query
         asked = problem.classifier is not None and stage.objective.uses_classifier(index)
         prediction, seen = _predict(problem.classifier, image, views) if asked else (None, None)
-        candidate = Candidate(image, problem, prediction, reference, index / max(1, stage.steps - 1), seen)
+        candidate = Candidate(image, problem, prediction, reference, stage.progress(index), seen)
         value = stage.objective(candidate, index)
         step = Step(index, _kept(painted), _cut(prediction), value.detach(), _cut(seen))
         facts, parameters = facts_coming(step, problem), optimizer.param_groups[0]["params"]
@@ -193,7 +228,7 @@ class Watched:
         self.kept: Step | None = None
         self.best = -math.inf
         self.history: list[dict[str, float]] = []
-        self.averaged = stage.averaged
+        self.stage, self.reached = stage, False
         self.last: deque[Images] = deque(maxlen=math.ceil(stage.averaged * stage.steps))
 
     def see(self, step: Step) -> Ending | None:
@@ -209,7 +244,13 @@ class Watched:
             self.last.append(step.image)
         if self.watch is not None:
             self.watch(step)
-        return "stopped" if self.stopped is not None and self.stopped(step) else None
+        insist = self.stage.insist
+        if insist is not None:
+            self.reached = self.reached or reaches(step, self.problem, insist.until)
+        if self.stopped is not None and self.stopped(step):
+            return "stopped"
+        spared = insist is not None and self.reached and step.index + 1 >= self.stage.steps
+        return "exhausted" if spared else None
 
     def solution(self, ending: Ending) -> Solution:
         """Where the descent ended."""
@@ -217,8 +258,8 @@ class Watched:
             return Solution(self.problem.query, self.problem.source, len(self.history), "diverged", self.history)
         if isinstance(self.stopped, Chooser):
             return Solution(self.stopped.chosen(), None, len(self.history), ending, self.history)
-        if self.averaged:
-            count = max(1, round(self.averaged * len(self.history)))
+        if self.stage.averaged:
+            count = max(1, round(self.stage.averaged * len(self.history)))
             latest = self.last[-1]  # so that what is equal stays so, bit by bit
             mean = latest + (torch.stack(list(self.last)[-count:]) - latest).mean(0)
             return Solution(mean, None, len(self.history), ending, self.history, self.kept.image)
@@ -270,7 +311,7 @@ def paint(module: nn.Module, z: Tensor, stage: Stage) -> Images:
     """What the painter makes of z, computed in the stage's precision."""
     with torch.autocast(z.device.type, torch.bfloat16, enabled=stage.precision == "bfloat16"):
         image: Images = module(z)
-    return image if image.dtype == torch.float64 else image.float()
+    return image.to(z.dtype)
 
 
 def _laid_out(gradient: Tensor | None, parameter: nn.Parameter) -> Tensor | None:

@@ -24,12 +24,14 @@ class Facts:
         error: mean squared difference of the painting to the query; None where they differ in size.
         target_probability: of the image or on average over its views, whichever is smaller; None without a target.
         estimated_loss: of the image; None without an estimator.
+        flipped: whether the image, views aside, is taken for the target; None without a target.
     """
 
     objective: float
     error: float | None = None
     target_probability: float | None = None
     estimated_loss: float | None = None
+    flipped: bool | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,16 +147,15 @@ class TargetReached:
 
         def watch(step: Step) -> bool:
             nonlocal count
-            count += target_probability(step, problem) >= self.confidence
+            count += reaches(step, problem, self.confidence)
             return count >= self.patience
 
         return watch
 
     def better(self, step: Step, problem: Problem) -> float:
         """A score of steps: the probability below the confidence, above it 1 and more for a smaller objective."""
-        probability = target_probability(step, problem)
-        if probability < self.confidence:
-            return probability
+        if not reaches(step, problem, self.confidence):
+            return target_probability(step, problem)
         return 1 + 1 / (1 + max(0.0, sum(each.objective for each in known(step, problem))))
 
 
@@ -211,6 +212,12 @@ def target_probability(step: Step, problem: Problem) -> float:
     return min(each.target_probability or 0.0 for each in known(step, problem))
 
 
+def reaches(step: Step, problem: Problem, confidence: float) -> bool:
+    """Whether the classifier takes the image for the target, and with this probability (see `target_probability`)."""
+    facts = known(step, problem)
+    return all(each.flipped and (each.target_probability or 0.0) >= confidence for each in facts)
+
+
 def known(step: Step, problem: Problem) -> tuple[Facts, ...]:
     """The facts that a step carries, or else those that can be worked out."""
     return step.facts or facts_of(step, problem)
@@ -230,13 +237,17 @@ def facts_coming(step: Step, problem: Problem) -> Callable[[], tuple[Facts, ...]
     error = (image - query).square().flatten(1).mean(1) if image.shape == query.shape else None
     reached = None if problem.target is None else _reached(step, problem.target)
     loss = None if step.prediction is None else step.prediction.loss
-    asked = (step.value, error, reached, loss)
+    flipped = None if problem.target is None else _flipped(step, problem.target)
+    asked = (step.value, error, reached, loss, flipped)
     arrived = _fetched(torch.stack([part.detach() for part in asked if part is not None]))
 
     def facts() -> tuple[Facts, ...]:
         numbers = iter(arrived())
         of_each = [next(numbers) if part is not None else [None] * len(image) for part in asked]
-        return tuple(Facts(*row) for row in zip(*of_each, strict=True))
+        return tuple(
+            Facts(value, error, reached, loss, None if flipped is None else bool(flipped))
+            for value, error, reached, loss, flipped in zip(*of_each, strict=True)
+        )
 
     return facts
 
@@ -255,6 +266,14 @@ def _fetched(numbers: Tensor) -> Callable[[], list[list[float]]]:
         return found
 
     return wait
+
+
+def _flipped(step: Step, target: Tensor) -> Tensor | None:
+    """1 where the image is taken for its target; as a number, to travel with the others."""
+    if step.prediction is None:
+        return None
+    logits = step.prediction.logits
+    return (logits.argmax(1) == target.to(logits.device)).to(step.value.dtype)
 
 
 def _reached(step: Step, target: Tensor) -> Tensor | None:

@@ -133,7 +133,7 @@ class Candidate:
         problem: what is asked.
         prediction: the classifier's prediction of `image`; None where no term needs one.
         anchor: the painting of the query from which the edit departs; None while it is being painted.
-        progress: share of the stage's steps done, in [0, 1].
+        progress: share of the stage's steps done, in [0, 1]; from 1 to 2 in further ones (`Insist`).
         views: the classifier's prediction of random views of `image`, shape (count * n, ...), view by view;
             None where the stage has no views.
     """

@@ -107,6 +107,7 @@ class Views:
     def see(self, images: Images, viewing: Viewing) -> Images:
         """The views that were drawn."""
         affine, blur, gain, noise = (part.to(images) for part in viewing)
+        affine = _in_pixels(affine, *images.shape[-2:])
         repeated = images.repeat(self.count, 1, 1, 1)
         grid = F.affine_grid(affine, list(repeated.shape), align_corners=False)
         seen = F.grid_sample(repeated, grid, padding_mode="reflection", align_corners=False)
@@ -115,7 +116,7 @@ class Views:
     def _blurred(self, images: Images, share: Tensor) -> Images:
         if self.blur == 0:
             return images
-        largest = self.blur * images.shape[-1]
+        largest = self.blur * min(images.shape[-2:])
         sigma = (share * largest).clamp_min(0.05)
         reach = max(1, math.ceil(2 * largest))
         taps = (-(torch.arange(-reach, reach + 1, device=images.device) ** 2) / (2 * sigma**2)).exp()
@@ -186,6 +187,13 @@ def mean_over_views(value: Tensor, views: Tensor | None) -> Tensor:
     if views is None:
         return value
     return torch.cat([value, views]).view(-1, len(value)).mean(0)
+
+
+def _in_pixels(affine: Tensor, height: int, width: int) -> Tensor:
+    """The same turn of pixels that are as wide as high: torch's coordinates run from -1 to 1 along either side."""
+    if height == width:
+        return affine
+    return affine * affine.new_tensor([[1.0, height / width, 1.0], [width / height, 1.0, 1.0]])
 
 
 def _signed(rng: torch.Generator, *shape: int) -> Tensor:

@@ -97,7 +97,9 @@ def wrap(
 
 def _catcher(caught: dict[str, Tensor], name: str) -> Callable[[nn.Module, Any, Any], None]:
     def catch(module: nn.Module, inputs: Any, output: Any) -> None:
-        caught[name] = output
+        if not isinstance(output, Tensor):
+            raise TypeError(f"the layer {name} answers with {type(output).__name__}: tap layers that give one tensor")
+        caught[name] = output.clone()  # a layer behind it may work in place
 
     return catch
 

@@ -77,7 +77,7 @@ class Search:
             if said is not None and not (later and time.perf_counter() - shown < EVERY):
                 shown = time.perf_counter()
                 stage, step = said
-                steps = self._steps(stage)
+                steps = self._steps(stage, step.index)
                 yield Growing(stage, self._sight(stage, step), step.index + 1, steps, tuple(trail), shown - began)
             if isinstance(later, BaseException):
                 raise later
@@ -135,10 +135,11 @@ class Search:
             result, said | {"classifier": {"name": self.known.name, "licence": self.known.licence}}
         )
 
-    def _steps(self, stage: str) -> int:
+    def _steps(self, stage: str, index: int) -> int:
         if stage == "judge":
             return 1
-        return self.method.anchor.steps if stage == "anchor" and self.method.anchor else self.method.edit.steps
+        descent = self.method.anchor if stage == "anchor" and self.method.anchor else self.method.edit
+        return descent.expected(index)
 
     def _check(self) -> None:
         if self.stop.is_set():

@@ -107,7 +107,7 @@ class Prepared:
                 seed=self.job.seed + k,
                 budget=math.inf if self.job.budget is None else self.job.budget,
                 region=None if region is None else region[None].to(device_of(self.job.device)),
-                watch=self._watch(path, show),
+                watch=self._watch(path, show, self.method),
             )
             for k in range(self.job.seeds)
         )
@@ -136,7 +136,7 @@ class Prepared:
                 layers=[layer],
                 method=INVERSIONS[method],
                 seed=self.job.seed,
-                watch=self._watch(path, show),
+                watch=self._watch(path, show, INVERSIONS[method]),
             )
             make_folder(folder)
             files.save_png(folder / f"{method}-layer{layer}.png", found.image[0])
@@ -176,12 +176,14 @@ class Prepared:
         mask = self.job.mask / f"{path.stem}.png" if self.job.mask.is_dir() else self.job.mask
         return files.square_mask(files.load_mask(mask), picture, size)
 
-    def _watch(self, path: Path, show: Show | None) -> Callable[[int, str, Step], object] | None:
+    @staticmethod
+    def _watch(path: Path, show: Show | None, method: Method) -> Callable[[int, str, Step], object] | None:
         if show is None:
             return None
 
         def watch(index: int, stage: str, step: Step) -> None:
-            steps = self.method.anchor.steps if stage == "anchor" and self.method.anchor else self.method.edit.steps
+            descent = method.anchor if stage == "anchor" and method.anchor else method.edit
+            steps = descent.expected(step.index)
             show(f"{path.name}: {stage}", step.index, steps, {"objective": float(step.value.sum())})
 
         return watch

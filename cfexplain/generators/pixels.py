@@ -17,7 +17,7 @@ class Pixels:
 
     Attributes:
         start: at the query, or at grey with a little noise (as inversion by total variation starts).
-        margin: how far from 0 and 1 the start is kept, for the logit to be finite.
+        margin: how far from 0 and 1 the start is kept, for the logit to be finite; black and white stay so in 8 bits.
 
     Source: pixel descent as in Mahendran and Vedaldi 2015; the sigmoid is ours (they clip softly by a norm).
 
@@ -29,7 +29,7 @@ class Pixels:
     """
 
     start: Literal["query", "noise"] = "query"
-    margin: float = 1 / 510
+    margin: float = 1 / 1020
 
     def build(self, query: Images, rng: torch.Generator) -> nn.Module:
         """Free pixels."""

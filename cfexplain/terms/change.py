@@ -10,6 +10,10 @@ from torch import Tensor
 from cfexplain.terms.pixels import Reference, reference_image
 from cfexplain.types import Candidate
 
+ROUNDING = 1e-6
+"""Before anything has moved a smaller change (intensity) is none: its sign is an accident of rounding, such as that
+of a painter that paints in a batch what it has learned alone, and would be followed like any other."""
+
 
 @dataclass(frozen=True)
 class SparseChange:
@@ -25,7 +29,7 @@ class SparseChange:
 
     def __call__(self, candidate: Candidate) -> Float[Tensor, " n"]:
         """Mean absolute change of each image."""
-        return (candidate.image - reference_image(candidate, self.to)).abs().flatten(1).mean(1)
+        return _size(candidate, self.to).flatten(1).mean(1)
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class CompactChange:
 
     def __call__(self, candidate: Candidate) -> Float[Tensor, " n"]:
         """Mean outline length of each image's change."""
-        size = (candidate.image - reference_image(candidate, self.to)).abs().mean(1)
+        size = _size(candidate, self.to).mean(1)
         right, down = size.diff(dim=2).abs(), size.diff(dim=1).abs()
         return (right.flatten(1).sum(1) + down.flatten(1).sum(1)) / size[0].numel()
 
@@ -71,3 +75,9 @@ class SameColour:
         """Mean squared change of colour of each image."""
         change = candidate.image - reference_image(candidate, self.to)
         return (change - change.mean(1, keepdim=True)).square().flatten(1).mean(1)
+
+
+def _size(candidate: Candidate, to: Reference) -> Tensor:
+    """Absolute change of each channel and pixel."""
+    size = (candidate.image - reference_image(candidate, to)).abs()
+    return size * (size > ROUNDING) if candidate.progress == 0 else size

@@ -39,17 +39,18 @@ class EstimatedLoss:
         """Estimated loss of each image, in standard deviations of the validation images."""
         require_prediction(candidate, self)
         loss = _estimate(candidate.prediction)
-        floors = None if self.quantile is None else precise(loss).new_tensor(self._floors(candidate))
+        floors = None if self.quantile is None else precise(loss).new_tensor(self._floors(candidate.problem))
         seen = None if candidate.views is None or candidate.views.loss is None else candidate.views.loss
         return mean_over_views(_above(loss, floors), None if seen is None else _above(seen, floors))
 
     def check(self, problem: Problem) -> None:
         """Refuse a classifier without a loss estimator before any work is done."""
         _estimate(problem.source)
+        if self.quantile is not None:
+            self._floors(problem)
 
-    def _floors(self, candidate: Candidate) -> list[float]:
-        classifier, target = candidate.problem.classifier, candidate.problem.target
-        usual = getattr(classifier, "usual_loss", None)
+    def _floors(self, problem: Problem) -> list[float]:
+        usual, target = getattr(problem.classifier, "usual_loss", None), problem.target
         if usual is None or target is None:
             raise ValueError(
                 "EstimatedLoss(quantile=...) needs a target and a classifier with usual_loss(class, share)"

@@ -12,7 +12,7 @@ from cfexplain.generators.noise import generator_for
 from cfexplain.images import round8
 from cfexplain.methods import TV_INVERSION
 from cfexplain.objective import total
-from cfexplain.solve import Stage, descend, minimise
+from cfexplain.solve import Insist, Stage, descend, minimise
 from cfexplain.stop import CloseEnough, TargetReached
 from cfexplain.terms import SameFeatures, SamePixels, TargetClass
 from cfexplain.types import Problem
@@ -133,6 +133,32 @@ def test_where_the_mean_of_the_last_paintings_lags_behind_the_best_is_shown():
 
 def _of(method, steps):
     return replace(method, edit=replace(method.edit, steps=steps))
+
+
+def test_further_steps_find_what_the_first_do_not():
+    short = _of(PIXELS, 3)
+    assert explain(Toy(), pale_images(1), "red", method=short).status == (Status.NOT_FOUND,)
+    result = explain(Toy(), pale_images(1), "red", method=_insisting(short, 200))
+    assert result.status == (Status.FOUND,)
+    assert 3 < result.steps[0] < 203, "and end where the target is reached"
+    assert max(row["target_probability"] for row in result.history[0][:-1]) < 0.5
+
+
+def test_further_steps_are_for_those_alone_that_need_them():
+    """The first image is further from the target than the second; what is found in time is bit by bit what it was."""
+    images, far = pale_images(1), pale_images(1) * 0.2
+    steps = next(n for n in range(2, 60) if explain(Toy(), images, "red", method=_of(PIXELS, n)).found[0])
+    assert not explain(Toy(), far, "red", method=_of(PIXELS, steps)).found[0]
+    patient = _insisting(_of(PIXELS, steps), 200)
+    for batch in (1, 2):
+        result = explain(Toy(), torch.cat([far, images]), "red", method=patient, batch=batch)
+        assert all(result.found)
+        assert result.steps[0] > result.steps[1] == steps
+    assert torch.equal(result[1].image, explain(Toy(), images, "red", method=_of(PIXELS, steps), batch=1).image)
+
+
+def _insisting(method, steps):
+    return replace(method, edit=replace(method.edit, insist=Insist(steps)))
 
 
 def test_an_anchor_is_what_its_network_paints_when_the_edit_begins():
