@@ -25,20 +25,20 @@ from cfexplain.types import Image
 __all__ = ["NOISE", "SPREAD", "Appearance", "Readout", "describe", "outlines", "readout"]
 
 SPREAD: Mapping[str, float] = {
-    "asymmetry": 0.0446,
-    "colour_asymmetry": 2.77,
+    "asymmetry": 0.0444,
+    "colour_asymmetry": 2.76,
     "irregularity": 0.164,
-    "abruptness": 0.411,
-    "white": 0.00231,
-    "red": 0.237,
+    "abruptness": 0.413,
+    "white": 0.00404,
+    "red": 0.236,
     "light_brown": 0.23,
     "dark_brown": 0.194,
-    "blue_grey": 0.0541,
-    "black": 0.137,
+    "blue_grey": 0.054,
+    "black": 0.136,
     "diameter": 0.156,
-    "darkness": 0.098,
+    "darkness": 0.0975,
     "contrast": 10.9,
-    "inhomogeneity": 3.97,
+    "inhomogeneity": 4.01,
 }
 """Natural spread: standard deviation over real lesions. Source: experiments/readout_check.py."""
 
@@ -46,9 +46,9 @@ NOISE: Mapping[str, float] = {
     "asymmetry": 0.0165,
     "colour_asymmetry": 0.68,
     "irregularity": 0.0329,
-    "abruptness": 0.077,
+    "abruptness": 0.0894,
     "white": 0.0,
-    "red": 0.0538,
+    "red": 0.0526,
     "light_brown": 0.0486,
     "dark_brown": 0.02,
     "blue_grey": 0.00566,
