@@ -81,7 +81,7 @@ NATURAL = Method(
     anchor=_ANCHOR,
     edit=Stage(
         total(
-            (rising(1.0, factor=16.0), TargetClass(confidence=0.985)),
+            (rising(1.0, factor=256.0), TargetClass(confidence=0.985)),
             (0.3, EstimatedLoss(quantile=0.5)),
             (2.0, SparseChange()),
             (2.0, PerceptualDistance()),
