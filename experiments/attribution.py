@@ -230,9 +230,10 @@ def wide(rows: pd.DataFrame) -> str:
 
 def figure(means: dict[str, pd.DataFrame], cause: pd.DataFrame, path: Path) -> None:
     """Agreement against cause on synthetic lesions, and two measures on ISIC lesions; a point a method."""
-    from cfexplain.attribution.figure import _figure, _points, shortened
+    from cfexplain.attribution.figure import _points, shortened
+    from cfexplain.plot import blank_figure
 
-    drawn = _figure(13.6, 4.3)
+    drawn = blank_figure(13.6, 4.3)
     left, middle, right = (drawn.add_axes((x, 0.14, w, 0.76)) for x, w in ((0.045, 0.31), (0.625, 0.165), (0.82, 0.165)))
     for axis, part in ((left, "synthetic"), (middle, "isic"), (right, "isic")):
         axis.set_visible(part in means)
