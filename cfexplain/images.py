@@ -104,7 +104,9 @@ def load_picture(path: str | Path) -> Image:
 def load_mask(path: str | Path) -> Float[Tensor, "1 h w"]:
     """Read a mask as 0 and 1 (any value above half of the brightest is 1), shape (1, h, w)."""
     with _open(path) as opened:
-        grey = np.array(_read(opened, path).convert("L"), dtype=np.float32)
+        read = _read(opened, path)
+        deep = read.mode.startswith(("I", "F"))  # to 8 bits they would be cut off at 255
+        grey = np.array(read if deep else read.convert("L"), dtype=np.float32)
     if not grey.any():
         raise ImageError(f"the mask {path} is empty: paint white what may change, or leave the mask out")
     return torch.from_numpy((grey > grey.max() / 2).astype(np.float32))[None]

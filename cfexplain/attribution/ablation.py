@@ -27,7 +27,7 @@ def occlusion(asked: Question) -> Tensor:
         target=asked.target,
         perturbations_per_eval=asked.batch,
     )
-    return found
+    return found.mean(1, keepdim=True)  # captum repeats the fall in each colour
 
 
 def superpixel_ablation(asked: Question) -> Tensor:
@@ -44,4 +44,4 @@ def superpixel_ablation(asked: Question) -> Tensor:
         target=asked.target,
         perturbations_per_eval=asked.batch,
     )
-    return found
+    return found.mean(1, keepdim=True)  # captum repeats the fall in each colour

@@ -49,6 +49,8 @@ def top_overlap(one: Float[Tensor, "h w"], other: Float[Tensor, "h w"], share: f
         >>> top_overlap(torch.tensor([[1.0, 2.0, 3.0, 4.0]]), torch.tensor([[4.0, 3.0, 2.0, 1.0]]), share=0.75)
         0.5
     """
+    if not (bool(one.any()) and bool(other.any())):
+        return 0.0  # what is zero everywhere has no top
     count = max(1, round(share * one.numel()))
     a, b = places(one) < count, places(other) < count
     return float((a & b).sum()) / float((a | b).sum())
@@ -66,6 +68,8 @@ def pointing(heatmap: Float[Tensor, "h w"], mask: Float[Tensor, "1 h w"]) -> flo
 
     Source: Zhang et al., "Top-down neural attention by excitation backprop", ECCV 2016.
     """
+    if not bool(heatmap.any()):
+        return 0.0  # it points nowhere
     return float(mask[0][places(heatmap).to(mask.device) == 0] > 0.5)
 
 
@@ -73,9 +77,11 @@ def agreement(counterfactual: Counterfactual, heatmap: Float[Tensor, "h w"]) -> 
     """All of these of one map and one counterfactual; those of the mask are missing without one."""
     change = magnitude(counterfactual.difference[0]).to(heatmap.device)
     mask = counterfactual.mask
-    return {
-        "rank_correlation": rank_correlation(heatmap, change),
-        "top_overlap": top_overlap(heatmap, change),
+    if not bool(change.any()):  # whose strongest pixels would be the picture's first
+        same = dict.fromkeys(("rank_correlation", "top_overlap"), math.nan)
+    else:
+        same = {"rank_correlation": rank_correlation(heatmap, change), "top_overlap": top_overlap(heatmap, change)}
+    return same | {
         "energy_inside": energy_inside(counterfactual, heatmap),
         "pointing": math.nan if mask is None else pointing(heatmap, mask[0]),
     }

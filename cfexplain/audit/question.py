@@ -141,11 +141,11 @@ def fingerprint(classifier: Classifier) -> str:
 
 
 def images_digest(samples: Samples, indices: Sequence[int]) -> str:
-    """Sixteen hexadecimal digits of names, labels, lesions, and the sizes of the files."""
-    columns = [c for c in ("label", "lesion_id", "path", "mask_path") if c in samples.table]
+    """Sixteen hexadecimal digits of names, labels, lesions, all metadata, and the sizes of the files."""
+    columns = sorted(str(c) for c in samples.table)
     digest = hashlib.sha256()
     for name, *about in samples.table.iloc[list(indices)][columns].itertuples():
-        known = [_bytes_of(v) if c.endswith("path") else str(v) for c, v in zip(columns, about, strict=True)]
+        known = [_bytes_of(v) if c in ("path", "mask_path") else str(v) for c, v in zip(columns, about, strict=True)]
         digest.update(repr((str(name), known)).encode())
     return digest.hexdigest()[:16]
 

@@ -121,11 +121,15 @@ class Examiner:
         files = result.files(image=question.image_id, extra=said, figures=False)
         return Row({k: _plain(v) for k, v in values.items()}, files)
 
+    def _same(self, label: str, name: str) -> bool:
+        """Whether data set and classifier mean the same by two names: one name, or both have it as another."""
+        return bool({label, self.names.get(label, label)} & {name, self.names.get(name, name)})
+
     def _known(self, question: Question) -> dict[str, Any]:
         """What is known before anything is computed."""
         about = self.samples.table.iloc[question.index]
         label = about.get("label")
-        known = next((n for n in (label, self.names.get(str(label))) if n in self._classes(question)), None)
+        known = next((n for n in self._classes(question) if self._same(str(label), n)), None)
         metadata = {f"meta.{k}": None if _missing(v) else str(v) for k, v in about.items() if k not in NOT_METADATA}
         return {
             "image_id": question.image_id,

@@ -76,7 +76,8 @@ class Rule:
     def _measured(self, rows: pd.DataFrame) -> tuple[Interval, str, bool]:
         """The value, what it is of, and whether it is more than the worst of many would be by chance."""
         if self.name == GAP:
-            return _worst_gap(gaps(rows, ("accuracy",)) or gaps(rows, ("found",)))
+            breaks = lambda gap: _COMPARED[self.comparison](gap, self.bound)  # noqa: E731
+            return _worst_gap(gaps(rows, ("accuracy",)) or gaps(rows, ("found",)), breaks)
         if self.name == ARTEFACT:
             ranked = suspects(rows)
             if not ranked:
@@ -86,14 +87,22 @@ class Rule:
         return measure(rows, self.name), "", True
 
 
-def _worst_gap(found: Sequence[Mapping[str, Any]]) -> tuple[Interval, str, bool]:
-    """The largest gap; sure where an interval for all groups together (Bonferroni) leaves out 0."""
+def _worst_gap(found: Sequence[Mapping[str, Any]], breaks: Callable[[float], bool]) -> tuple[Interval, str, bool]:
+    """The largest gap that breaks the rule and is sure, or else the largest.
+
+    Sure is one where an interval for all groups together (Bonferroni) leaves out 0: the largest may be a small
+    group's, and chance.
+    """
     from scipy.stats import norm
 
     if not found:
         return UNKNOWN, "no groups to compare", True
-    gap = found[0]
-    spread = (gap["high"] - gap["low"]) / (2 * norm.isf(0.025))
-    sure = bool(-gap["mean"] > norm.isf(0.025 / len(found)) * spread)
-    note = f"{gap['measure']} of {gap['group']}, the worst of {len(found)} groups"
-    return Interval(gap["n"], -gap["mean"], -gap["high"], -gap["low"]), note, sure
+
+    def sure(gap: Mapping[str, Any]) -> bool:
+        spread = (gap["high"] - gap["low"]) / (2 * norm.isf(0.025))
+        return bool(-gap["mean"] > norm.isf(0.025 / len(found)) * spread)
+
+    gap = next((g for g in found if breaks(-g["mean"]) and sure(g)), found[0])
+    place = "the worst" if gap is found[0] else "the worst that is more than chance"
+    note = f"{gap['measure']} of {gap['group']}, {place} of {len(found)} groups"
+    return Interval(gap["n"], -gap["mean"], -gap["high"], -gap["low"]), note, sure(gap)

@@ -28,8 +28,8 @@ def groupings(rows: pd.DataFrame) -> dict[str, pd.Series[Any]]:
     found: dict[str, pd.Series[Any]] = {}
     for name in named(rows, "meta."):
         values = rows[f"meta.{name}"]
-        if name.startswith("age"):
-            found["age"] = _bands(values)
+        if name.startswith("age") and _numeric(values):
+            found["age" if name == "age_approx" else name.replace("_", " ")] = _bands(values)
         elif 2 <= values.nunique() <= MOST_GROUPS:
             found[name] = values
     if "tone" in rows:
@@ -78,6 +78,12 @@ def gaps(rows: pd.DataFrame, measures: tuple[str, ...] = MEASURES) -> list[dict[
                 gap = difference_of(numbers[inside], numbers[rest], lesions[inside], lesions[rest])
                 found.append({"measure": what, "group": f"{name}: {value}"} | gap.to_dict())
     return sorted(found, key=lambda row: row["mean"])
+
+
+def _numeric(values: pd.Series[Any]) -> bool:
+    import pandas as pd
+
+    return bool(pd.to_numeric(values, errors="coerce").notna().sum() > values.notna().sum() / 2)
 
 
 def _bands(ages: pd.Series[Any]) -> pd.Series[Any]:

@@ -76,10 +76,11 @@ def judge(
 ) -> None:
     """Measure a classifier and its loss estimator on labelled images it has not seen."""
     from cfexplain.command import train as command
+    from cfexplain.command.lookup import finite
 
     with errors():
         judgement = command.judge(classifier, dataset, data, split, device, out)
-        typer.echo(json.dumps(judgement) if as_json else command.judgement_text(judgement))
+        typer.echo(json.dumps(finite(judgement), allow_nan=False) if as_json else command.judgement_text(judgement))
 
 
 @data_app.command("check")

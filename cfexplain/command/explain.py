@@ -68,7 +68,8 @@ class Job:
         classifier = load_classifier(self.classifier, self.device)
         check_classifier(classifier)
         named = self.target
-        target = named if named == "auto" else class_index(classifier, int(named) if named.isdigit() else named)
+        index = int(named) if named.isdecimal() and named not in classifier.classes else named
+        target = named if named == "auto" else class_index(classifier, index)
         return Prepared(self, classifier, method, target, load_oracles(self.oracles, self.classifier, classifier))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -104,4 +105,13 @@ def write_json(path: Path, value: Any) -> None:
     """Write plain values as JSON, whole or not at all."""
     import json
 
-    files.write_whole(path, (json.dumps(value, indent=2) + "\n").encode())
+    files.write_whole(path, (json.dumps(finite(value), indent=2, allow_nan=False) + "\n").encode())
+
+
+def finite(value: Any) -> Any:
+    """The same plain values with None for numbers that JSON has not: infinite and undefined ones."""
+    if isinstance(value, Mapping):
+        return {k: finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -86,8 +87,12 @@ class DeepImagePrior:
         return self._fitting(query) == self and query.shape[1] == 3
 
     def _fitting(self, query: Images) -> DeepImagePrior:
-        """The same without the scales at which a small image would be a single pixel, which has no statistics."""
-        scales = max(1, min(len(self.widths), (min(query.shape[-2:]) - 1).bit_length() - 1))
+        """The same without the scales at which a small image would be smaller than its border, or a single pixel."""
+        kernels = (self.kernel_down, self.kernel_up)
+        border = max(max(k) if isinstance(k, tuple) else k for k in kernels) // 2
+        side, scales = min(query.shape[-2:]), len(self.widths)
+        while scales > 1 and math.ceil(side / 2**scales) <= max(1, border):
+            scales -= 1
         return replace(self, widths=self.widths[:scales], skips=self.skips[:scales])
 
     def draw(self, query: Images, rng: torch.Generator) -> Float[Tensor, "1 c h w"]:

@@ -59,7 +59,7 @@ def kernel_distance(
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.simplefilter("ignore", UserWarning)  # that features are kept in memory: they already are
         measure = images.KernelInceptionDistance(_AsIs(features[0].shape[1]), subsets=subsets, subset_size=size)
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         mean, spread = _compared(measure, *features)
     return float(mean), float(spread)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from cfexplain.audit.measure import asked
 from cfexplain.audit.section import Summary
 from cfexplain.report import drawing, section
 from cfexplain.report.gallery import Card, cards, page_of, pager
@@ -112,6 +113,9 @@ def finding(rows: pd.DataFrame) -> str:
     """The audit in a sentence."""
     if rows.empty or "status" not in rows:
         return "This audit holds no rows yet."
+    rows = rows[asked(rows)]
+    if rows.empty:
+        return "Every image was taken for its target already."
     total, found = len(rows), int((rows["status"] == FOUND).sum())
     questions = f"{total:,} question{'' if total == 1 else 's'}"
     if not found:
@@ -153,8 +157,11 @@ def suspected(summary: Summary) -> str:
 
 def tiles(rows: pd.DataFrame) -> list[dict[str, Any]]:
     """Single numbers, each with what it is of and the filter that shows its rows."""
+    if rows.empty or "status" not in rows:
+        return []
+    rows = rows[asked(rows)]
     total = len(rows)
-    if not total or "status" not in rows:
+    if not total:
         return []
     found = rows[rows["status"] == FOUND]
     made = [_tile("Found", found, total, "status=found", "of questions")]
@@ -172,9 +179,9 @@ def tiles(rows: pd.DataFrame) -> list[dict[str, Any]]:
 
 def mix(rows: pd.DataFrame) -> list[dict[str, Any]]:
     """The verdicts on what was asked most, overall first: counts and shares of each."""
-    if rows.empty or "verdict" not in rows:
+    if rows.empty or not {"verdict", "status"} <= set(rows):
         return []
-    judged = rows.dropna(subset=["verdict"])
+    judged = rows[asked(rows)].dropna(subset=["verdict"])
     bars = [_mixed("all", judged)]
     if {"source", "target"} <= set(judged):
         pairs = judged.groupby(["source", "target"]).size().sort_values(ascending=False, kind="stable").head(12)

@@ -249,7 +249,7 @@ def _painted(canvas: Tensor, problem: Problem, method: Method, run: Run, deadlin
     if isinstance(method.edit.stop, HeldOut):
         canvas, problem, method = _held_out(canvas, problem, method, method.edit.stop, run.seed)
     stage, rng = method.edit, generator_for(canvas, run.seed)
-    module, z = method.generator.build(canvas, rng), method.generator.draw(canvas, rng)
+    module, z = method.generator.build(canvas, rng).to(canvas.dtype), method.generator.draw(canvas, rng)
     solution = minimise(module, z, problem, stage, rng=_jitter(rng, canvas), deadline=deadline, watch=run.watch)
     if stage.stop is not None or stage.jitter == 0 or solution.ending == "diverged":
         return solution

@@ -73,7 +73,7 @@ class BalancedOrder(Sampler[int]):
 
     def __init__(self, labels: Sequence[int], balance: float, seed: int) -> None:
         known = torch.tensor(labels)
-        counts = torch.bincount(known.clamp_min(0)).double()
+        counts = torch.bincount(known[known >= 0], minlength=1).double()
         self.weights = torch.where(known < 0, 0.0, counts.clamp_min(1)[known.clamp_min(0)] ** -balance)
         self.seed, self.epoch = seed, 0
 

@@ -44,7 +44,9 @@ def save(network: LesionClassifier, path: str | Path, card: Card | None = None, 
     """Write `path` (.safetensors) and the JSON beside it; `half` stores matrices in float16, half the size."""
     from safetensors.torch import save as pack
 
-    path = Path(path).with_suffix(".safetensors")
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        path = path.with_name(f"{path.name}.safetensors")  # a dot in the name is part of the name
     halved = {k for k, v in network.named_parameters() if half and v.ndim > 1}
     state = {k: _stored(v, k in halved) for k, v in network.state_dict().items()}
     write_whole(path, pack(state))
@@ -109,7 +111,8 @@ def _build(described: dict[str, Any], path: Path) -> LesionClassifier:
             k: tuple(v) if isinstance(v, list) else v for k, v in described["architecture"].items()
         }
         architecture = Architecture(**fields)
-        network = LesionClassifier(architecture)
+        with torch.random.fork_rng(devices=[]):
+            network = LesionClassifier(architecture)
         network.scale = Scale(**described["scale"])
     except (KeyError, TypeError) as error:
         raise CheckpointError(

@@ -31,6 +31,12 @@ class Extended:
         module: nn.Module = self.classifier.module  # type: ignore[attr-defined]
         return module
 
+    @property
+    def tap_names(self) -> Sequence[str]:
+        """Names of the layers whose outputs are the features, where they are known."""
+        names: Sequence[str] = getattr(self.classifier, "tap_names", ())
+        return names
+
     def usual_loss(self, index: int, share: float = 0.5) -> float:
         """Estimated loss below which this share of the correctly classified images of a class lies.
 

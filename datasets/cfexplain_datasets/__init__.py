@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from cfexplain_datasets.lesion import Lesion as Lesion
     from cfexplain_datasets.table import LesionTable as LesionTable
 
-READERS = ("ham10000", "isic2016", "isic2017", "isic2019", "isic2020", "folder", "csv")
+READERS = ("ham10000", "isic2016", "isic2017", "isic2019", "isic2020", "csv", "folder")
 
 
 def open_dataset(name: str, data: str | Path) -> Any:

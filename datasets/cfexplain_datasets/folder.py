@@ -8,14 +8,16 @@ import pandas as pd
 
 from cfexplain.images import SUFFIXES
 from cfexplain_datasets.report import DataError, Report
-from cfexplain_datasets.table import LesionTable
+from cfexplain_datasets.table import LesionTable, split_named
 
-SPLITS = ("train", "val", "test")
+MASKS = ("mask", "segmentation")
+"""Folders whose names begin so hold no class."""
 
 
 def read(folder: str | Path) -> LesionTable:
     """Read `DIR/<class>/*.jpg`, `DIR/{train,val,test}/<class>/*.jpg` with splits, or `DIR/*.jpg` without labels.
 
+    Splits may have their longer names (training, validation, testing), and folders of masks are passed over.
     The id is the path below the folder without its suffix; each picture counts as a lesion of its own.
 
     Raises:
@@ -25,12 +27,13 @@ def read(folder: str | Path) -> LesionTable:
     loose = _pictures(folder)
     if loose and not any(p.is_dir() and _pictures(p) for p in folder.iterdir()):
         return _table([{"id": p.stem, "label": None, "split": None, "path": str(p)} for p in loose])
-    split_roots: list[tuple[str | None, Path]] = [(s, folder / s) for s in SPLITS if (folder / s).is_dir()]
+    named = [(split_named(p.name), p) for p in sorted(folder.iterdir()) if p.is_dir()]
+    split_roots: list[tuple[str | None, Path]] = [(s, p) for s, p in named if s in ("train", "val", "test")]
     roots = split_roots or [(None, folder)]
     rows = [
         {"id": str(path.relative_to(folder).with_suffix("")), "label": kind.name, "split": split, "path": str(path)}
         for split, root in roots
-        for kind in (sorted(p for p in root.iterdir() if p.is_dir()) if root.is_dir() else ())
+        for kind in sorted(p for p in root.iterdir() if p.is_dir() and not p.name.lower().startswith(MASKS))
         for path in _pictures(kind)
     ]
     if not rows or len({r["label"] for r in rows}) < 2:

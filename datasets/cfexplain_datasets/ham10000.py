@@ -52,7 +52,8 @@ def read(folder: str | Path) -> LesionTable:
 def _labelled(table: pd.DataFrame) -> pd.DataFrame:
     """The table with a column `label`, from dx, the archive's diagnoses, or one-hot columns."""
     if "dx" in table:
-        return table.assign(label=table["dx"].str.lower()).drop(columns="dx")
+        labels = [v.lower() if isinstance(v, str) else v for v in table["dx"]]
+        return table.assign(label=pd.Series(labels, table.index, dtype=object)).drop(columns="dx")
     if "diagnosis_3" not in table:
         return one_hot(table, CLASSES)
     named = table["diagnosis_3"].map(_ARCHIVE)

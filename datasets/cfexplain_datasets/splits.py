@@ -12,7 +12,7 @@ import pandas as pd
 from cfexplain_datasets.fingerprint import Fingerprints, Twin
 from cfexplain_datasets.lesion import LesionDataset
 from cfexplain_datasets.report import DataError, Report
-from cfexplain_datasets.table import LesionTable
+from cfexplain_datasets.table import LesionTable, split_named
 
 SPLITS = ("train", "val", "test")
 FRACTIONS = (0.7, 0.15, 0.15)
@@ -86,7 +86,8 @@ def with_splits(dataset: LesionTable) -> LesionTable:
     samples are on one side, that is no split and is replaced.
     """
     table = dataset.table
-    own = table["split"].where(table["split"].isin(list(SPLITS)))
+    named = table["split"].map(split_named)
+    own = named.where(named.isin(list(SPLITS)))
     if own.nunique() < 2:
         return assign_splits(dataset)
     known = own.groupby(table["lesion_id"]).first()

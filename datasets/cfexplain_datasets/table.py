@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from cfexplain.images import ImageError, load_mask, load_picture
@@ -38,7 +39,7 @@ class LesionTable(Dataset[Lesion]):
         return len(self.table)
 
     def __getitem__(self, index: int) -> Lesion:
-        """Read one sample.
+        """Read one sample; a mask that is empty or damaged counts as none (`readable()` reports it).
 
         Raises:
             ImageError: the picture is damaged; `readable()` leaves such samples out beforehand.
@@ -49,7 +50,7 @@ class LesionTable(Dataset[Lesion]):
             id=str(self.table.index[index]),
             image=load_picture(row["path"]),
             label=self.classes.index(row["label"]) if known else None,
-            mask=load_mask(row["mask_path"]) if isinstance(row["mask_path"], str) else None,
+            mask=_mask(row["mask_path"]),
             lesion_id=str(row["lesion_id"]),
             metadata={str(k): v for k, v in row.items() if k not in OWN_COLUMNS},
         )
@@ -130,15 +131,20 @@ def intake(
     rows = _drop(rows, rows["label"].notna() & ~rows["label"].isin(list(classes)), report, "rows of unknown classes")
     if rows.empty:
         raise DataError(f"no row has a label of {name}: the classes are {', '.join(classes)}")
-    report.add("pictures that the table does not name", sorted(set(pictures.values()) - set(rows["path"])), "not used")
-    return LesionTable(tuple(classes), _ordered(rows, mask_folders), report, name)
+    used = {str(Path(path).resolve()) for path in rows["path"]}
+    unnamed = sorted(path for path in pictures.values() if str(Path(path).resolve()) not in used)
+    report.add("pictures that the table does not name", unnamed, "not used")
+    table = _ordered(rows, mask_folders)
+    other = table.index[table["split"].notna() & ~table["split"].isin(("train", "val", "test"))]
+    report.add("images of a split that is none of train, val, test", list(other), "counted as having none")
+    return LesionTable(tuple(classes), table, report, name)
 
 
 def _ordered(rows: pd.DataFrame, mask_folders: Sequence[Path]) -> pd.DataFrame:
     """The rows by id, with the columns that every table has in front."""
     rows = rows.assign(mask_path=pd.Series(_masks(rows["id"], mask_folders), rows.index, dtype=object))
-    if "split" not in rows:
-        rows["split"] = pd.Series(None, rows.index, dtype=object)
+    given = rows["split"] if "split" in rows else [None] * len(rows)
+    rows["split"] = pd.Series([split_named(v) for v in given], rows.index, dtype=object)
     lesions = rows["lesion_id"] if "lesion_id" in rows else rows["id"]
     rows["lesion_id"] = lesions.where(lesions.notna(), rows["id"]).astype(str)
     table = rows.set_index("id")
@@ -149,11 +155,30 @@ def _picture(given: str, pictures: dict[str, str]) -> str | None:
     """The picture of an id, a file name or the path of a file."""
     if Path(given).is_absolute() and Path(given).is_file():
         return given
+    if Path(given).parent != Path():
+        return None  # the file of this folder is not here, and another folder's may show another lesion
     return pictures.get(given) or pictures.get(Path(given).stem)
+
+
+SPLIT_NAMES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
+
+
+def split_named(value: object) -> str | None:
+    """train, val or test by any of their usual names; another name stays as it is."""
+    name = _label(value)
+    return name if name is None else SPLIT_NAMES.get(name.lower(), name.lower())
 
 
 def _label(value: object) -> str | None:
     return None if pd.isna(value) or str(value).strip() == "" else str(value).strip()  # type: ignore[call-overload]
+
+
+def _mask(path: object) -> Tensor | None:
+    """The mask at a path; None where there is none that can be used."""
+    try:
+        return load_mask(path) if isinstance(path, str) else None
+    except ImageError:
+        return None
 
 
 def _column(values: list[str | None], rows: pd.DataFrame) -> pd.Series[Any]:

@@ -439,3 +439,16 @@ def test_two_classifiers_of_other_classes_do_not_spoil_each_other(classifier, le
     other = cfexplain.wrap(model, taps=["0"], classes=["cat", "dog"], image_size=64)
     rows = audit({"synthetic": classifier, "pets": other}, lesions, tmp_path, method=PIXELS, limit=1).rows
     assert "failed" not in set(rows["status"]), rows["error"].tolist()
+
+
+def test_a_large_sure_gap_is_not_hidden_behind_a_small_groups_larger_one():
+    """Of two gaps beyond the bound the smaller is more than chance, the larger is a dozen images' and is not."""
+    from cfexplain.audit.rule import _worst_gap
+
+    small = {"measure": "found", "group": "site: scalp", "n": 12, "mean": -0.30, "low": -0.62, "high": 0.02}
+    large = {"measure": "found", "group": "site: trunk", "n": 400, "mean": -0.24, "low": -0.30, "high": -0.19}
+    gap, note, sure = _worst_gap([small, large], lambda value: value > 0.2)
+    assert (round(gap.mean, 2), sure) == (0.24, True)
+    assert "trunk" in note
+    gap, note, sure = _worst_gap([small, large], lambda value: value > 0.25)
+    assert (round(gap.mean, 2), sure) == (0.30, False), "where no sure one breaks the rule, the largest is told"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from PIL import Image
 
 from cfexplain_datasets import READERS, csvfile, open_dataset
 from cfexplain_datasets.report import DataError
@@ -291,3 +292,50 @@ def test_a_table_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "HAM10000_metadata.csv").write_text("name,dx\na,nv\n")
     with pytest.raises(DataError, match="image_id"):
         open_dataset("ham10000", tmp_path)
+
+
+def test_a_table_beside_folders_of_pictures_and_masks_is_read_as_a_table(tmp_path):
+    draw(tmp_path / "images", "a", "b")
+    draw(tmp_path / "masks", "a", "b")
+    (tmp_path / "table.csv").write_text("image,label\na,benign\nb,malignant\n")
+    found = open_dataset("auto", tmp_path)
+    assert list(found.table["label"]) == ["benign", "malignant"]
+
+
+def test_folders_of_masks_are_no_class(tmp_path):
+    for kind in ("benign", "malignant", "masks"):
+        draw(tmp_path / kind, f"{kind}-1")
+    assert open_dataset("auto", tmp_path).classes == ("benign", "malignant")
+
+
+def test_numbers_in_dx_are_a_table_that_is_not_ham10000(tmp_path):
+    draw(tmp_path, "a", "b")
+    (tmp_path / "labels.csv").write_text("image_id,dx\na,0\nb,1\n")
+    with pytest.raises(DataError, match="is not HAM10000"):
+        open_dataset("ham10000", tmp_path)
+
+
+def test_a_picture_that_is_missing_is_not_its_namesake_of_another_folder(tmp_path):
+    draw(tmp_path / "a", "x")
+    (tmp_path / "table.csv").write_text("image,label\na/x.jpg,benign\nb/x.jpg,malignant\n")
+    found = open_dataset("csv", tmp_path / "table.csv")
+    assert list(found.table["label"]) == ["benign"]
+
+
+def test_splits_have_their_longer_names_too(tmp_path):
+    names = [f"{k:02d}" for k in range(6)]
+    draw(tmp_path, *names)
+    splits = ["Train", "Train", "Train", "Validation", "Testing", "odd"]
+    rows = [f"{name},{k % 2},{split}" for k, (name, split) in enumerate(zip(names, splits, strict=True))]
+    (tmp_path / "table.csv").write_text("image,label,split\n" + "\n".join(rows) + "\n")
+    found = open_dataset("csv", tmp_path / "table.csv")
+    assert list(found.table["split"]) == ["train"] * 3 + ["val", "test", "odd"]
+    assert any("split" in finding for finding in map(str, found.report.findings))
+
+
+def test_an_empty_mask_is_none(tmp_path):
+    draw(tmp_path / "images", "a", "b")
+    (tmp_path / "masks").mkdir()
+    Image.new("L", (32, 24)).save(tmp_path / "masks" / "a.png")
+    (tmp_path / "table.csv").write_text("image,label\na,benign\nb,malignant\n")
+    assert open_dataset("csv", tmp_path)[0].mask is None
