@@ -110,7 +110,7 @@ def main() -> None:
     for method in ("queries", *(m.name for m in METHODS["main"])):
         rows = asked("natural" if method == "queries" else method, classifier)
         if not rows:
-            entries.append(before[method])
+            entries += [before[method]] if method in before else []
             continue
         query, wanted = torch.cat([f.query for f in rows]), torch.cat([f.target for f in rows])
         shown = query if method == "queries" else torch.cat([f.image for f in rows])
