@@ -64,7 +64,7 @@ class Path:
         curve = figure.add_subplot(grid[1, :])
         for index, colour in ((self.source, "#5e3c99"), (self.target, "#e66101")):
             seen = self.prediction.probabilities[:, index].cpu()
-            curve.plot(self.alphas, seen, color=colour, label=self.classes[index])
+            curve.plot(self.alphas.tolist(), seen.tolist(), color=colour, label=self.classes[index])
         curve.axvline(1.0, color="0.6", linewidth=0.8, linestyle="--")
         curve.set(xlabel="share of the change, α (1: the counterfactual)", ylabel="probability", ylim=(0, 1))
         curve.legend(frameon=False)

@@ -333,7 +333,7 @@ class TestPresets:
         }
         for name, (steps, rate, jitter, count) in rows.items():
             method = PRESETS[name]
-            network = method.generator.build(torch.zeros(1, 3, 128, 128), torch.Generator())
+            network = method.generator.build(torch.zeros(1, 3, 256, 256), torch.Generator())
             assert (method.edit.steps, method.edit.learning_rate, method.edit.jitter) == (steps, rate, jitter), name
             assert sum(p.numel() for p in network.parameters()) == count, name
 
