@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import math
 import time
@@ -146,15 +147,19 @@ def train(
         progress: called with one line an epoch.
 
     Raises:
-        ValueError: `out` holds a run with another recipe, or the classes of the two sets differ.
+        ValueError: `out` holds a run with another recipe or of other data, the classes of the two sets differ, or
+            there is not one label for each sample.
     """
     if list(train_samples.classes) != list(val_samples.classes):
         raise ValueError(
             f"training classes {train_samples.classes} differ from validation classes {val_samples.classes}"
         )
+    if len(labels) != len(train_samples):
+        raise ValueError(f"there are {len(labels)} labels of {len(train_samples)} training samples: give one of each")
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     _claim(out, recipe)
+    _claim_data(out, train_samples.classes, labels)
     run = _start(recipe, train_samples, out, weights=weights, pretrained=pretrained, device=torch.device(device))
     squares = Squares(train_samples, recipe.image_size, augment, recipe.seed)
     order = BalancedOrder(labels, recipe.balance, recipe.seed)
@@ -178,6 +183,15 @@ def _claim(out: Path, recipe: Recipe) -> None:
         raise ValueError(
             f"{out} holds a run with other settings (see {path}): choose another folder, or the same settings"
         )
+    write_whole(path, json.dumps(wanted, indent=2).encode())
+
+
+def _claim_data(out: Path, classes: Sequence[str], labels: Sequence[int]) -> None:
+    """Note which classes and labels are learned, or refuse a folder whose run learns others."""
+    path, digest = out / "data.json", hashlib.sha256(repr(list(map(int, labels))).encode()).hexdigest()[:16]
+    wanted = {"classes": list(classes), "samples": len(labels), "labels": digest}
+    if path.exists() and json.loads(path.read_text()) != wanted:
+        raise ValueError(f"{out} holds a run on other data (see {path}): choose another folder, or the same data")
     write_whole(path, json.dumps(wanted, indent=2).encode())
 
 

@@ -118,6 +118,16 @@ def test_disturbed_lesions_teach_the_estimator_and_nothing_else(tmp_path):
     assert not torch.allclose(plain(images).loss, hardened(images).loss, atol=1e-2)
 
 
+def test_a_folder_with_other_data_is_refused(tmp_path):
+    short = replace(RECIPE, epochs=1)
+    samples = Reds(64, 0)
+    train(short, samples, Reds(64, 1), tmp_path, labels=samples.labels)
+    with pytest.raises(ValueError, match="other data"):
+        train(short, samples, Reds(64, 1), tmp_path, labels=[1 - label for label in samples.labels])
+    with pytest.raises(ValueError, match="one of each"):
+        train(short, samples, Reds(64, 1), tmp_path, labels=samples.labels[:40])
+
+
 def test_a_folder_with_another_recipe_is_refused(tmp_path):
     short = replace(RECIPE, epochs=1)
     run(tmp_path, recipe=short)
