@@ -2,6 +2,7 @@
 
     python experiments/isic_comparison.py --shard 0/2                        hours on 2 cores; rows are kept one by one
     python experiments/isic_comparison.py --targets hard                     of nevi, melanoma
+    python experiments/isic_comparison.py --targets pair --anchors           and of melanomas, nevus: for `training_set.py`
     python experiments/isic_comparison.py --methods ablations --targets second --first 60
     python experiments/isic_comparison.py --methods seeds --seed 1 --targets second --first 24
     python experiments/isic_comparison.py --edition 64 --targets second --first 60
@@ -122,12 +123,12 @@ def targets(classifier: cfexplain.Classifier, query: torch.Tensor) -> dict[str, 
 
 
 def wanted(classifier: cfexplain.Classifier, query: torch.Tensor, which: str) -> list[str]:
-    """The targets to search for: both, the second most likely class, or melanoma of a nevus (`hard`)."""
+    """The targets to search for: both, the second most likely class, melanoma of a nevus (`hard`), or also the reverse (`pair`)."""
     asked = targets(classifier, query)
-    if which == "hard":
+    if which in ("hard", "pair"):
         with torch.no_grad():
             source = classifier.classes[int(classifier(query).logits.argmax())]
-        return ["mel"] if source == "nv" else []
+        return [asked["melanoma"]] if source == "nv" or (source, which) == ("mel", "pair") else []
     return list(dict.fromkeys(asked.values() if which == "both" else [asked["second"]]))
 
 
@@ -224,7 +225,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--methods", choices=METHODS, default="main")
     parser.add_argument("--only", default="", help="names of some of these methods, separated by semicolons")
-    parser.add_argument("--targets", choices=["both", "second", "hard"], default="both")
+    parser.add_argument("--targets", choices=["both", "second", "hard", "pair"], default="both")
     parser.add_argument("--edition", choices=["", "64", "robust"], default="", help="which classifier is explained")
     parser.add_argument("--shard", default="0/1", help="k/n: every n-th lesion from the k-th on")
     parser.add_argument("--first", type=int, default=sum(COUNTS.values()), help="only so many lesions of the list")
