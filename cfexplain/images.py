@@ -188,6 +188,16 @@ def save_png(path: str | Path, image: Image) -> None:
     write_whole(path, png_bytes(image))
 
 
+def readable(name: str) -> str:
+    r"""A file's name as text that can be written anywhere; bytes that are no UTF-8 become their numbers.
+
+    Example:
+        >>> readable("caf\udce9.jpg")
+        'caf\\xe9.jpg'
+    """
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def write_whole(path: str | Path, content: bytes) -> None:
     """Write a file so that a reader sees the old one or the new one, never half of one."""
     path = Path(path)

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from os import SEEK_END
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +18,8 @@ from torch import Tensor
 from cfexplain.types import Classifier, Image
 
 EACH = "each"
+END = 4096
+"""Bytes at a file's end that tell it from others of its size."""
 
 
 class Sample(Protocol):
@@ -141,19 +144,26 @@ def fingerprint(classifier: Classifier) -> str:
 
 
 def images_digest(samples: Samples, indices: Sequence[int]) -> str:
-    """Sixteen hexadecimal digits of names, labels, lesions, all metadata, and the sizes of the files."""
+    """Sixteen hexadecimal digits of names, labels, lesions, all metadata, and the files' sizes and ends.
+
+    Where files lie does not matter. Their last bytes tell one picture from another of the same size: a PNG ends in a
+    checksum of all its pixels, and a JPEG's bits move with every change before them.
+    """
     columns = sorted(str(c) for c in samples.table)
     digest = hashlib.sha256()
     for name, *about in samples.table.iloc[list(indices)][columns].itertuples():
-        known = [_bytes_of(v) if c in ("path", "mask_path") else str(v) for c, v in zip(columns, about, strict=True)]
+        known = [_trace(v) if c in ("path", "mask_path") else str(v) for c, v in zip(columns, about, strict=True)]
         digest.update(repr((str(name), known)).encode())
     return digest.hexdigest()[:16]
 
 
-def _bytes_of(path: object) -> int | None:
-    """How large a file is; where it lies does not matter."""
+def _trace(path: object) -> tuple[int, bytes] | None:
+    """How large a file is, and how it ends."""
     try:
-        return Path(str(path)).stat().st_size
+        with Path(str(path)).open("rb") as file:
+            size = file.seek(0, SEEK_END)
+            file.seek(max(0, size - END))
+            return size, file.read()
     except OSError:
         return None
 

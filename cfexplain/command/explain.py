@@ -87,10 +87,11 @@ class Prepared:
         """Each picture with its folder, named by the stem; a stem seen before gets a number."""
         taken: set[str] = set()
         for path in pictures:
-            name, number = path.stem, 1
+            stem = files.readable(path.stem)
+            name, number = stem, 1
             while name in taken:
                 number += 1
-                name = f"{path.stem}-{number}"
+                name = f"{stem}-{number}"
             taken.add(name)
             yield path, self.job.out / name
 
@@ -120,9 +121,9 @@ class Prepared:
             (folder / old).unlink(missing_ok=True)
         if self.job.path or others:
             draw(result, self.classifier, folder, others)
-        result.save(folder, image=str(path), picture=picture, extra=said)
+        result.save(folder, image=files.readable(str(path)), picture=picture, extra=said)
         render(folder)
-        return result.records([str(path)])[0] | said
+        return result.records([files.readable(str(path))])[0] | said
 
     def invert(self, path: Path, folder: Path, layers: str, method: str, show: Show | None) -> Iterator[str]:
         """Invert each layer of one picture alone, save the pre-images, and describe them."""
@@ -149,7 +150,8 @@ class Prepared:
                 f"class {'kept' if kept else 'lost'}, {found.seconds[0]:.1f} s"
             )
         plot.save(plot.inversion_figure(query[0], [(method, images)]), folder / f"{method}-layers.png")
-        write_json(folder / f"{method}-layers.json", {"image": str(path), "method": method, "layers": rows})
+        record = {"image": files.readable(str(path)), "method": method, "layers": rows}
+        write_json(folder / f"{method}-layers.json", record)
 
     def _picture(self, path: Path) -> Image:
         """The picture, without hair where that is asked for."""

@@ -99,9 +99,12 @@ def _decoded(path: Path) -> np.ndarray | None:
     try:
         with Image.open(path) as opened:
             floating = opened.mode == "F"
-            turn = 1 if opened.format == "TIFF" else opened.getexif().get(0x0112, 1)  # OpenCV turns TIFFs itself
+            turn = 1 if opened.format == "TIFF" else opened.getexif().get(0x0112, 1)  # TIFFs are turned on reading
             if opened.mode in ("P", "PA") and opened.has_transparency_data:
-                return np.array(opened.convert("RGBA"))
+                return _upright(np.array(opened.convert("RGBA")), turn)
+            if opened.mode == "LA" and opened.format == "TIFF":  # of which OpenCV leaves the opacity out
+                return np.array(opened)
+            hidden = opened.info.get("transparency") if opened.mode in ("L", "I;16") else None
             if opened.mode in ("P", "PA", "CMYK", "1"):
                 return None
         array = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
@@ -112,7 +115,10 @@ def _decoded(path: Path) -> np.ndarray | None:
     if array is None or array.dtype not in (np.uint8, np.uint16):
         return None
     array = array[..., None] if array.ndim == 2 else array
-    order = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}.get(array.shape[2])
+    if isinstance(hidden, int) and array.shape[2] == 1:  # a grey that stands for nothing, which OpenCV does not know
+        opaque = 255 if array.dtype == np.uint8 else 65535
+        array = np.concatenate([array, np.where(array == hidden, 0, opaque).astype(array.dtype)], 2)
+    order = {1: [0], 2: [0, 1], 3: [2, 1, 0], 4: [2, 1, 0, 3]}.get(array.shape[2])
     return None if order is None else np.ascontiguousarray(_upright(array, turn)[..., order])
 
 

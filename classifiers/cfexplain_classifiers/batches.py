@@ -99,9 +99,13 @@ def training_batches(squares: Squares, order: BalancedOrder, batch_size: int, wo
 
 
 def evaluation_batches(samples: Samples, size: int, batch_size: int = 64, workers: int = 0) -> DataLoader[Pair]:
-    """Every sample once, in order, without augmentation."""
+    """Every sample once, in order, without augmentation, and without a draw from torch's global generator."""
     return DataLoader(
-        Squares(samples, size), batch_size, num_workers=workers, multiprocessing_context=_context(workers)
+        Squares(samples, size),
+        batch_size,
+        num_workers=workers,
+        multiprocessing_context=_context(workers),
+        generator=torch.Generator(),
     )
 
 

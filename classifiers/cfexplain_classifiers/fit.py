@@ -44,12 +44,18 @@ class FitRecipe:
     seed: int = 0
 
 
+FOLDS = 5
+"""Parts of the images; each is estimated by a head that was fitted on the others, to measure the yardstick."""
+
+
 def fit_estimator(
     classifier: Classifier, batches: Iterable[tuple[Images, Tensor]], recipe: FitRecipe | None = None
 ) -> EstimatedClassifier:
     """Fit a loss estimator to a frozen classifier from labelled images that it was not trained on.
 
-    Use validation images: on training images the losses are memorised and teach little.
+    Use validation images: on training images the losses are memorised and teach little. The head memorises too, so
+    the quantiles of its yardstick are of images that it has not seen: of each fifth, estimated by a head fitted on
+    the rest, in units of what that head says of the rest.
 
     Args:
         classifier: with tapped features, such as `cfexplain.wrap(model, taps=[...])` makes.
@@ -69,15 +75,40 @@ def fit_estimator(
         )
     if len(true) < 32:
         raise ValueError(f"{len(true)} labelled images are too few to fit a loss estimator, give at least 32")
+    estimator = _fitted(pooled, true, recipe)
+    unseen = Scale.measure(_unseen(pooled, true, recipe).cpu(), labels.cpu(), predicted.cpu(), classifier.classes)
+    quantiles = {name: [unseen.mean + unseen.std * q for q in own] for name, own in unseen.quantiles.items()}
+    mean, std = _spread(estimator(pooled))
+    return EstimatedClassifier(classifier, estimator, Scale(float(mean), float(std), quantiles))
+
+
+def _fitted(pooled: Sequence[Tensor], true: Tensor, recipe: FitRecipe) -> LossEstimator:
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
         estimator = LossEstimator([f.shape[1] for f in pooled], recipe.width).to(true.device)
-    _descend(estimator, pooled, true, recipe)
-    estimator.eval().requires_grad_(False)
-    raw = estimator(pooled)
-    return EstimatedClassifier(
-        classifier, estimator, Scale.measure(raw.cpu(), labels.cpu(), predicted.cpu(), classifier.classes)
-    )
+    with torch.enable_grad():
+        _descend(estimator, pooled, true, recipe)
+    return estimator.eval().requires_grad_(False)
+
+
+def _unseen(pooled: Sequence[Tensor], true: Tensor, recipe: FitRecipe) -> Tensor:
+    """Standardised estimates of all images, each by a head that has not seen it.
+
+    Only the order of estimates is trained, so what two heads say can only be compared in units of their own.
+    """
+    estimated = torch.empty_like(true)
+    order = torch.randperm(len(true), generator=torch.Generator().manual_seed(recipe.seed)).to(true.device)
+    for fold in order.chunk(FOLDS):
+        rest = order[~torch.isin(order, fold)]
+        head = _fitted([f[rest] for f in pooled], true[rest], recipe)
+        mean, std = _spread(head([f[rest] for f in pooled]))
+        estimated[fold] = (head([f[fold] for f in pooled]) - mean) / std
+    return estimated
+
+
+def _spread(raw: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation, which is never 0."""
+    return raw.mean(), raw.std().clamp_min(1e-6)
 
 
 @torch.no_grad()

@@ -33,11 +33,33 @@ def first_file(folder: Path, patterns: Sequence[str], what: str, fetch: str) -> 
         found = sorted(p for p in (*folder.glob(pattern), *folder.glob(f"*/{pattern}")) if p.is_file())
         if found:
             return found[0]
+    raise missing(folder, patterns, what, fetch)
+
+
+def missing(folder: Path, patterns: Sequence[str], what: str, fetch: str) -> DataError:
+    """There is no such table; the message gives the command that fetches the data."""
     wanted = " or ".join(patterns)
-    raise DataError(
+    return DataError(
         f"{folder} holds no {what} table ({wanted}); fetch pictures with the isic command-line tool: {fetch}, "
         "and the challenges' tables from challenge.isic-archive.com/data"
     )
+
+
+SPLITS = (("train", "Training"), ("val", "Validation"), ("test", "Test"))
+"""Splits and the words for them in the challenges' file names."""
+
+
+def truths(folder: Path, pattern: str) -> pd.DataFrame | None:
+    """All ground-truth tables of a pattern as one; where there are several, with their splits. None where is none."""
+    tables = [(path, read_csv(path)) for path in all_files(folder, pattern)]
+    if len(tables) < 2:
+        return tables[0][1] if tables else None
+    return pd.concat([rows.assign(split=split_of(path)) for path, rows in tables], ignore_index=True)
+
+
+def split_of(path: Path) -> str | None:
+    """The split that a file's name speaks of."""
+    return next((split for split, word in SPLITS if word in path.name), None)
 
 
 def all_files(folder: Path, pattern: str) -> list[Path]:

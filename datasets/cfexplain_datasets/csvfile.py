@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from cfexplain.images import SUFFIXES
 from cfexplain_datasets.archive import read_csv
 from cfexplain_datasets.report import DataError
 from cfexplain_datasets.table import LesionTable, intake
 
 IMAGE_COLUMNS = ("image", "path", "file", "filename", "image_id", "isic_id", "image_name", "id")
+MASK_COLUMNS = ("mask_path", "mask", "mask_file")
 LABEL_COLUMNS = ("label", "dx", "diagnosis", "class", "target", "benign_malignant")
 
 
@@ -18,6 +21,9 @@ def read(
     table: str | Path, *, image: str | None = None, label: str | None = None, classes: Sequence[str] | None = None
 ) -> LesionTable:
     """Read a CSV file, or a folder with exactly one, whose pictures lie beside it or in a folder below.
+
+    Masks are those that a column of `MASK_COLUMNS` names, paths relative to the table or file names, and otherwise
+    those of the pictures' names in folders of masks.
 
     Args:
         table: the file or its folder.
@@ -30,7 +36,7 @@ def read(
         DataError: the file or the columns are not there.
     """
     path = _one_table(Path(table))
-    rows = read_csv(path, text=[c for c in (*IMAGE_COLUMNS, *LABEL_COLUMNS, image, label) if c])
+    rows = read_csv(path, text=[c for c in (*IMAGE_COLUMNS, *LABEL_COLUMNS, *MASK_COLUMNS, image, label) if c])
     image = image or next((c for c in IMAGE_COLUMNS if c in rows), None)
     label = label or next((c for c in LABEL_COLUMNS if c in rows and c != image), None)
     if image is None or label is None or not {image, label} <= set(rows):
@@ -39,6 +45,10 @@ def read(
     given = [str(p) for p in rows[image]]
     rows = rows.assign(id=_ids(given), path=[_beside(path.parent, p) for p in given], label=rows[label].astype(object))
     rows = rows.drop(columns=[c for c in (image, label) if c not in ("path", "id", "label")])
+    mask = next((c for c in MASK_COLUMNS if c in rows and c not in (image, label)), None)
+    if mask is not None:
+        beside = [_beside(path.parent, p) if isinstance(p, str) and p.strip() else None for p in rows[mask]]
+        rows = rows.drop(columns=mask).assign(mask_path=pd.Series(beside, rows.index, dtype=object))
     folders = [path.parent, *sorted(p for p in path.parent.rglob("*") if p.is_dir())]
     masks = [f for f in folders if "mask" in f.name.lower() or "segmentation" in f.name.lower()]
     pictures = [f for f in folders if f not in masks]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from cfexplain.images import SUFFIXES
+from cfexplain.images import SUFFIXES, readable
 from cfexplain_datasets.report import DataError, Report
 from cfexplain_datasets.table import LesionTable, split_named
 
@@ -47,8 +47,12 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def _table(rows: list[dict[str, str | None]]) -> LesionTable:
-    table = pd.DataFrame(rows)
+    odd = {str(row["path"]): None for row in rows if readable(str(row["path"])) != row["path"]}
     report = Report()
+    report.add("pictures whose names are no UTF-8", odd, "left out: rename them")
+    table = pd.DataFrame([row for row in rows if row["path"] not in odd])
+    if table.empty:
+        raise DataError(f"no picture has a path that is UTF-8 (the first is {readable(next(iter(odd)))}): rename them")
     report.add("pictures whose name another picture has", table.loc[table["id"].duplicated(), "id"], "left out")
     table = table[~table["id"].duplicated()].assign(mask_path=None)
     table["lesion_id"] = table["id"]

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from cfexplain_datasets.archive import first_file, one_hot, picture_folders, read_csv
+from cfexplain_datasets.archive import all_files, first_file, one_hot, picture_folders, read_csv, truths
 from cfexplain_datasets.report import DataError
 from cfexplain_datasets.table import LesionTable, intake
 
 CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 FETCH = "isic image download --collections 212 HAM10000/"
-_TABLES = ("labels.csv", "HAM10000_metadata*", "ISIC2018_Task3_*GroundTruth*.csv", "metadata.csv")
+_TRUTH, _GROUPS = "ISIC2018_Task3_*GroundTruth*.csv", "ISIC2018_Task3_*LesionGroupings*.csv"
+_TABLES = ("labels.csv", "HAM10000_metadata*", _TRUTH, "metadata.csv")
 _ARCHIVE = {
     "Nevus": "nv",
     "Melanoma, NOS": "mel",
@@ -30,7 +31,8 @@ def read(folder: str | Path) -> LesionTable:
     """Read HAM10000 in any of its layouts.
 
     The tables: `HAM10000_metadata` (with or without .csv, with foreign rows), the challenge's one-hot
-    `ISIC2018_Task3_*_GroundTruth.csv`, the `metadata.csv` that the isic command-line tool writes, or `labels.csv`.
+    `ISIC2018_Task3_*_GroundTruth.csv` (of several, each image has its split; `*_LesionGroupings.csv` says which show
+    one lesion), the `metadata.csv` that the isic command-line tool writes, or `labels.csv`.
     Pictures and masks are found in the folders of the archive's zip files, or in `images` and `masks*`.
 
     Raises:
@@ -38,7 +40,7 @@ def read(folder: str | Path) -> LesionTable:
     """
     folder = Path(folder)
     path = first_file(folder, _TABLES, "HAM10000", FETCH)
-    rows = _labelled(read_csv(path))
+    rows = _labelled(_challenge(folder) if path.match(_TRUTH) else read_csv(path))
     rows = rows.rename(columns={"image_id": "id", "image": "id", "isic_id": "id"})
     if "id" not in rows or not rows["label"].isin(CLASSES).any():
         raise DataError(f"{path} is not HAM10000: it needs a column image_id, and dx with {', '.join(CLASSES)}")
@@ -47,6 +49,16 @@ def read(folder: str | Path) -> LesionTable:
         rows["age"] = pd.to_numeric(rows["age"], errors="coerce")
     pictures, masks = picture_folders(folder)
     return intake(rows, pictures, CLASSES, name="ham10000", mask_folders=masks, fetch=FETCH)
+
+
+def _challenge(folder: Path) -> pd.DataFrame:
+    """The challenge's tables, with the lesions where they are known."""
+    rows = truths(folder, _TRUTH)
+    assert rows is not None, "first_file has found one"
+    groups = [table for p in all_files(folder, _GROUPS) if {"image", "lesion_id"} <= set(table := read_csv(p))]
+    if not groups:
+        return rows
+    return rows.merge(pd.concat(groups)[["image", "lesion_id"]].drop_duplicates("image"), on="image", how="left")
 
 
 def _labelled(table: pd.DataFrame) -> pd.DataFrame:

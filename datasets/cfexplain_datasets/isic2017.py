@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from cfexplain_datasets.archive import all_files, first_file, picture_folders, read_csv
+from cfexplain_datasets.archive import SPLITS, all_files, first_file, picture_folders, read_csv, split_of
 from cfexplain_datasets.report import DataError, Report
 from cfexplain_datasets.table import LesionTable, intake
 
 CLASSES = ("melanoma", "nevus", "seborrheic_keratosis")
 FETCH = "isic image download --collections 60,71,69 ISIC2017/"
 GIVEN, RESTORED = "given", "row order"
-_SPLITS = (("train", "Training"), ("val", "Validation"), ("test", "Test"))
 
 
 def read(folder: str | Path) -> LesionTable:
@@ -58,12 +57,12 @@ def _restored(whole: LesionTable) -> LesionTable:
 
 def _official(path: Path, folder: Path) -> pd.DataFrame:
     """One ground-truth table with its split; row numbers are replaced by ids where that is safe."""
-    split = next((s for s, word in _SPLITS if word in path.name), "train")
+    split = split_of(path) or "train"
     rows = read_csv(path).dropna(subset=["melanoma"]).assign(split=split, ids=GIVEN)
     given = rows["image_id"].astype(str)
     if given.str.startswith("ISIC").all():
         return rows
-    word = dict(_SPLITS)[split]
+    word = dict(SPLITS)[split]
     folders = [f for f in picture_folders(folder)[0] if word in f.name]
     here = sorted(p.stem for f in folders for p in f.glob("ISIC_*.jp*g"))
     counted = given.str.replace(",", "").tolist() == [str(i + 1) for i in range(len(rows))]

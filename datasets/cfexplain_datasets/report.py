@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from cfexplain.images import readable
+
 SHOWN = 5
 
 
@@ -34,7 +36,7 @@ class Report:
 
     def add(self, what: str, which: Iterable[object], done: str) -> None:
         """Note a finding; nothing is noted where nothing was found."""
-        names = tuple(str(w) for w in which)
+        names = tuple(readable(str(w)) for w in which)
         if names:
             self.findings.append(Finding(what, names, done))
 

@@ -105,8 +105,8 @@ def intake(
     not a class (an empty label is an unlabelled sample). Pictures without a row are reported too.
 
     Args:
-        rows: with the columns id and label, and optionally lesion_id, split, path (a file name, or an absolute path);
-            everything else is metadata.
+        rows: with the columns id and label, and optionally lesion_id, split, path and mask_path (file names, or
+            absolute paths); everything else is metadata.
         folders: where the pictures lie, searched in order.
         classes: names in the order of the labels.
         name: of the data set.
@@ -131,18 +131,18 @@ def intake(
     rows = _drop(rows, rows["label"].notna() & ~rows["label"].isin(list(classes)), report, "rows of unknown classes")
     if rows.empty:
         raise DataError(f"no row has a label of {name}: the classes are {', '.join(classes)}")
-    used = {str(Path(path).resolve()) for path in rows["path"]}
+    table = _ordered(rows, mask_folders, report)
+    used = {str(Path(path).resolve()) for path in (*table["path"], *table["mask_path"].dropna())}
     unnamed = sorted(path for path in pictures.values() if str(Path(path).resolve()) not in used)
     report.add("pictures that the table does not name", unnamed, "not used")
-    table = _ordered(rows, mask_folders)
     other = table.index[table["split"].notna() & ~table["split"].isin(("train", "val", "test"))]
     report.add("images of a split that is none of train, val, test", list(other), "counted as having none")
     return LesionTable(tuple(classes), table, report, name)
 
 
-def _ordered(rows: pd.DataFrame, mask_folders: Sequence[Path]) -> pd.DataFrame:
+def _ordered(rows: pd.DataFrame, mask_folders: Sequence[Path], report: Report) -> pd.DataFrame:
     """The rows by id, with the columns that every table has in front."""
-    rows = rows.assign(mask_path=pd.Series(_masks(rows["id"], mask_folders), rows.index, dtype=object))
+    rows = rows.assign(mask_path=pd.Series(_masks(rows, mask_folders, report), rows.index, dtype=object))
     given = rows["split"] if "split" in rows else [None] * len(rows)
     rows["split"] = pd.Series([split_named(v) for v in given], rows.index, dtype=object)
     lesions = rows["lesion_id"] if "lesion_id" in rows else rows["id"]
@@ -203,7 +203,15 @@ def _files(folders: Sequence[Path]) -> dict[str, str]:
     return found
 
 
-def _masks(ids: pd.Series[str], folders: Sequence[Path]) -> list[str | None]:
-    found = _files(folders)
+def _masks(rows: pd.DataFrame, folders: Sequence[Path], report: Report) -> list[str | None]:
+    """The masks that the table names, else those that are named as the pictures."""
+    files = _files(folders)
     names = ("{}_segmentation", "{}_Segmentation", "{}")
-    return [next((found[n.format(i)] for n in names if n.format(i) in found), None) for i in ids]
+    by_name = [next((files[n.format(i)] for n in names if n.format(i) in files), None) for i in rows["id"]]
+    if "mask_path" not in rows:
+        return by_name
+    named = [_label(v) for v in rows["mask_path"]]
+    there = [None if v is None else _picture(v, files) for v in named]
+    gone = [i for i, v, found in zip(rows["id"], named, there, strict=True) if v is not None and found is None]
+    report.add("masks that the table names and that are not there", gone, "counted as none")
+    return [t if v is not None else other for v, t, other in zip(named, there, by_name, strict=True)]

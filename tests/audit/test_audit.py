@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 import cfexplain
 import cfexplain_classifiers
@@ -397,16 +398,24 @@ def test_other_pictures_under_the_same_names_are_refused(classifier, lesions, tm
         audit(classifier, Relabelled(), tmp_path, method=PIXELS, limit=1)
 
 
-def test_the_size_of_a_file_is_part_of_what_an_image_is(tmp_path):
+def test_another_picture_of_the_same_size_is_another_and_a_copy_elsewhere_is_not(tmp_path):
     class Files:
         def __init__(self, folder):
             self.table = pd.DataFrame({"path": [str(folder / "a")]}, index=["a"])
 
-    for name, content in (("one", b"1"), ("copy", b"2"), ("longer", b"12")):
+    plain, dotted = Image.new("RGB", (200, 100)), Image.new("RGB", (200, 100))
+    dotted.putpixel((3, 2), (1, 0, 0))
+    contents = {"one": plain, "copy": plain, "other": dotted}
+    for name, picture in contents.items():
         (tmp_path / name).mkdir()
-        (tmp_path / name / "a").write_bytes(content)
-    one, copy, longer = (images_digest(Files(tmp_path / name), [0]) for name in ("one", "copy", "longer"))
-    assert one == copy != longer
+        picture.save(tmp_path / name / "a", "png", compress_level=0)
+    (tmp_path / "longer").mkdir()
+    (tmp_path / "longer" / "a").write_bytes((tmp_path / "one" / "a").read_bytes() + b"1")
+    names = ("one", "copy", "other", "longer")
+    one, copy, other, longer = (images_digest(Files(tmp_path / name), [0]) for name in names)
+    assert len((tmp_path / "other" / "a").read_bytes()) == len((tmp_path / "one" / "a").read_bytes()) > 4096
+    assert one == copy
+    assert len({one, other, longer}) == 3
 
 
 def test_a_mask_that_misses_the_square_is_replaced_by_the_outline_that_is_found(classifier, lesions, tmp_path):

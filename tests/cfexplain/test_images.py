@@ -12,6 +12,7 @@ from cfexplain.images import (
     load_images,
     load_mask,
     load_picture,
+    readable,
     round8,
     save_png,
     square,
@@ -170,3 +171,33 @@ def test_floating_point_values_are_refused(tmp_path):
     Image.fromarray(np.random.default_rng(0).random((20, 20), dtype=np.float32)).save(tmp_path / "a.tif")
     with pytest.raises(ImageError, match="floating point"):
         load_picture(tmp_path / "a.tif")
+
+
+def test_grey_pictures_keep_their_opacity_for_restoration(tmp_path, colours):
+    from cfexplain.restore.picture import read
+
+    grey, opacity = colours[..., 0], colours[..., 1]
+    both = Image.merge("LA", (Image.fromarray(grey), Image.fromarray(opacity)))
+    both.save(tmp_path / "both.tif")
+    found = read(tmp_path / "both.tif")
+    assert found.values.shape == found.alpha.shape == (1, 1, 40, 60)
+    assert (found.values[0, 0] * 255).round().numpy().astype(int).tolist() == grey.tolist()
+    assert (found.alpha[0, 0] * 255).round().numpy().astype(int).tolist() == opacity.tolist()
+    for factor, dtype in ((1, np.uint8), (257, np.uint16)):
+        Image.fromarray(grey.astype(dtype) * factor).save(tmp_path / "hole.png", transparency=int(grey[0, 0]) * factor)
+        assert torch.equal(read(tmp_path / "hole.png").alpha[0, 0] == 0, torch.from_numpy(grey == grey[0, 0]))
+
+
+def test_a_turned_palette_with_holes_is_upright(tmp_path, colours):
+    from cfexplain.restore.picture import read
+
+    exif, palette = Image.Exif(), Image.fromarray(colours).quantize(16)
+    exif[0x0112] = 6
+    palette.save(tmp_path / "a.png", exif=exif, transparency=3)
+    holes = np.rot90(np.array(palette) == 3, -1)
+    assert torch.equal(read(tmp_path / "a.png").alpha[0, 0] == 0, torch.from_numpy(holes.copy()))
+
+
+def test_a_name_that_is_no_utf_8_can_be_written():
+    assert readable("caf\udce9.jpg").encode() == b"caf\\xe9.jpg"
+    assert readable("café.jpg") == "café.jpg"

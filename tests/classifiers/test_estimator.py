@@ -82,3 +82,26 @@ def test_an_estimator_can_be_fitted_to_any_model():
         fit_estimator(cfexplain.wrap(model, classes=["l", "r"]), [dark_or_bright(100, 0)])
     with pytest.raises(ValueError, match="too few"):
         fit_estimator(classifier, [dark_or_bright(10, 0)])
+
+
+class Noise(nn.Module):
+    """Features that say nothing of its mistakes, so that a head can only learn them by heart."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Flatten()
+
+    def forward(self, x):
+        numbers = self.stem(x)
+        return torch.stack([numbers[:, 0] * 0 + 0.1, numbers[:, 0] * 0], dim=1) * (1 + numbers[:, :1].abs())
+
+
+def test_the_yardstick_of_a_fitted_head_is_of_images_that_it_has_not_seen():
+    rng = torch.Generator().manual_seed(0)
+    images, labels = torch.rand(800, 3, 16, 16, generator=rng), torch.randint(2, (800,), generator=rng)
+    plain = {"image_size": 16, "mean": (0,) * 3, "std": (1,) * 3}
+    classifier = cfexplain.wrap(Noise().eval(), taps=["stem"], classes=["l", "r"], **plain)
+    fitted = fit_estimator(classifier, [(images[:200], labels[:200])])
+    estimated, right = fitted(images[200:]).loss, labels[200:] == 0
+    below = float((estimated[right] <= fitted.usual_loss(0, 0.95)).float().mean())
+    assert 0.88 <= below <= 0.995, f"{below:.2f} of new images lie below the quantile .95"

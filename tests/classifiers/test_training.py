@@ -53,7 +53,9 @@ def run(out, progress=None, recipe=RECIPE, count=128):
 
 
 def test_a_killed_run_goes_on_to_the_same_result(tmp_path):
+    before = torch.get_rng_state()
     whole = run(tmp_path / "whole").read_bytes()
+    assert torch.equal(torch.get_rng_state(), before), "training must not draw from the caller's random numbers"
     script = (
         "import sys; sys.path[:0] = sys.argv[2:]\n"
         "from test_training import run\nrun(sys.argv[1], progress=lambda line: print(line, flush=True))"

@@ -339,3 +339,56 @@ def test_an_empty_mask_is_none(tmp_path):
     Image.new("L", (32, 24)).save(tmp_path / "masks" / "a.png")
     (tmp_path / "table.csv").write_text("image,label\na,benign\nb,malignant\n")
     assert open_dataset("csv", tmp_path)[0].mask is None
+
+
+def test_the_masks_of_a_csv_are_those_that_it_names(tmp_path):
+    draw(tmp_path / "images", "a", "b", "c")
+    draw(tmp_path / "outlines", "of_a")
+    draw(tmp_path / "masks", "a", "b", "c")
+    rows = "image,label,mask\na,benign,outlines/of_a.jpg\nb,malignant,nowhere.png\nc,malignant,\n"
+    (tmp_path / "table.csv").write_text(rows)
+    found = open_dataset("csv", tmp_path)
+    names = [None if p is None else str(Path(p).relative_to(tmp_path)) for p in found.table["mask_path"]]
+    assert names == ["outlines/of_a.jpg", None, "masks/c.jpg"]
+    assert found.report.count("masks that the table names and that are not there") == 1
+    assert found.report.count("pictures that the table does not name") == 0
+    assert "mask" not in found[0].metadata
+
+
+def test_a_challenge_with_the_tables_of_several_splits_is_read_whole(tmp_path: Path, official: Path) -> None:
+    put(tmp_path, official / "ISIC2018_Task3_Validation_GroundTruth.csv")
+    header = "image,MEL,NV,BCC,AKIEC,BKL,DF,VASC\n"
+    training = header + "ISIC_0024306,0,1,0,0,0,0,0\nISIC_0024307,1,0,0,0,0,0,0\n"
+    (tmp_path / "ISIC2018_Task3_Training_GroundTruth.csv").write_text(training)
+    groups = "image,lesion_id,diagnosis_confirm_type\nISIC_0024306,HAM_1,follow_up\nISIC_0024307,HAM_1,histo\n"
+    (tmp_path / "ISIC2018_Task3_Training_LesionGroupings.csv").write_text(groups)
+    draw(tmp_path / "ISIC2018_Task3_Training_Input", "ISIC_0024306", "ISIC_0024307")
+    draw(tmp_path / "ISIC2018_Task3_Validation_Input", "ISIC_0034321")
+    dataset = open_dataset("auto", tmp_path)
+    assert dataset.name == "ham10000"
+    assert dataset.table["label"].tolist() == ["nv", "mel", "nv"]
+    assert dataset.table["split"].tolist() == ["train", "train", "val"]
+    assert dataset.table["lesion_id"].tolist() == ["HAM_1", "HAM_1", "ISIC_0034321"]
+
+
+def test_isic_2019_has_its_test_too(tmp_path: Path, official: Path) -> None:
+    put(tmp_path, official / "ISIC_2019_Training_GroundTruth.csv")
+    header = "image,MEL,NV,BCC,AK,BKL,DF,VASC,SCC,UNK\n"
+    rows = "ISIC_9,0,0,1,0,0,0,0,0,0\nISIC_8,0,0,0,0,0,0,0,0,1\n"
+    (tmp_path / "ISIC_2019_Test_GroundTruth.csv").write_text(header + rows)
+    draw(tmp_path / "input", "ISIC_0000000", "ISIC_9", "ISIC_8")
+    dataset = open_dataset("auto", tmp_path)
+    assert dataset.name == "isic2019"
+    assert dataset.table["split"].to_dict() == {"ISIC_0000000": "train", "ISIC_9": "test", "ISIC_8": "test"}
+    assert dataset.table["label"].to_dict() == {"ISIC_0000000": "NV", "ISIC_9": "BCC", "ISIC_8": None}
+
+
+def test_pictures_whose_names_are_no_text_are_left_out_and_said(tmp_path):
+    draw(tmp_path / "x", "a", "caf\udce9")
+    draw(tmp_path / "y", "b")
+    found = open_dataset("folder", tmp_path)
+    assert list(found.table.index) == ["x/a", "y/b"]
+    assert "caf\\xe9" in str(found.report)
+    draw(tmp_path / "z\udce9", "b")
+    with pytest.raises(DataError, match="is UTF-8"):
+        open_dataset("folder", tmp_path / "z\udce9")
