@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from cfexplain.images import load_picture as load_picture
     from cfexplain.inversion import Inversion as Inversion
     from cfexplain.inversion import invert as invert
+    from cfexplain.method import Insist as Insist
+    from cfexplain.method import Method as Method
+    from cfexplain.method import Stage as Stage
     from cfexplain.methods import DIP as DIP
     from cfexplain.methods import DIP_INVERSION as DIP_INVERSION
     from cfexplain.methods import DISC as DISC
@@ -40,9 +43,6 @@ if TYPE_CHECKING:
     from cfexplain.objective import total as total
     from cfexplain.result import Counterfactual as Counterfactual
     from cfexplain.shrink import Shrink as Shrink
-    from cfexplain.solve import Insist as Insist
-    from cfexplain.solve import Method as Method
-    from cfexplain.solve import Stage as Stage
     from cfexplain.solve import descend as descend
     from cfexplain.solve import minimise as minimise
     from cfexplain.types import Classifier as Classifier
@@ -57,6 +57,7 @@ _HOME = {
     "explanation": ("explain",),
     "inversion": ("Inversion", "invert"),
     "images": ("ImageError", "load_images", "load_picture"),
+    "method": ("Insist", "Method", "Stage"),
     "methods": (
         "DIP",
         "DIP_INVERSION",
@@ -74,7 +75,7 @@ _HOME = {
     "objective": ("Objective", "ramp", "rising", "total"),
     "result": ("Counterfactual",),
     "shrink": ("Shrink",),
-    "solve": ("Insist", "Method", "Stage", "descend", "minimise"),
+    "solve": ("descend", "minimise"),
     "types": ("Classifier", "Prediction", "Status"),
     "views": ("Views",),
     "wrapping": ("wrap",),

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from cfexplain.batch import Search, minimise_all
 from cfexplain.generators.noise import generator_for
 from cfexplain.images import round8, write_whole
+from cfexplain.method import Method, Stage
 from cfexplain.replay import ReplayedClassifier
-from cfexplain.solve import Ending, Method, Solution, Stage, paint
+from cfexplain.solve import Ending, Solution, paint
 from cfexplain.stop import CloseEnough, Step, psnr
 from cfexplain.types import Images, Problem
 

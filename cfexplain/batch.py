@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from cfexplain.generators.langevin import Shaken
-from cfexplain.solve import Ending, Solution, Stage, Watched, descend, minimise
+from cfexplain.method import Stage
+from cfexplain.solve import Ending, Solution, Watched, descend, minimise
 from cfexplain.stack import Stack
 from cfexplain.stop import Part, Step
 from cfexplain.types import Images, Prediction, Problem

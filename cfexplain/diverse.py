@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from cfexplain.explanation import Target, check_area, explain
+from cfexplain.method import Method
 from cfexplain.methods import NATURAL
 from cfexplain.objective import total
 from cfexplain.result import Counterfactual, concatenate
-from cfexplain.solve import Method
 from cfexplain.terms import Unlike
 from cfexplain.types import Classifier, Images
 

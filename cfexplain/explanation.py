@@ -17,11 +17,12 @@ from cfexplain.batch import Search, fitting, minimise_all
 from cfexplain.classifier import check_classifier, check_gradient, class_index, predict
 from cfexplain.generators.noise import generator_for
 from cfexplain.images import check_images, round8
+from cfexplain.method import Method
 from cfexplain.methods import NATURAL
 from cfexplain.replay import ReplayedClassifier
 from cfexplain.result import Counterfactual, concatenate, settings_of
 from cfexplain.show import VERIFIED, predict_each, reached, shown
-from cfexplain.solve import Method, Solution
+from cfexplain.solve import Solution
 from cfexplain.stop import Step, TargetReached
 from cfexplain.types import Classifier, Images, Prediction, Problem, Status
 

@@ -14,9 +14,10 @@ from torch import Tensor
 from cfexplain.classifier import check_classifier, predict
 from cfexplain.generators.noise import generator_for
 from cfexplain.images import check_images
+from cfexplain.method import Method
 from cfexplain.methods import DIP_INVERSION
 from cfexplain.objective import Objective
-from cfexplain.solve import Method, minimise
+from cfexplain.solve import minimise
 from cfexplain.stop import Step, psnr
 from cfexplain.terms import SameFeatures
 from cfexplain.terms.features import relative_error

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from cfexplain.generators import FourierNetwork, Pixels, WarmStart
 from cfexplain.generators.warm import NARROW
+from cfexplain.method import Insist, Method, Stage
 from cfexplain.objective import Objective, ramp, rising, total
 from cfexplain.shrink import Shrink
-from cfexplain.solve import Insist, Method, Stage
 from cfexplain.stop import CloseEnough, TargetReached
 from cfexplain.terms import (
     CompactChange,

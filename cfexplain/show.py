@@ -10,7 +10,8 @@ from torch import Tensor
 
 from cfexplain.classifier import predict
 from cfexplain.images import round8
-from cfexplain.solve import Method, Solution
+from cfexplain.method import Method
+from cfexplain.solve import Solution
 from cfexplain.types import Classifier, Images, Prediction, Problem
 
 VERIFIED = 32

@@ -16,9 +16,9 @@ import torch
 from restoration_study.follow import followed
 from restoration_study.part import DATA, OUT, RUNS, opened
 
+from cfexplain.method import Method
 from cfexplain.restore import DENOISE, denoise, fast
 from cfexplain.restore.quality import psnr
-from cfexplain.solve import Method
 
 SIDE, SIGMA, EVERY = 256, 25 / 255, 50
 PICTURES = ("monarch", "foreman")

@@ -18,8 +18,8 @@ import torch
 
 import cfexplain
 from cfexplain.images import Square, resize, square
+from cfexplain.method import Method, Stage
 from cfexplain.objective import ramp, total
-from cfexplain.solve import Method, Stage
 from cfexplain.stop import CloseEnough
 from cfexplain.terms import EstimatedLoss, SameFeatures, SamePixels, SparseChange, TargetClass
 from cfexplain_classifiers import load

@@ -28,9 +28,10 @@ from cfexplain import methods
 from cfexplain.generators import Generator
 from cfexplain.generators.warm import STARTS
 from cfexplain.images import save_png, square
+from cfexplain.method import Stage
 from cfexplain.methods import HOURGLASS
 from cfexplain.objective import total
-from cfexplain.solve import Stage, descend
+from cfexplain.solve import descend
 from cfexplain.stop import psnr
 from cfexplain.terms import SamePixels
 from cfexplain.types import Problem

@@ -19,7 +19,7 @@ from cfexplain.app.shelf import Known
 from cfexplain.app.sight import Growing, Grown
 from cfexplain.evidence import evidence
 from cfexplain.explanation import explain
-from cfexplain.solve import Method
+from cfexplain.method import Method
 from cfexplain.stop import Step
 from cfexplain.types import Image, Images
 

@@ -16,9 +16,9 @@ from torch import Tensor
 from cfexplain.attribution.logits import Logits
 from cfexplain.attribution.painter import NEAR, Painters
 from cfexplain.classifier import check_classifier, predict
+from cfexplain.method import Method
 from cfexplain.methods import NATURAL
 from cfexplain.result import Counterfactual
-from cfexplain.solve import Method
 from cfexplain.types import Classifier, Images, Status
 
 FURTHEST = 16.0

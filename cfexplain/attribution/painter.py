@@ -16,8 +16,8 @@ from cfexplain.anchor import Sitting, paint_anchors
 from cfexplain.classifier import predict
 from cfexplain.explanation import explain
 from cfexplain.generators.generator import Generator
+from cfexplain.method import Method
 from cfexplain.result import Counterfactual, settings_of
-from cfexplain.solve import Method
 from cfexplain.stop import CloseEnough
 from cfexplain.types import Classifier, Images, Problem
 

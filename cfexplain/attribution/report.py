@@ -19,9 +19,9 @@ from cfexplain.attribution.comparison import BETTER, Comparison, compare, summar
 from cfexplain.attribution.heatmap import EIGHT, HEATMAPS, attribute
 from cfexplain.attribution.reference import REFERENCES
 from cfexplain.explanation import Watch, explain
+from cfexplain.method import Method
 from cfexplain.methods import NATURAL
 from cfexplain.result import NOTICE, Counterfactual
-from cfexplain.solve import Method
 from cfexplain.types import Classifier, Image, Status
 
 if TYPE_CHECKING:

@@ -19,10 +19,10 @@ from cfexplain.classifier import device_of_weights
 from cfexplain.evidence import evidence
 from cfexplain.explanation import explain
 from cfexplain.images import ImageError, square, square_mask
+from cfexplain.method import Method
 from cfexplain.result import Counterfactual
 from cfexplain.segment import segment
 from cfexplain.skin import ita, tone
-from cfexplain.solve import Method
 from cfexplain.types import Classifier
 from cfexplain.version import versions
 

@@ -19,9 +19,9 @@ from cfexplain.audit.section import Section, Summary
 from cfexplain.audit.store import Store, read_rows
 from cfexplain.audit.summary import summarise
 from cfexplain.classifier import check_classifier, class_index, device_of_weights, predict
+from cfexplain.method import Method
 from cfexplain.methods import NATURAL
 from cfexplain.result import settings_of
-from cfexplain.solve import Method
 from cfexplain.types import Classifier, Problem
 
 if TYPE_CHECKING:

@@ -27,10 +27,10 @@ from cfexplain.command.lookup import (
 from cfexplain.evidence import draw, evidence
 from cfexplain.explanation import explain
 from cfexplain.inversion import invert
+from cfexplain.method import Method
 from cfexplain.methods import INVERSIONS, at_confidence
 from cfexplain.report import render
 from cfexplain.restore.hair import WAYS
-from cfexplain.solve import Method
 from cfexplain.stop import Step
 from cfexplain.types import Classifier, Image
 

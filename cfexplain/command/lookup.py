@@ -12,8 +12,8 @@ import torch
 
 from cfexplain import images as files
 from cfexplain.classifier import device_of_weights
+from cfexplain.method import Method
 from cfexplain.methods import METHODS
-from cfexplain.solve import Method
 from cfexplain.types import Classifier
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from cfexplain import restore
 from cfexplain.command.lookup import device_of, make_folder
 from cfexplain.images import load_mask, save_png
+from cfexplain.method import Method
 from cfexplain.restore import (
     PRESETS,
     Averaged,
@@ -27,7 +28,6 @@ from cfexplain.restore import (
     reuse_memory,
 )
 from cfexplain.restore.picture import Picture, check_kind, read, write
-from cfexplain.solve import Method
 from cfexplain.stop import Step, decibels
 from cfexplain.terms import KnownPixels, LowResolution, SamePixels
 

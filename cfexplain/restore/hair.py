@@ -15,9 +15,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cfexplain.images import to_uint8
+from cfexplain.method import Method
 from cfexplain.restore.preset import DEHAIR
 from cfexplain.restore.restoration import ONCE, Restoration, Run, inpaint
-from cfexplain.solve import Method
 from cfexplain.types import Image
 
 Mask = Float[Tensor, "1 h w"]

@@ -9,9 +9,9 @@ from dataclasses import replace
 
 from cfexplain.generators import DeepDecoder, DeepImagePrior, Generator, Langevin, Noise, Pixels, ResNet, TransposedUNet
 from cfexplain.generators.doubling import Upsampling
+from cfexplain.method import Method, Stage
 from cfexplain.objective import Objective, total
 from cfexplain.restore.rule import Averaged, HeldOut, MovingVariance, Sampled, WindowedVariance
-from cfexplain.solve import Method, Stage
 from cfexplain.stop import StopRule
 from cfexplain.terms import KnownPixels, LowResolution, SamePixels, TotalVariation
 

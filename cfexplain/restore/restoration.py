@@ -12,10 +12,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cfexplain.generators.noise import generator_for
+from cfexplain.method import Method
 from cfexplain.objective import Part
 from cfexplain.restore.preset import DEJPEG, DENOISE, FLASH, INPAINT, SUPERRESOLVE_4, SUPERRESOLVE_8
 from cfexplain.restore.rule import HeldOut
-from cfexplain.solve import Ending, Method, Solution, minimise, paint
+from cfexplain.solve import Ending, Solution, minimise, paint
 from cfexplain.stop import Step, decibels
 from cfexplain.terms import KnownPixels, LowResolution, SamePixels
 from cfexplain.terms.low_resolution import stretch

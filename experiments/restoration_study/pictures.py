@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from cfexplain.images import save_png
+from cfexplain.method import Method
 from cfexplain.restore import denoise, flash, inpaint
-from cfexplain.solve import Method
 from restoration_study.part import DATA, RUNS, opened
 from restoration_study.run import method_of
 

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from cfexplain.generators import DeepImagePrior
 from cfexplain.images import save_png
+from cfexplain.method import Method
 from cfexplain.restore import PRESETS, Restoration, Run, denoise, fast, inpaint, superresolve
 from cfexplain.restore.quality import ssim
-from cfexplain.solve import Method
 from cfexplain.terms.low_resolution import stretch
 from restoration_study.observer import Observer, Until, UntilHeldOut
 from restoration_study.part import PARTS, RUNS

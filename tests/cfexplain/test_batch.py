@@ -10,8 +10,9 @@ from cfexplain.batch import Search, _worth_leaving, joined, minimise_all
 from cfexplain.generators import DeepImagePrior, FourierNetwork, Pixels, Siren, UNet, WarmStart, stacked
 from cfexplain.generators.doubling import _doubling
 from cfexplain.generators.noise import generator_for
+from cfexplain.method import Stage
 from cfexplain.objective import total
-from cfexplain.solve import Stage, descend, minimise, paint
+from cfexplain.solve import descend, minimise, paint
 from cfexplain.stack import Stack
 from cfexplain.stop import CloseEnough, Part, Step, facts_of
 from cfexplain.terms import SamePixels, SparseChange, TargetClass

@@ -10,9 +10,10 @@ from cfexplain import DIP, METHODS, PIXELS, TV, Counterfactual, Status, evaluate
 from cfexplain.generators import DeepImagePrior
 from cfexplain.generators.noise import generator_for
 from cfexplain.images import round8
+from cfexplain.method import Insist, Stage
 from cfexplain.methods import TV_INVERSION
 from cfexplain.objective import total
-from cfexplain.solve import Insist, Stage, descend, minimise
+from cfexplain.solve import descend, minimise
 from cfexplain.stop import CloseEnough, TargetReached
 from cfexplain.terms import SameFeatures, SamePixels, TargetClass
 from cfexplain.types import Problem

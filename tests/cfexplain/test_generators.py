@@ -12,9 +12,10 @@ import cfexplain.generators as package
 from cfexplain.generators import DeepImagePrior, Noise, UNet, WarmStart
 from cfexplain.generators.dip import Convolution
 from cfexplain.generators.doubling import doubled
+from cfexplain.method import Stage
 from cfexplain.methods import HOURGLASS
 from cfexplain.objective import total
-from cfexplain.solve import Stage, descend, minimise
+from cfexplain.solve import descend, minimise
 from cfexplain.stop import psnr
 from cfexplain.terms import SamePixels
 from cfexplain.types import Problem

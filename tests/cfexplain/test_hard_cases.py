@@ -10,9 +10,9 @@ from torch import nn
 from cfexplain import DIP, METHODS, PIXELS, Status, Views, explain, explain_diverse, wrap
 from cfexplain.generators import DeepImagePrior, Langevin, Pixels
 from cfexplain.images import round8
+from cfexplain.method import Insist, Stage
 from cfexplain.objective import rising, total
 from cfexplain.path import path_of
-from cfexplain.solve import Insist, Stage
 from cfexplain.stop import CloseEnough, Step, TargetReached
 from cfexplain.terms import EstimatedLoss, SamePixels, SparseChange
 from cfexplain.types import Candidate, Prediction, Problem

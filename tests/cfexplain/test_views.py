@@ -8,9 +8,10 @@ import torch
 from cfexplain import DIP, NATURAL, Shrink, Views, explain
 from cfexplain.generators import Pixels
 from cfexplain.images import round8
+from cfexplain.method import Stage
 from cfexplain.methods import at_confidence
 from cfexplain.objective import total
-from cfexplain.solve import Stage, descend, minimise
+from cfexplain.solve import descend, minimise
 from cfexplain.terms import EstimatedLoss, TargetClass
 from cfexplain.types import Candidate, Prediction, Problem
 from cfexplain.views import split
