@@ -59,6 +59,13 @@ def device_of_weights(classifier: Classifier) -> torch.device:
     return torch.device("cpu") if first is None else first.device
 
 
+def dtype_of_weights(classifier: Classifier) -> torch.dtype:
+    """In which a classifier computes; float32 for one that has no weights to see."""
+    module = classifier if isinstance(classifier, nn.Module) else getattr(classifier, "module", None)
+    first = next(module.parameters(), None) if isinstance(module, nn.Module) else None
+    return torch.float32 if first is None else first.dtype
+
+
 def class_index(classifier: Classifier, target: int | str) -> int:
     """The index of a class given by name or index.
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cfexplain.classifier import predict
 from cfexplain.images import round8, to_uint8, write_whole
+from cfexplain.plot import literal
 from cfexplain.result import Counterfactual
 from cfexplain.types import Classifier, Images, Prediction
 
@@ -64,17 +65,18 @@ class Path:
         curve = figure.add_subplot(grid[1, :])
         for index, colour in ((self.source, "#5e3c99"), (self.target, "#e66101")):
             seen = self.prediction.probabilities[:, index].cpu()
-            curve.plot(self.alphas.tolist(), seen.tolist(), color=colour, label=self.classes[index])
+            curve.plot(self.alphas.tolist(), seen.tolist(), color=colour, label=literal(self.classes[index]))
         curve.axvline(1.0, color="0.6", linewidth=0.8, linestyle="--")
         curve.set(xlabel="share of the change, α (1: the counterfactual)", ylabel="probability", ylim=(0, 1))
         curve.legend(frameon=False)
         return figure
 
     def save_gif(self, path: str | File, *, seconds: float = 2.0, side: int = 256) -> None:
-        """An endless animation there and back, `seconds` each way, `side` pixels a side."""
+        """An endless animation there and back, `seconds` each way, `side` pixels along the longer side."""
         from PIL import Image
 
-        size = (side, side)
+        height, width = self.frames.shape[-2:]
+        size = (max(1, round(side * width / max(height, width))), max(1, round(side * height / max(height, width))))
         there = [Image.fromarray(to_uint8(f)).resize(size, Image.Resampling.BICUBIC) for f in self.frames]
         both = [*there, *there[-2:0:-1]]
         buffer = io.BytesIO()

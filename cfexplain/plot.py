@@ -50,7 +50,7 @@ def change_image(change: Float[Tensor, "3 h w"]) -> Image:
 
 def panel(result: Counterfactual, caption: str = "") -> Figure:
     """Query, anchor, counterfactual, signed change and probabilities before and after; a row an image; a caption."""
-    lines = textwrap.wrap(caption, 165)
+    lines = textwrap.wrap(literal(caption), 165)
     foot = 0.22 + 0.21 * len(lines)
     height = 2.78 * len(result) + foot
     figure = blank_figure(14.6, height)
@@ -177,7 +177,7 @@ def _bars(axes: Axes, one: Counterfactual) -> None:
     for place, k in enumerate(shown):
         axes.barh(place - 0.19, before[k], 0.34, color=BEFORE, label="query" if place == 0 else None)
         axes.barh(place + 0.19, after[k], 0.34, color=AFTER, label="counterfactual" if place == 0 else None)
-    axes.set_yticks(range(len(shown)), [one.classes[k] for k in shown], fontsize=9, color=INK)
+    axes.set_yticks(range(len(shown)), [literal(one.classes[k]) for k in shown], fontsize=9, color=INK)
     axes.set_xlim(0, 1)
     axes.invert_yaxis()
     axes.set_xticks((0, 0.5, 1), ("0", "0.5", "1"), fontsize=8, color=MUTED)
@@ -188,9 +188,19 @@ def _bars(axes: Axes, one: Counterfactual) -> None:
         axes.spines[side].set_visible(False)
 
 
+def literal(text: str) -> str:
+    r"""A name as it is: matplotlib reads formulas between dollars, and leaves out of legends what begins with `_`.
+
+    Example:
+        >>> literal("_$10"), literal("nv")
+        (' _\\$10', 'nv')
+    """
+    return f"{' ' if text.startswith('_') else ''}{text}".replace("$", r"\$")
+
+
 def plain_axes(axes: Axes, title: str, size: float = 9.5) -> None:
     """A title alone."""
-    axes.set_title(title, fontsize=size, color=INK)
+    axes.set_title(literal(title), fontsize=size, color=INK)
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():

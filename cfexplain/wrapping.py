@@ -61,8 +61,8 @@ def wrap(
     taps: Sequence[str] = (),
     classes: Sequence[str],
     image_size: int = 224,
-    mean: Sequence[float] = IMAGENET_MEAN,
-    std: Sequence[float] = IMAGENET_STD,
+    mean: float | Sequence[float] = IMAGENET_MEAN,
+    std: float | Sequence[float] = IMAGENET_STD,
 ) -> WrappedClassifier:
     """Make a classifier of a module you have: it takes images in [0, 1], normalises them, and shows its taps.
 
@@ -72,11 +72,11 @@ def wrap(
             need at least one.
         classes: names in the order of the logits.
         image_size: pixels a side that the model was trained at.
-        mean: its training normalisation, by channel; ImageNet's by default.
+        mean: its training normalisation, by channel or one number for all; ImageNet's by default.
         std: likewise.
 
     Raises:
-        ValueError: the model is in training mode, or has no submodule of a tap's name.
+        ValueError: the model is in training mode, or has no submodule of a tap's name; two classes have one name.
 
     Example:
         >>> model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)).eval()
@@ -92,7 +92,15 @@ def wrap(
     unknown = [tap for tap in taps if tap not in names]
     if unknown:
         raise ValueError(f"the model has no layers {unknown}; it has, for example, {sorted(names - {''})[:8]}")
-    return WrappedClassifier(model, tuple(classes), image_size, tuple(taps), tuple(mean), tuple(std))
+    known = tuple(map(str, classes))
+    if twice := sorted({name for name in known if known.count(name) > 1}):
+        raise ValueError(f"classes must have different names, but {', '.join(twice)} is there more than once")
+    return WrappedClassifier(model, known, image_size, tuple(taps), _by_channel(mean), _by_channel(std))
+
+
+def _by_channel(value: float | Sequence[float]) -> tuple[float, ...]:
+    """One number for all channels, or one for each."""
+    return (float(value),) * 3 if isinstance(value, int | float) else tuple(value)
 
 
 def _catcher(caught: dict[str, Tensor], name: str) -> Callable[[nn.Module, Any, Any], None]:

@@ -52,13 +52,14 @@ def top_overlap(one: Float[Tensor, "h w"], other: Float[Tensor, "h w"], share: f
     if not (bool(one.any()) and bool(other.any())):
         return 0.0  # what is zero everywhere has no top
     count = max(1, round(share * one.numel()))
-    a, b = places(one) < count, places(other) < count
+    a, b = ((places(m) < count) & (m != 0) for m in (one, other))  # what is zero is no top, however few are not
     return float((a & b).sum()) / float((a | b).sum())
 
 
 def energy_inside(counterfactual: Counterfactual, heatmap: Float[Tensor, "h w"]) -> float:
     """Share of the map's squared magnitude on the lesion's mask: `inside_lesion` of the map instead of the change."""
-    as_change = heatmap.abs().to(counterfactual.query)[None, None]
+    largest = heatmap.abs().max()
+    as_change = (heatmap.abs() / (largest if largest > 0 else 1)).to(counterfactual.query)[None, None]
     found = inside_lesion(replace(counterfactual, anchor=torch.zeros_like(as_change), painted=as_change))
     return math.nan if found is None else float(found)
 

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cfexplain.attribution.agreement import agreement, magnitude
-from cfexplain.attribution.reference import CHANGE, EDGES, RANDOM, edges, noise
+from cfexplain.attribution.reference import CHANGE, EDGES, RANDOM, REFERENCES, edges, noise
 from cfexplain.attribution.swap import STEPS, Swap, swap
 from cfexplain.classifier import check_classifier
 from cfexplain.result import Counterfactual
@@ -178,6 +178,8 @@ def _with_references(
     size = counterfactual.query.shape[-2:]
     maps = {CHANGE: torch.stack([magnitude(change) for change in counterfactual.difference.detach().float().cpu()])}
     for name, values in heatmaps.items():
+        if name in REFERENCES:
+            raise ValueError(f"a reference has the name {name} already: give the map another")
         flat = values.detach().float().cpu()
         flat = flat.sum(1) if flat.ndim == 4 else flat
         if flat.shape != (len(counterfactual), *size):

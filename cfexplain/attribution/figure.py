@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cfexplain.attribution.comparison import BETTER, Comparison
 from cfexplain.attribution.reference import CHANGE, EDGES, RANDOM, REFERENCES
-from cfexplain.plot import INK, MUTED, blank_figure, change_values, plain_axes, show_picture
+from cfexplain.plot import INK, MUTED, blank_figure, change_values, literal, plain_axes, show_picture
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,14 +75,14 @@ def curves_figure(comparison: Comparison, image: int = 0) -> Figure:
         curve = comparison.swaps.get((image, name))
         if curve is not None:
             style = _style(name, list(comparison.heatmaps))
-            left.plot(curve.shares, curve.deletion[:, 0], label=shortened(name), **style)
-            right.plot(curve.shares, curve.insertion[:, 0], label=shortened(name), **style)
+            left.plot(curve.shares, curve.deletion[:, 0], label=literal(shortened(name)), **style)
+            right.plot(curve.shares, curve.insertion[:, 0], label=literal(shortened(name)), **style)
     titles = ("deletion: query to counterfactual", "insertion: counterfactual back to query")
     for axis, title in ((left, titles[0]), (right, titles[1])):
         axis.set_title(title, fontsize=9.5, color=INK)
         axis.set(xlabel="share of pixels swapped, the map's highest first", xlim=(0, 1), ylim=(-0.02, 1.02))
         _light(axis)
-    left.set_ylabel(f"probability of {source}")
+    left.set_ylabel(literal(f"probability of {source}"))
     if left.lines:
         figure.legend(*left.get_legend_handles_labels(), loc="center left", bbox_to_anchor=(0.785, 0.52),
                       fontsize=8, frameon=False)  # fmt: skip
@@ -143,7 +143,7 @@ def _points(axes: Axes, rows: pd.DataFrame, methods: Sequence[str]) -> None:
         colour = {CHANGE: INK, EDGES: MUTED, RANDOM: MUTED}.get(name, "#5e3c99")
         axes.plot((row["low"], row["high"]), (place, place), color=colour, linewidth=1.4)
         axes.plot(row["mean"], place, "o" if name not in REFERENCES else "D", color=colour, markersize=4)
-    axes.set_yticks(range(len(methods)), methods, fontsize=8, color=INK)
+    axes.set_yticks(range(len(methods)), [literal(m) for m in methods], fontsize=8, color=INK)
     axes.set_ylim(len(methods) - 0.5, -0.5)
     axes.tick_params(axis="x", labelsize=8, labelcolor=MUTED)
     axes.grid(axis="x", color="0.92")

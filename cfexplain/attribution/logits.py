@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from cfexplain.classifier import dtype_of_weights
 from cfexplain.types import Classifier, Images
 
 ACTIVATIONS = frozenset(("relu", "relu6", "hardswish", "silu", "swish", "gelu", "leakyrelu", "elu", "mish"))
@@ -40,8 +41,8 @@ class Logits(nn.Module):
             self.inner = inner
 
     def forward(self, images: Images) -> Float[Tensor, "n k"]:
-        """The classifier's logits."""
-        return self.classifier(images).logits
+        """The classifier's logits; captum's noise makes float32 of what was coarser."""
+        return self.classifier(images.to(dtype_of_weights(self.classifier))).logits
 
     @property
     def network(self) -> nn.Module:
@@ -68,29 +69,32 @@ class Logits(nn.Module):
         modules = dict(self.network.named_modules())
         if name is None:
             taps = getattr(self.classifier, "tap_names", ())
-            return self._deepest([modules[tap] for tap in taps] or list(modules.values()), image)
+            seen = self._maps([modules[tap] for tap in taps], image) or self._maps(list(modules.values()), image)
+            if not seen:
+                raise ValueError("no layer of the classifier answers with a map: name one with `layer`")
+            fine = [module for places, module in seen if places >= PLACES]
+            return fine[-1] if fine else seen[-1][1]
         if name not in modules:
             known = [k for k in modules if k and k.count(".") < 2][-8:]
             raise ValueError(f"the classifier has no layer {name!r}; its last ones are {', '.join(known)}")
         found: nn.Module = modules[name]
+        if not self._maps([found], image):
+            raise ValueError(f"the layer {name} does not answer with a map of the picture, shape (n, channels, h, w)")
         return found
 
-    def _deepest(self, among: Sequence[nn.Module], image: Images) -> nn.Module:
-        """The last module to answer with a map fine enough, or the last with a map of more than one place."""
+    def _maps(self, among: Sequence[nn.Module], image: Images) -> list[tuple[int, nn.Module]]:
+        """The modules that answer with a map of more than one place, in order, each with its shorter side."""
         seen: list[tuple[int, nn.Module]] = []
 
         def note(module: nn.Module, inputs: Any, output: Any) -> None:
-            if isinstance(output, Tensor) and output.ndim == 4 and min(output.shape[-2:]) > 1:
+            if isinstance(output, Tensor) and output.ndim == 4 and _maps_the_picture(output, image):
                 seen.append((min(output.shape[-2:]), module))
 
         with ExitStack() as hooks, torch.no_grad():
             for module in among:
                 hooks.callback(module.register_forward_hook(note).remove)
             self(image)
-        if not seen:
-            raise ValueError("no layer of the classifier answers with a map: name one with `layer`")
-        fine = [module for places, module in seen if places >= PLACES]
-        return fine[-1] if fine else seen[-1][1]
+        return seen
 
     def rectified(self) -> Logits:
         """A copy whose activations count as ReLUs for captum, none of them in place; the outputs are the same.
@@ -102,6 +106,12 @@ class Logits(nn.Module):
         if sum(_rectify(parent) for parent in list(twin.network.modules())) == 0:
             raise ValueError("guided backpropagation and DeepLift need activations that are modules, such as nn.ReLU")
         return twin
+
+
+def _maps_the_picture(output: Tensor, image: Images) -> bool:
+    """Whether the last two sides are those of a smaller picture: not channels or tokens, as transformers have there."""
+    (h, w), (height, width) = output.shape[-2:], image.shape[-2:]
+    return min(h, w) > 1 and h <= height and w <= width and abs(h * width - w * height) <= max(height, width)
 
 
 class Rectifier(nn.ReLU):

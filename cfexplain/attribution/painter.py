@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from cfexplain.anchor import Sitting, paint_anchors
 from cfexplain.classifier import predict
-from cfexplain.explanation import explain
+from cfexplain.explanation import ANCHOR_SHARE, explain
 from cfexplain.generators.generator import Generator
 from cfexplain.method import Method
 from cfexplain.result import Counterfactual, settings_of
@@ -56,7 +56,7 @@ class Painters:
         taught = self._nearest(image)
         if taught is None:
             asked = Problem(image, classifier, before, torch.tensor([target], device=image.device))
-            taught = self._learn(asked, began + budget)
+            taught = self._learn(asked, began + ANCHOR_SHARE * budget)
         once = replace(self.method.anchor, steps=1, stop=CloseEnough(psnr=-math.inf, patience=1))
         method = replace(self.method, generator=taught, anchor=once)
         left = max(0.0, budget - (time.perf_counter() - began))

@@ -73,7 +73,7 @@ class Report:
             mask=None if mask is None else mask.to(asked.device),
             watch=watch,
         )
-        return self.add(found, folder, str(path))
+        return self.add(found, folder, files.readable(str(path)))
 
     def _mask(self, path: Path, picture: Image) -> Tensor | None:
         """The lesion's mask in the classifier's square, shape (1, 1, s, s)."""
@@ -96,7 +96,8 @@ class Report:
         if comparison.swaps:
             plot.save(figure.curves_figure(comparison), folder / "curves.png")
         self.statuses.append(found.status[0])
-        asked = {"image": image, "source": found.classes[int(found.source)], "target": found.classes[int(found.target)]}
+        source, target = (found.classes[int(k)] for k in (found.source, found.target))
+        asked = {"image": image, "source": source, "target": target, "method": found.method, "seed": found.seed}
         _write(folder / "comparison.json", asked | {"status": found.status[0].value} | comparison.to_dict())
         self.rows += comparison.rows.assign(image=image).to_dict("records")  # type: ignore[arg-type]
         return comparison

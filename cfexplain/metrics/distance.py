@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cfexplain.images import precise
 from cfexplain.metrics.metric import Edit, metric
 
 VISIBLE = 0.05
@@ -51,4 +52,4 @@ def anchor_psnr(edit: Edit) -> Float[Tensor, " n"]:
 
 def change(edit: Edit) -> Float[Tensor, "n 3 h w"]:
     """What the edit did: painted - anchor, so that the generator's reconstruction error is left out."""
-    return edit.painted - edit.anchor
+    return precise(edit.painted - edit.anchor)

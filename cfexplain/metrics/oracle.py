@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from cfexplain.classifier import check_classifier, predict
-from cfexplain.images import resize
+from cfexplain.classifier import check_classifier, dtype_of_weights, predict
+from cfexplain.images import precise, resize
 from cfexplain.metrics.metric import Edit
 from cfexplain.types import Classifier, Images, Prediction
 
@@ -86,7 +86,8 @@ def _places(edit: Edit, oracle: Classifier, classes: Sequence[str] | None) -> In
 
 
 def _asked(oracle: Classifier, images: Images) -> Prediction:
-    return predict(oracle, resize(images, oracle.image_size).clamp(0, 1))
+    seen = resize(precise(images), oracle.image_size).clamp(0, 1)
+    return predict(oracle, seen.to(dtype_of_weights(oracle)))
 
 
 def _probability(prediction: Prediction, index: Int[Tensor, " n"]) -> Float[Tensor, " n"]:

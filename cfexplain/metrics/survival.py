@@ -14,7 +14,7 @@ from PIL import Image as PIL
 from torch import Tensor
 
 from cfexplain.classifier import check_classifier, predict
-from cfexplain.images import to_uint8
+from cfexplain.images import precise, to_uint8
 from cfexplain.metrics.metric import Edit
 from cfexplain.types import Classifier, Images
 
@@ -62,13 +62,13 @@ def survives(edit: Edit, classifier: Classifier) -> dict[str, Bool[Tensor, " n"]
     """
     check_classifier(classifier)
     return {
-        name: torch.stack([_is_target(edit, classifier, image) for image in damaged(edit.image)]).all(0)
+        name: torch.stack([_is_target(edit, classifier, image) for image in damaged(precise(edit.image))]).all(0)
         for name, damaged in DAMAGES.items()
     }
 
 
 def _is_target(edit: Edit, classifier: Classifier, images: Images) -> Bool[Tensor, " n"]:
-    return predict(classifier, images).logits.argmax(1) == edit.target
+    return predict(classifier, images.to(edit.image)).logits.argmax(1) == edit.target
 
 
 def _jpeg(images: Images) -> Images:

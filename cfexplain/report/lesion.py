@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,9 @@ MOST_CLASSES = 7
 PATH_FRAMES, PATH_END = 16, 1.5
 CUT_OFF = "reaches the picture's rim"
 """How the readout's words say that the shape is not compared."""
+
+SECOND = re.compile(r"(?<=\.) (?=\d+ % of the change lies|The two pictures are the same)")
+"""Where the readout's second sentence begins."""
 
 SHAPE = ("asymmetry", "irregularity")
 
@@ -75,8 +79,8 @@ class Lesion:
         if not words:
             source, target = self.record.get("source", "?"), self.record.get("target", "?")
             return f"{source} → {target}: {self.status.replace('_', ' ')}", str(self.record.get("advice", ""))
-        first, _, rest = words.partition(". ")
-        return first.rstrip(".") + ".", rest
+        first, *rest = re.split(SECOND, words, maxsplit=1)  # a full stop alone may be a class name's
+        return first, "".join(rest)
 
     @property
     def status(self) -> str:
@@ -176,10 +180,14 @@ def about(row: Mapping[str, Any]) -> list[tuple[str, Any]]:
     keys = [k for k in ("label", "lesion_id", "tone", "ita") if k in row]
     keys += [k for k in row if k.startswith("meta.")]
     keys += [k for k in row if k.startswith("artefact.") and row[k]]
-    return [
-        (glossary.title(k), percent(row[k]) if k.startswith("artefact.") and isinstance(row[k], float) else row[k])
-        for k in keys
-    ]
+    return [(glossary.title(k), _said(k, row[k])) for k in keys]
+
+
+def _said(key: str, value: Any) -> Any:
+    """A share as such; a number that may be a name or a year without marks between its digits."""
+    if key.startswith("artefact.") and isinstance(value, float):
+        return percent(value)
+    return str(value) if key.startswith("meta.") and isinstance(value, int) else value
 
 
 def provenance(record: Mapping[str, Any]) -> str:
@@ -251,7 +259,8 @@ def _strip(lesion: Lesion) -> dict[str, Any] | None:
     if lesion.frames is None:
         return None
     strip = picture.strip([to_uint8(frame) for frame in lesion.frames])
-    return {"picture": strip, "frames": PATH_FRAMES, "end": PATH_END}
+    height, width = lesion.frames.shape[-2:]
+    return {"picture": strip, "aspect": f"{width} / {height}", "frames": PATH_FRAMES, "end": PATH_END}
 
 
 def _measure(numbers: Mapping[str, Any], name: str, words: str, unit: str, cut: bool) -> dict[str, Any] | None:
@@ -276,7 +285,9 @@ def _measure(numbers: Mapping[str, Any], name: str, words: str, unit: str, cut: 
 def _comparison(folder: Path, record: Mapping[str, Any]) -> dict[str, Any] | None:
     """Attribution maps, where `cfexplain compare` left some of the same question."""
     told = _told(folder / "comparison.json")
-    if any(k in told and told[k] != record.get(k) for k in ("source", "target")):
+    method = record.get("method")
+    own = {**record, "method": method.get("name") if isinstance(method, Mapping) else method}
+    if any(k in told and told[k] != own.get(k) for k in ("image", "source", "target", "method", "seed")):
         return None
     maps, rows = picture.read(folder / "comparison.png", largest=2200), _rows(told)
     if maps is None and not rows:

@@ -108,11 +108,12 @@ def change_map(change: Any) -> ChangeMap:
 
 
 def strip(frames: Sequence[np.ndarray], side: int = 192) -> Picture:
-    """Frames of shape (h, w, 3), side by side in one picture, each `side` pixels wide."""
-    small = [PIL.fromarray(frame).resize((side, side), PIL.Resampling.BICUBIC) for frame in frames]
-    whole = PIL.new("RGB", (side * len(small), side))
+    """Frames of shape (h, w, 3), side by side in one picture, each `side` pixels high."""
+    width = max(1, round(side * frames[0].shape[1] / frames[0].shape[0]))
+    small = [PIL.fromarray(frame).resize((width, side), PIL.Resampling.BICUBIC) for frame in frames]
+    whole = PIL.new("RGB", (width * len(small), side))
     for k, frame in enumerate(small):
-        whole.paste(frame, (k * side, 0))
+        whole.paste(frame, (k * width, 0))
     return picture(whole, largest=16000, quality=80)
 
 

@@ -31,8 +31,8 @@ class Evidence:
 
 
 def evidence(record: Mapping[str, Any]) -> Iterator[Evidence]:
-    """Why the verdict is what it is, the strongest reasons first."""
-    verdict = record.get("verdict") or {}
+    """Why the verdict is what it is, the strongest reasons first; of what did not flip, where it changed."""
+    verdict = (record.get("verdict") or {}) if record.get("status", "found") == "found" else {}
     survives = verdict.get("survives") or {}
     if survives:
         yield _survival(survives)
@@ -82,7 +82,10 @@ def _survival(survives: Mapping[str, Any]) -> Evidence:
 def _oracle(name: str, said: Mapping[str, Any], source: str, target: str) -> Evidence:
     question = f"Does {name} see it too?"
     if not said.get("counted"):
-        return Evidence(question, "does not count", None, f"It did not see {source} in the query to begin with.")
+        why = f"It did not see {source} in the query to begin with, or does not know it."
+        if said.get("gain", 0) is None:
+            why = f"It does not know the class {target}."
+        return Evidence(question, "does not count", None, why)
     gain, flipped = said.get("gain"), bool(said.get("flipped"))
     moved = f" Its probability of {target} moves by {gain:+.2f}.".replace("-", "−") if gain is not None else ""
     words = f"It {'also sees' if flipped else 'does not see'} {target} now.{moved}"

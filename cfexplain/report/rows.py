@@ -65,10 +65,12 @@ def table(rows: pd.DataFrame, pages: Mapping[str, str]) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """A value of a table as JSON has it: numbers to four digits, None for what is not known."""
+    """A value of a table as JSON has it: whole numbers whole, others to four digits, None for what is not known."""
     value = value.item() if hasattr(value, "item") else value
     if value is None or isinstance(value, bool | int | str):
         return value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     if isinstance(value, float):
         return float(f"{value:.4g}") if math.isfinite(value) else None
     return None if value != value else str(value)

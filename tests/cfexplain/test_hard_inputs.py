@@ -1,5 +1,6 @@
 """Inputs that the checks let through: their answers are right, or refused in a sentence."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -10,10 +11,14 @@ from torch import nn
 
 import cfexplain
 from cfexplain import PIXELS, Counterfactual, explain, wrap
-from cfexplain.attribution.agreement import agreement, pointing, top_overlap
+from cfexplain.attribution import painter
+from cfexplain.attribution.agreement import agreement, energy_inside, pointing, top_overlap
+from cfexplain.attribution.logits import Logits
 from cfexplain.generators import DeepImagePrior
 from cfexplain.images import load_mask
+from cfexplain.path import path_of
 from cfexplain.restore import DENOISE, denoise
+from cfexplain.verdict import judge_edits
 from cfexplain_classifiers import LesionClassifier, fit_estimator, load
 from cfexplain_classifiers.batches import BalancedOrder
 from cfexplain_classifiers.checkpoint import save
@@ -117,3 +122,91 @@ def test_grad_cam_reads_the_same_layer_after_an_estimator_was_fitted():
     image = torch.rand(1, 3, 32, 32)
     maps = [cfexplain.attribute(c, image, 0, "gradcam") for c in (classifier, fit_estimator(classifier, batches))]
     torch.testing.assert_close(*maps)
+
+
+class Transformer(nn.Module):
+    """A patch embedding, then tokens by heads, (n, heads, tokens, dim), and channels last, (n, h, w, c)."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches = nn.Conv2d(3, 6, 4, 4)
+        self.heads, self.last, self.head = nn.Identity(), nn.Identity(), nn.Linear(6, 2)
+
+    def forward(self, x):
+        x = self.patches(x)
+        tokens = self.heads(x.flatten(2).transpose(1, 2).unflatten(2, (2, 3)).transpose(1, 2))
+        x = self.last(tokens.transpose(1, 2).flatten(2).unflatten(1, (8, 8)))
+        return self.head(x.mean((1, 2)))
+
+
+def test_tokens_and_channels_are_no_map_of_the_picture():
+    classifier = wrap(Transformer().eval(), taps=["last"], classes=["a", "b"], image_size=32)
+    logits, image = Logits(classifier), torch.rand(1, 3, 32, 32)
+    assert logits.layer(None, image) is classifier.module.patches
+    for name in ("heads", "last"):
+        with pytest.raises(ValueError, match="not answer with a map"):
+            logits.layer(name, image)
+
+
+def test_a_budget_leaves_the_edit_of_an_attribution_some_time(monkeypatch):
+    seen = []
+    monkeypatch.setattr(painter, "paint_anchors", lambda sittings, deadline: seen.append(deadline) or 1 / 0)
+    method = replace(PIXELS, anchor=replace(PIXELS.edit, steps=3))
+    began = time.perf_counter()
+    with pytest.raises(ZeroDivisionError):
+        painter.Painters(method).explain(Toy(), pale_images(1), 1, budget=100.0)
+    assert 30 < seen[0] - began < 50
+
+
+def test_maps_that_are_mostly_zero_share_no_top():
+    one, other = torch.zeros(2, 32, 32)
+    one[5:8, 5:8], other[20:23, 20:23] = 1, 1
+    assert top_overlap(one, other) == 0
+    assert top_overlap(one, one) == 1
+
+
+def test_energy_inside_knows_no_unit():
+    found = replace(unchanged(), mask=(torch.arange(32) < 16).float().expand(1, 1, 32, 32).contiguous())
+    heatmap = torch.rand(32, 32)
+    assert energy_inside(found, heatmap * 1e-9) == pytest.approx(energy_inside(found, heatmap), rel=1e-4)
+
+
+def test_classes_have_different_names_and_are_text():
+    network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 3)).eval()
+    assert wrap(network, classes=[0, 1, 2], mean=0, std=1).classes == ("0", "1", "2")
+    with pytest.raises(ValueError, match="crane is there more than once"):
+        wrap(network, classes=["crane", "maillot", "crane"])
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_verdict_on_a_classifier_of_another_precision(dtype):
+    classifier = Toy().to(dtype)
+    found = explain(classifier, pale_images(1).to(dtype), "red", method=PIXELS)
+    (verdict,) = judge_edits(found, classifier, {"oracle": Toy(1), "double": Toy(2).double()})
+    assert set(verdict.oracles) == {"oracle", "double"}
+    assert cfexplain.attribute(classifier, found.query, 0, "smoothgrad").isfinite().all()
+
+
+def test_the_path_of_a_wide_picture_is_wide(tmp_path):
+    found = explain(Toy(), torch.nn.functional.interpolate(pale_images(1), (32, 96)), "red", method=PIXELS)
+    path_of(found, Toy(), frames=4).save_gif(tmp_path / "path.gif")
+    with Image.open(tmp_path / "path.gif") as animation:
+        assert animation.size == (256, 85)
+
+
+def test_names_are_no_formulas(tmp_path):
+    class Priced(Toy):
+        classes = ("$10_$", "_over $10")
+
+    found = explain(Priced(), pale_images(1), "_over $10", method=PIXELS)
+    found.save(tmp_path / "one")
+    figure = path_of(found, Priced(), frames=4).plot()
+    named = [text.get_text() for text in figure.axes[-1].get_legend().get_texts()]
+    assert [name.replace("\\", "").strip() for name in named] == ["$10_$", "_over $10"]
+    figure.savefig(tmp_path / "path.png")
+
+
+def test_a_map_cannot_take_the_name_of_a_reference():
+    found = explain(Toy(), pale_images(1), "red", method=PIXELS)
+    with pytest.raises(ValueError, match="edges"):
+        cfexplain.compare(found, {"edges": torch.rand(1, 32, 32)}, classifier=Toy())

@@ -8,8 +8,9 @@ import pytest
 from cfexplain.appearance import COLOURS, Appearance
 from cfexplain.readout import Readout
 from cfexplain.report import lesion_page, render
-from cfexplain.report.lesion import CUT_OFF
+from cfexplain.report.lesion import CUT_OFF, about
 from cfexplain.report.page import LICENCE
+from cfexplain.report.rows import plain
 from report_pages import HOSTILE, assert_sound
 
 
@@ -152,3 +153,39 @@ def test_maps_of_another_question_are_left_out(lesion, tmp_path):
     assert "Attribution maps" in lesion_page(other)
     (other / "comparison.json").write_text(json.dumps(same | {"target": "another"}))
     assert "Attribution maps" not in lesion_page(other)
+
+
+@pytest.mark.parametrize("status", ["not_found", "already_target"])
+def test_of_what_did_not_flip_no_flip_is_judged(lesion, tmp_path, status):
+    text = lesion_page(copied(lesion, tmp_path / "one", status=status))
+    assert "Does the flip survive" not in text
+    assert "Does the flip survive" in lesion_page(copied(lesion, tmp_path / "two", status="found"))
+
+
+def test_an_oracle_that_does_not_know_the_target_is_said_to(lesion, tmp_path):
+    record = json.loads((lesion / "result.json").read_text())
+    for gain, said in ((None, "It does not know the class malignant"), (0.1, "It did not see benign")):
+        verdict = record["verdict"] | {"oracles": {"other": {"counted": False, "flipped": False, "gain": gain}}}
+        assert said in lesion_page(copied(lesion, tmp_path / said, verdict=verdict))
+
+
+def test_attribution_maps_of_another_picture_are_not_shown(lesion, tmp_path):
+    assert "Attribution maps beside it" in lesion_page(lesion)
+    for name, other in (("image", "other.png"), ("seed", 7), ("target", "benign")):
+        told = json.loads((lesion / "comparison.json").read_text())
+        folder = copied(lesion, tmp_path / name)
+        (folder / "comparison.json").write_text(json.dumps(told | {name: other}))
+        assert "Attribution maps beside it" not in lesion_page(folder)
+
+
+def test_a_full_stop_in_a_class_name_ends_no_sentence(lesion, tmp_path):
+    first = "The prediction flips from E. coli to P. x when the border becomes 9 % more irregular."
+    words = f"{first} 90 % of the change lies on the lesion."
+    text = lesion_page(copied(lesion, tmp_path / "one", words=words))
+    assert f"<h1>{first}</h1>" in text.replace("\u202f", " ")
+
+
+def test_numbers_that_are_names_stay_whole():
+    assert plain(72610531.0) == 72610531
+    assert plain(0.123456) == 0.1235
+    assert dict(about({"meta.patient_id": 72610531, "meta.year": 2019})) == {"patient id": "72610531", "year": "2019"}
