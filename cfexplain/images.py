@@ -102,10 +102,13 @@ def load_picture(path: str | Path) -> Image:
 
 
 def load_mask(path: str | Path) -> Float[Tensor, "1 h w"]:
-    """Read a mask as 0 and 1 (any value above half of the brightest is 1), shape (1, h, w)."""
+    """Read a mask as 0 and 1 (any value above half of the brightest is 1; transparent is black), shape (1, h, w)."""
     with _open(path) as opened:
         read = _read(opened, path)
         deep = read.mode.startswith(("I", "F"))  # to 8 bits they would be cut off at 255
+        if not deep and (read.mode in ("RGBA", "LA", "PA") or "transparency" in read.info):
+            layer = read.convert("RGBA")
+            read = PIL.alpha_composite(PIL.new("RGBA", layer.size, (0, 0, 0, 255)), layer)
         grey = np.array(read if deep else read.convert("L"), dtype=np.float32)
     if not grey.any():
         raise ImageError(f"the mask {path} is empty: paint white what may change, or leave the mask out")

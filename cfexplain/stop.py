@@ -153,9 +153,13 @@ class TargetReached:
         return watch
 
     def better(self, step: Step, problem: Problem) -> float:
-        """A score of steps: the probability below the confidence, above it 1 and more for a smaller objective."""
+        """A score of steps: below the confidence what is predicted as the target comes first, then its probability.
+
+        Above it 1 and more for a smaller objective.
+        """
         if not reaches(step, problem, self.confidence):
-            return target_probability(step, problem)
+            flipped = all(each.flipped for each in known(step, problem))
+            return (target_probability(step, problem) + flipped) / 2
         return 1 + 1 / (1 + max(0.0, sum(each.objective for each in known(step, problem))))
 
 

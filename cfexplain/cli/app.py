@@ -39,6 +39,8 @@ def errors() -> Iterator[None]:
     except (ValueError, TypeError) as error:
         typer.echo(f"cfexplain: {error}", err=True)
         raise typer.Exit(BAD_USE) from None
+    except BrokenPipeError:
+        raise  # who reads has gone; click ends quietly
     except OSError as error:
         typer.echo(f"cfexplain: {error.filename or 'input'}: {error.strerror or error}", err=True)
         raise typer.Exit(BAD_USE) from None

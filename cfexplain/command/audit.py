@@ -109,7 +109,7 @@ class AuditJob:
         """By the name that they were asked for by."""
         found: dict[str, Classifier] = {}
         for given in self.classifiers:
-            name = given if ":" in given else Path(given).stem
+            name = given if ":" in given else Path(given).name.removesuffix(".safetensors")
             if name in found:
                 raise ValueError(f"two classifiers are called {name}: rename one")
             found[name] = load_classifier(given, self.device)

@@ -94,7 +94,7 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         files.write_whole(folder / ".writable", b"")
-        (folder / ".writable").unlink()
+        (folder / ".writable").unlink(missing_ok=True)
     except OSError as error:
         raise ValueError(
             f"the output folder {folder} cannot be written to ({error.strerror}): name another with --out"

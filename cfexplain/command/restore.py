@@ -123,7 +123,7 @@ class RestoreJob:
         values = picture.values.expand(-1, 3, -1, -1)[0]
         mask = hair.hair_mask(values) if self.mask is None else hair.grown(load_mask(self.mask))
         hair.check_mask(mask, values)
-        if self.preview:
+        if self.preview and self.mask is None:  # one that was given may have that very name
             save_png(self.out.with_name(f"{self.out.stem}-mask.png"), mask.expand(3, -1, -1))
         if not self.classic:
             device = device_of(self.device)

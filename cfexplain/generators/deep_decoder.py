@@ -83,4 +83,5 @@ class Decoder(nn.Module):
 
     def _cropped(self, x: Tensor) -> Tensor:
         top, left = (x.shape[-2] - self.size[0]) // 2, (x.shape[-1] - self.size[1]) // 2
-        return x[..., top : top + self.size[0], left : left + self.size[1]]
+        cropped = x[..., top : top + self.size[0], left : left + self.size[1]]
+        return cropped.contiguous()  # of others vmap gives the last layer a wrong gradient (torch 2.15, CPU)

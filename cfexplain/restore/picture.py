@@ -102,7 +102,7 @@ def _decoded(path: Path) -> np.ndarray | None:
             turn = 1 if opened.format == "TIFF" else opened.getexif().get(0x0112, 1)  # TIFFs are turned on reading
             if opened.mode in ("P", "PA") and opened.has_transparency_data:
                 return _upright(np.array(opened.convert("RGBA")), turn)
-            if opened.mode == "LA" and opened.format == "TIFF":  # of which OpenCV leaves the opacity out
+            if opened.format == "TIFF" and _eight_bits_with_opacity(opened):
                 return np.array(opened)
             hidden = opened.info.get("transparency") if opened.mode in ("L", "I;16") else None
             if opened.mode in ("P", "PA", "CMYK", "1"):
@@ -120,6 +120,12 @@ def _decoded(path: Path) -> np.ndarray | None:
         array = np.concatenate([array, np.where(array == hidden, 0, opaque).astype(array.dtype)], 2)
     order = {1: [0], 2: [0, 1], 3: [2, 1, 0], 4: [2, 1, 0, 3]}.get(array.shape[2])
     return None if order is None else np.ascontiguousarray(_upright(array, turn)[..., order])
+
+
+def _eight_bits_with_opacity(opened: Any) -> bool:
+    """Whether a TIFF is one of those whose opacity OpenCV leaves out (grey) or multiplies the colours by."""
+    deepest = max(opened.tag_v2.get(258, (8,)))  # BitsPerSample
+    return bool(opened.mode == "LA" or (opened.mode == "RGBA" and deepest == 8))
 
 
 def _upright(array: np.ndarray, turn: int) -> np.ndarray:

@@ -29,6 +29,8 @@ def predict_all(
             logits.append(prediction.logits.float().cpu())
             losses.append(torch.as_tensor(prediction.loss).float().cpu())
             labels.append(truth)
+    if not labels:
+        raise ValueError("not one of the images that judge the classifier has a label")
     return torch.cat(logits), torch.cat(losses), torch.cat(labels)
 
 

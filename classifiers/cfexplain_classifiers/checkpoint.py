@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -100,6 +101,8 @@ def describe(path: Path) -> dict[str, Any]:
         ) from None
     except ValueError as error:
         raise CheckpointError(f"{path.with_suffix('.json')} is not valid JSON ({error}): copy it again") from None
+    if not isinstance(described, dict):
+        raise CheckpointError(f"{path.with_suffix('.json')} does not describe a classifier: copy it again")
     if described.get("format") != FORMAT:
         raise CheckpointError(f"{path} has checkpoint format {described.get('format')}, this version reads {FORMAT}")
     return described
@@ -114,10 +117,12 @@ def _build(described: dict[str, Any], path: Path) -> LesionClassifier:
         with torch.random.fork_rng(devices=[]):
             network = LesionClassifier(architecture)
         network.scale = Scale(**described["scale"])
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{path.with_suffix('.json')} lacks what is needed to build the network ({error})"
         ) from None
+    if not all(map(math.isfinite, (network.scale.mean, network.scale.std))):
+        raise CheckpointError(f"{path.with_suffix('.json')} has a scale of the estimator that is not finite")
     return network
 
 

@@ -99,7 +99,7 @@ class Scale:
     @classmethod
     def measure(cls, raw: Float[Tensor, " n"], labels: Tensor, predicted: Tensor, classes: Sequence[str]) -> Scale:
         """Standardisation and per-class quantiles from the raw estimates of a validation set."""
-        mean, std = float(raw.mean()), float(raw.std().clamp_min(1e-6))
+        mean, std = float(raw.mean()), float(raw.std().clamp_min(1e-6)) if len(raw) > 1 else 1.0
         standardised = (raw - mean) / std
         quantiles = {}
         for index, name in enumerate(classes):

@@ -27,6 +27,8 @@ def off_distribution(images: Images, rng: torch.Generator) -> Images:
 
     Source: ours.
     """
+    if len(images) == 0:
+        return images
     recipes = (_shuffled_patches, _mixed_channels, _coloured_noise, _pasted, _contrast)
     drawn = torch.randint(len(recipes), (len(images),), generator=rng)
     return torch.stack([recipes[int(r)](image, rng) for r, image in zip(drawn, images, strict=True)]).clamp(0, 1)

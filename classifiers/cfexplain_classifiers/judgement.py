@@ -102,12 +102,14 @@ def classifier_quality(
 
 
 def sensitivity_at(score: Array, positive: Array, specificity: float) -> float:
-    """Share of the positives above the threshold that this share of the negatives stays below.
+    """Share of the positives above the threshold that this share of the negatives stays below; NaN without either.
 
     Example:
         >>> sensitivity_at(np.array([0.1, 0.2, 0.9, 0.8]), np.array([False, False, True, True]), 0.9)
         1.0
     """
+    if positive.all() or not positive.any():
+        return float("nan")
     threshold = np.quantile(score[~positive], specificity)
     return float((score[positive] > threshold).mean())
 

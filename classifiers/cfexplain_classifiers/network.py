@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
 import torch
@@ -64,6 +65,10 @@ class LesionClassifier(nn.Module):
         import timm
 
         super().__init__()
+        if not timm.is_model(architecture.backbone) and ":" not in architecture.backbone:  # of a hub
+            near = get_close_matches(architecture.backbone, timm.list_models(), 3)
+            advice = f"is it {' or '.join(near)}?" if near else "timm.list_models() names them"
+            raise ValueError(f"timm {timm.__version__} has no model {architecture.backbone}: {advice}")
         self.mean: Tensor
         self.std: Tensor
         self.temperature: Tensor
@@ -127,7 +132,10 @@ def _tap_channels(network: LesionClassifier) -> list[int]:
     size = max(network.image_size, 32)
     was_training = network.backbone.training
     network.backbone.eval()
-    with torch.no_grad():
-        final, stages = network.backbone.forward_intermediates(torch.zeros(1, 3, size, size))
+    try:
+        with torch.no_grad():
+            final, stages = network.backbone.forward_intermediates(torch.zeros(1, 3, size, size))
+    except (AssertionError, RuntimeError) as error:
+        raise ValueError(f"{network.architecture.backbone} does not take pictures of {size} pixels: {error}") from None
     network.backbone.train(was_training)
     return [int(f.shape[1]) if f.ndim == 4 else int(f.shape[-1]) for f in (*stages, final)]

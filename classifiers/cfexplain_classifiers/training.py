@@ -156,6 +156,8 @@ def train(
         )
     if len(labels) != len(train_samples):
         raise ValueError(f"there are {len(labels)} labels of {len(train_samples)} training samples: give one of each")
+    if len(val_samples) < 2:
+        raise ValueError(f"there are {len(val_samples)} validation images: give two at least, better hundreds")
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     _claim(out, recipe)
@@ -176,10 +178,15 @@ def train(
     return _finish(out, val_samples, recipe, card or checkpoint.Card(), torch.device(device), counts)
 
 
+def _begun(out: Path) -> bool:
+    """Whether the folder holds anything that was learned, and not only what was asked for in vain."""
+    return (out / "last.safetensors").exists() or (out / "classifier.safetensors").exists()
+
+
 def _claim(out: Path, recipe: Recipe) -> None:
     """Write the recipe, or refuse a folder that holds a run with another one; settings it lacks had their defaults."""
     path, wanted = out / "recipe.json", asdict(recipe)
-    if path.exists() and asdict(Recipe()) | json.loads(path.read_text()) != wanted:
+    if _begun(out) and path.exists() and asdict(Recipe()) | json.loads(path.read_text()) != wanted:
         raise ValueError(
             f"{out} holds a run with other settings (see {path}): choose another folder, or the same settings"
         )
@@ -190,7 +197,7 @@ def _claim_data(out: Path, classes: Sequence[str], labels: Sequence[int]) -> Non
     """Note which classes and labels are learned, or refuse a folder whose run learns others."""
     path, digest = out / "data.json", hashlib.sha256(repr(list(map(int, labels))).encode()).hexdigest()[:16]
     wanted = {"classes": list(classes), "samples": len(labels), "labels": digest}
-    if path.exists() and json.loads(path.read_text()) != wanted:
+    if _begun(out) and path.exists() and json.loads(path.read_text()) != wanted:
         raise ValueError(f"{out} holds a run on other data (see {path}): choose another folder, or the same data")
     write_whole(path, json.dumps(wanted, indent=2).encode())
 
@@ -273,8 +280,9 @@ def _beside(
     hardening: Hardening | None,
     rng: torch.Generator,
 ) -> Labelled | None:
-    """What only the estimator sees, made of the batch's first quarter; labels are -1 where there is no lesion."""
-    images, labels = images[: len(images) // 4], labels[: len(labels) // 4]
+    """What only the estimator sees, made of the batch's first quarter (or first image); labels are -1 for no lesion."""
+    count = max(1, len(images) // 4)
+    images, labels = images[:count], labels[:count]
     parts: list[Labelled] = []
     if hardening is not None:
         strange = hardening(images.cpu(), rng).to(images)

@@ -19,10 +19,15 @@ def load_backbone(backbone: nn.Module, path: str | Path) -> int:
     Raises:
         ValueError: the file does not hold this architecture.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    try:
+        read = load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is no safetensors file ({error}): give timm's model.safetensors") from None
     own = [(name, value) for name, value in backbone.state_dict().items() if _COUNTERS not in name]
-    stored = {name: value for name, value in load_file(path).items() if _COUNTERS not in name}
+    stored = {name: value for name, value in read.items() if _COUNTERS not in name}
     given = [(n, stored[n]) for n, _ in own] if stored.keys() == dict(own).keys() else _ordered(stored)
     pairs = list(zip(own, given, strict=False))
     body = pairs[:-2]

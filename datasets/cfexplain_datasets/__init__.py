@@ -62,10 +62,17 @@ def _recognise(data: Path) -> Any:
     reasons = []
     for name in ("csv",) if data.is_file() else READERS:
         try:
-            return open_dataset(name, data)
+            found = open_dataset(name, data)
         except DataError as error:
             reasons.append(f"{name}: {error}")
-    raise DataError(f"no reader recognises {data}:\n  " + "\n  ".join(reasons))
+            continue
+        if name == "folder" and not any(label >= 0 for label in found.labels) and any(data.glob("*.csv")):
+            break  # the pictures alone, without a word of the labels that the table may hold
+        return found
+    raise DataError(
+        f"no reader recognises {data}:\n  " + "\n  ".join(reasons)
+        + "\nname the reader `folder` to use pictures without the table beside them"
+    )
 
 
 _HOME = {"Lesion": "lesion", "LesionTable": "table"}

@@ -74,11 +74,21 @@ def read_csv(path: Path, text: Sequence[str] = ()) -> pd.DataFrame:
         DataError: the file is no table.
     """
     try:
-        table = pd.read_csv(path, dtype=dict.fromkeys([*_NAMES, *text], str))
+        between = _separator(path)
+        header = [str(c) for c in pd.read_csv(path, sep=between, nrows=0)]
+        asked = {name.lower() for name in (*_NAMES, *text)}
+        table = pd.read_csv(path, sep=between, dtype={c: str for c in header if c.strip().lower() in asked})
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as a table ({error}): fetch it again") from None
     table = table.loc[:, [c for c in table if not str(c).startswith("Unnamed")]]
     return table.rename(columns={k: v for k, v in HEADERS.items() if k in table and v not in table})
+
+
+def _separator(path: Path) -> str:
+    """Comma, semicolon or tab: what is most often in the first line."""
+    with path.open(encoding="utf-8-sig") as file:
+        first = file.readline()
+    return max(",;\t", key=first.count)
 
 
 def one_hot(table: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
@@ -87,7 +97,10 @@ def one_hot(table: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     present = [columns[c.lower()] for c in classes if c.lower() in columns]
     if not present:
         raise DataError(f"the table has neither a dx column nor one-hot columns of {', '.join(classes)}")
-    scores = table[present].astype(float)
+    try:
+        scores = table[present].astype(float)
+    except ValueError as error:
+        raise DataError(f"the columns {', '.join(present)} are not 0 and 1 ({error})") from None
     names = scores.idxmax(axis=1).astype(str).str.lower().where(scores.max(axis=1) > 0)
     spelled = {c.lower(): c for c in classes}
     return table.drop(columns=present).assign(label=names.map(spelled))
@@ -97,5 +110,6 @@ def picture_folders(folder: Path) -> tuple[list[Path], list[Path]]:
     """Folders that hold pictures and folders that hold masks, the folder itself included."""
     below = [folder, *sorted(p for p in (*folder.glob("*"), *folder.glob("*/*")) if p.is_dir())]
     holding = [p for p in below if any(f.suffix.lower() in SUFFIXES for f in p.iterdir())]
-    masks = [p for p in holding if any(w in p.name.lower() for w in ("mask", "segmentation", "part1_groundtruth"))]
+    words = ("mask", "segmentation", "part1_groundtruth")
+    masks = [p for p in holding if p != folder and any(word in p.name.lower() for word in words)]
     return [p for p in holding if p not in masks], masks

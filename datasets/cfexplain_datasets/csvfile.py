@@ -17,11 +17,16 @@ MASK_COLUMNS = ("mask_path", "mask", "mask_file")
 LABEL_COLUMNS = ("label", "dx", "diagnosis", "class", "target", "benign_malignant")
 
 
+KNOWN = {*IMAGE_COLUMNS, *MASK_COLUMNS, *LABEL_COLUMNS, "lesion_id", "split"}
+"""Columns that are known in capitals too."""
+
+
 def read(
     table: str | Path, *, image: str | None = None, label: str | None = None, classes: Sequence[str] | None = None
 ) -> LesionTable:
     """Read a CSV file, or a folder with exactly one, whose pictures lie beside it or in a folder below.
 
+    Columns are parted by commas, semicolons or tabs.
     Masks are those that a column of `MASK_COLUMNS` names, paths relative to the table or file names, and otherwise
     those of the pictures' names in folders of masks.
 
@@ -37,22 +42,27 @@ def read(
     """
     path = _one_table(Path(table))
     rows = read_csv(path, text=[c for c in (*IMAGE_COLUMNS, *LABEL_COLUMNS, *MASK_COLUMNS, image, label) if c])
-    image = image or next((c for c in IMAGE_COLUMNS if c in rows), None)
-    label = label or next((c for c in LABEL_COLUMNS if c in rows and c != image), None)
+    rows = rows.rename(columns={c: low for c in rows if (low := str(c).strip().lower()) in KNOWN and low not in rows})
+    image = image or _first(IMAGE_COLUMNS, rows)
+    label = label or _first([c for c in LABEL_COLUMNS if c != image], rows)
     if image is None or label is None or not {image, label} <= set(rows):
         raise DataError(f"{path} needs a column of pictures and one of labels; it has {', '.join(map(str, rows))}")
     names = rows[label].dropna().str.strip()
     given = [str(p) for p in rows[image]]
     rows = rows.assign(id=_ids(given), path=[_beside(path.parent, p) for p in given], label=rows[label].astype(object))
     rows = rows.drop(columns=[c for c in (image, label) if c not in ("path", "id", "label")])
-    mask = next((c for c in MASK_COLUMNS if c in rows and c not in (image, label)), None)
+    mask = _first([c for c in MASK_COLUMNS if c not in (image, label)], rows)
     if mask is not None:
         beside = [_beside(path.parent, p) if isinstance(p, str) and p.strip() else None for p in rows[mask]]
         rows = rows.drop(columns=mask).assign(mask_path=pd.Series(beside, rows.index, dtype=object))
     folders = [path.parent, *sorted(p for p in path.parent.rglob("*") if p.is_dir())]
-    masks = [f for f in folders if "mask" in f.name.lower() or "segmentation" in f.name.lower()]
+    masks = [f for f in folders[1:] if "mask" in f.name.lower() or "segmentation" in f.name.lower()]
     pictures = [f for f in folders if f not in masks]
-    return intake(rows, pictures, classes or sorted(set(names)), name=path.stem, mask_folders=masks)
+    return intake(rows, pictures, classes or sorted(set(names) - {""}), name=path.stem, mask_folders=masks)
+
+
+def _first(names: Sequence[str], rows: pd.DataFrame) -> str | None:
+    return next((name for name in names if name in rows), None)
 
 
 def _one_table(path: Path) -> Path:

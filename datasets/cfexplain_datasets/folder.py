@@ -33,7 +33,7 @@ def read(folder: str | Path) -> LesionTable:
     rows = [
         {"id": str(path.relative_to(folder).with_suffix("")), "label": kind.name, "split": split, "path": str(path)}
         for split, root in roots
-        for kind in sorted(p for p in root.iterdir() if p.is_dir() and not p.name.lower().startswith(MASKS))
+        for kind in sorted(p for p in root.iterdir() if p.is_dir() and not p.name.lower().startswith((".", *MASKS)))
         for path in _pictures(kind)
     ]
     if not rows or len({r["label"] for r in rows}) < 2:
@@ -43,7 +43,8 @@ def read(folder: str | Path) -> LesionTable:
 
 def _pictures(folder: Path) -> list[Path]:
     """The pictures right in a folder."""
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES) if folder.is_dir() else []
+    there = folder.iterdir() if folder.is_dir() else ()
+    return sorted(p for p in there if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
 
 
 def _table(rows: list[dict[str, str | None]]) -> LesionTable:

@@ -34,8 +34,9 @@ def read(folder: str | Path) -> LesionTable:
             rows = rows.merge(pd.concat(facts), on="image_id", how="left")
     else:
         rows = read_csv(first_file(folder, ("labels.csv",), "ISIC 2017", FETCH))
-        if not {"melanoma", "seborrheic_keratosis"} <= set(rows):
-            raise DataError(f"{folder / 'labels.csv'} has no columns melanoma and seborrheic_keratosis: not ISIC 2017")
+        if not {"image_id", "melanoma", "seborrheic_keratosis"} <= set(rows):
+            columns = "image_id, melanoma and seborrheic_keratosis"
+            raise DataError(f"{folder / 'labels.csv'} has no columns {columns}: not ISIC 2017")
     rows = rows.assign(id=rows["image_id"], label=_diagnosis(rows))
     rows = rows.drop(columns=[c for c in ("image_id", "dx", "file", "melanoma", "seborrheic_keratosis") if c in rows])
     if "age" in rows:

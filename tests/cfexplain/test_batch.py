@@ -7,7 +7,18 @@ import torch
 
 from cfexplain import DIP, NATURAL, PIXELS, Status, explain
 from cfexplain.batch import Search, _worth_leaving, joined, minimise_all
-from cfexplain.generators import DeepImagePrior, FourierNetwork, Pixels, Siren, UNet, WarmStart, stacked
+from cfexplain.generators import (
+    DeepDecoder,
+    DeepImagePrior,
+    FourierNetwork,
+    Pixels,
+    ResNet,
+    Siren,
+    TransposedUNet,
+    UNet,
+    WarmStart,
+    stacked,
+)
 from cfexplain.generators.doubling import _doubling
 from cfexplain.generators.noise import generator_for
 from cfexplain.method import Stage
@@ -26,6 +37,9 @@ GENERATORS = {
     "fourier": FourierNetwork(frequencies=16, width=16),
     "siren": Siren(width=16),
     "pixels": Pixels(),
+    "deep decoder": DeepDecoder(width=8, scales=3),
+    "resnet": ResNet(blocks=2, width=8),
+    "transposed": TransposedUNet((4, 4, 6)),
 }
 STAGE = Stage(total((1.0, TargetClass()), (5.0, SparseChange(to="query"))), 50, 1e-3, views=Views(), jitter=0.01)
 

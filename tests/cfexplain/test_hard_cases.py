@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from cfexplain import DIP, METHODS, PIXELS, Status, Views, explain, explain_diverse, wrap
+from cfexplain import DIP, METHODS, PIXELS, TV, Status, Views, explain, explain_diverse, wrap
 from cfexplain.generators import DeepImagePrior, Langevin, Pixels
 from cfexplain.images import round8
 from cfexplain.method import Insist, Stage
 from cfexplain.objective import rising, total
 from cfexplain.path import path_of
 from cfexplain.stop import CloseEnough, Step, TargetReached
-from cfexplain.terms import EstimatedLoss, SamePixels, SparseChange
+from cfexplain.terms import EstimatedLoss, SameFeatures, SamePixels, SparseChange
 from cfexplain.types import Candidate, Prediction, Problem
 from toys import Toy, pale_images
 
@@ -213,3 +213,21 @@ def test_an_unsteady_hand_paints_a_batch_one_by_one():
     both = explain(Toy(), pale_images(2), "red", method=method, batch=2)
     one = explain(Toy(), pale_images(2)[1:], "red", method=method)
     assert torch.equal(both[1].painted, one.painted)
+
+
+class Uneven:
+    """Three classes; where the target begins to win it is less probable than when it began to rise."""
+
+    classes, image_size = ("nv", "mel", "bkl"), 32
+
+    def __call__(self, x):
+        red = (x[:, 0].mean((1, 2)) - x[:, 1:].mean((1, 2, 3))) * 20
+        return Prediction(torch.stack([0.51 - red, 0 * red, -0.405 + 0.22 * red], 1), ())
+
+
+@pytest.mark.parametrize("method", [TV, PIXELS], ids=lambda m: m.name)
+def test_a_step_that_flips_is_kept_before_one_that_is_only_likelier(method):
+    objective = method.edit.objective.without(SameFeatures)
+    method = replace(method, edit=replace(method.edit, objective=objective, steps=60))
+    found = explain(Uneven(), torch.full((1, 3, 32, 32), 0.5), "mel", method=method)
+    assert found.status[0] is Status.FOUND

@@ -201,3 +201,20 @@ def test_a_turned_palette_with_holes_is_upright(tmp_path, colours):
 def test_a_name_that_is_no_utf_8_can_be_written():
     assert readable("caf\udce9.jpg").encode() == b"caf\\xe9.jpg"
     assert readable("café.jpg") == "café.jpg"
+
+
+def test_the_colours_of_a_transparent_tiff_are_those_in_the_file(tmp_path):
+    from cfexplain.restore.picture import read
+
+    Image.new("RGBA", (20, 20), (200, 100, 50, 128)).save(tmp_path / "a.tif")
+    found = read(tmp_path / "a.tif")
+    assert (found.values[0, :, 0, 0] * 255).round().tolist() == [200, 100, 50]
+    assert round(float(found.alpha[0, 0, 0, 0]) * 255) == 128
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_what_is_transparent_in_a_mask_is_not_marked(mode, tmp_path):
+    mask = Image.new("RGBA", (20, 20), (255, 255, 255, 0))
+    mask.paste((255, 255, 255, 255), (5, 5, 9, 9))
+    mask.convert(mode).save(tmp_path / "mask.png")
+    assert float(load_mask(tmp_path / "mask.png").sum()) == 16

@@ -112,3 +112,19 @@ def test_imagenet_weights_answer_as_their_reference(data):
     top = model(cat * 255 / 127.5 - 1).topk(2)
     assert top.indices.tolist() == [[285, 281]]
     torch.testing.assert_close(top.values, torch.tensor([[14.141, 10.2248]]), atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda told: told | {"scale": told["scale"] | {"std": float("nan")}}, "not finite"),
+        (lambda told: told | {"architecture": told["architecture"] | {"backbone": "no_such_net"}}, "has no model"),
+        (lambda told: [told], "does not describe"),
+    ],
+)
+def test_a_damaged_description_is_a_sentence(tmp_path, network, change, said):
+    path = save(network, tmp_path / "x")
+    told = json.loads(path.with_suffix(".json").read_text())
+    path.with_suffix(".json").write_text(json.dumps(change(told)))
+    with pytest.raises(CheckpointError, match=said):
+        load(path)

@@ -7,14 +7,16 @@ import sys
 import time
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pytest
 import torch
 
-from cfexplain_classifiers import Recipe, judge, load, train
+from cfexplain_classifiers import Architecture, LesionClassifier, Recipe, judge, load, train
 from cfexplain_classifiers.batches import BalancedOrder, Squares, evaluation_batches
-from cfexplain_classifiers.calibrate import best_temperature
+from cfexplain_classifiers.calibrate import best_temperature, predict_all
 from cfexplain_classifiers.hardening import off_distribution, true_loss, unknown_loss
 from cfexplain_classifiers.judgement import calibration_error, sensitivity_at, strangers_from
+from cfexplain_classifiers.weights import load_backbone
 
 RECIPE = Recipe("lcnet_035", image_size=32, epochs=4, batch_size=32, learning_rate=3e-3, workers=0)
 
@@ -217,3 +219,39 @@ def test_the_true_loss_of_no_class_is_that_of_the_unknown():
     known, unknown = true_loss(logits, torch.tensor([0, -1])).tolist()
     assert known == pytest.approx(float(torch.nn.functional.cross_entropy(logits[:1], torch.tensor([0]))))
     assert unknown == pytest.approx(float(unknown_loss(logits[:1])))
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_small_batches_harden_the_estimator_too(tmp_path, size):
+    assert run(tmp_path, recipe=replace(RECIPE, batch_size=size, epochs=1, detach_after=0.0), count=6).exists()
+    assert off_distribution(torch.rand(0, 3, 32, 32), torch.Generator()).shape == (0, 3, 32, 32)
+
+
+def test_a_run_that_could_not_begin_leaves_its_folder_free(tmp_path):
+    with pytest.raises(ValueError, match="do not fill one batch"):
+        run(tmp_path, recipe=replace(RECIPE, batch_size=512))
+    with pytest.raises(ValueError, match="is it lcnet_035"):
+        run(tmp_path, recipe=replace(RECIPE, backbone="lcnett_035"))
+    with pytest.raises(ValueError, match="does not take pictures of 40 pixels"):
+        run(tmp_path, recipe=replace(RECIPE, backbone="vit_tiny_patch16_224", image_size=40))
+    assert run(tmp_path, recipe=replace(RECIPE, epochs=1)).exists()
+
+
+def test_a_classifier_needs_images_to_be_judged_by(tmp_path):
+    samples = Reds(128)
+    with pytest.raises(ValueError, match="1 validation images"):
+        train(RECIPE, samples, Reds(1, 1), tmp_path, labels=samples.labels)
+    with pytest.raises(ValueError, match="has a label"):
+        predict_all(LesionClassifier(Architecture("lcnet_035", ("a", "b"), 32)), [])
+
+
+def test_sensitivity_is_unknown_without_either_kind():
+    score = np.array([0.1, 0.9])
+    assert np.isnan(sensitivity_at(score, np.array([True, True]), 0.9))
+    assert np.isnan(sensitivity_at(score, np.array([False, False]), 0.9))
+
+
+def test_a_file_that_holds_no_weights_is_a_sentence(tmp_path):
+    (tmp_path / "w.pth").write_bytes(b"pickle")
+    with pytest.raises(ValueError, match="no safetensors file"):
+        load_backbone(LesionClassifier(Architecture("lcnet_035", ("a", "b"), 32)).backbone, tmp_path / "w.pth")

@@ -313,3 +313,16 @@ def test_pictures_of_an_earlier_question_are_not_shown_with_a_new_one(lesions, t
     assert (tmp_path / "lesion0" / "seeds.png").exists()
     assert explain(lesions / "lesion0.png", "--method", "pixels", "--out", tmp_path).exit_code == 0
     assert {p.name for p in (tmp_path / "lesion0").iterdir()} == FILES
+
+
+def test_a_reader_that_leaves_early_is_no_bad_input(lesions, tmp_path):
+    pictures = [lesions / f"lesion{i}.png" for i in range(3)]
+    options = ["--classifier", "synthetic", "--method", "pixels", "--json", "--out", tmp_path]
+    child = subprocess.Popen(
+        [*COMMAND, "explain", *pictures, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    child.stdout.read(10)
+    child.stdout.close()
+    said = child.stderr.read()
+    assert child.wait() != 2
+    assert "input" not in said

@@ -214,3 +214,15 @@ def test_rules_that_end_denoising_by_name(tmp_path):
     wrong = call("denoise", tmp_path / "in.png", "--out", tmp_path / "no.png", *SHORT, "--stop", "later")
     assert wrong.exit_code == 2
     assert "fixed, held-out, wmv, emv" in " ".join(wrong.output.replace("│", " ").split())
+
+
+def test_a_mask_that_was_given_is_not_written_over(tmp_path):
+    skin, mask = np.full((90, 120, 3), 200, np.uint8), np.zeros((90, 120), np.uint8)
+    skin[40:42, 10:100], mask[40:42, 10:100] = 40, 255
+    cv2.imwrite(str(tmp_path / "a.png"), skin)
+    cv2.imwrite(str(tmp_path / "a-mask.png"), mask)
+    given = (tmp_path / "a-mask.png").read_bytes()
+    options = ("--mask", tmp_path / "a-mask.png", "--classic", "opencv", "--preview", "--device", "cpu")
+    done = call("dehair", tmp_path / "a.png", "--out", tmp_path / "a.png", *options)
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "a-mask.png").read_bytes() == given

@@ -392,3 +392,58 @@ def test_pictures_whose_names_are_no_text_are_left_out_and_said(tmp_path):
     draw(tmp_path / "z\udce9", "b")
     with pytest.raises(DataError, match="is UTF-8"):
         open_dataset("folder", tmp_path / "z\udce9")
+
+
+def test_a_folder_called_a_mask_may_hold_a_data_set(tmp_path):
+    draw(tmp_path / "lesion-segmentation", "a", "b")
+    (tmp_path / "lesion-segmentation" / "table.csv").write_text("image,label\na,benign\nb.jpg,malignant\n")
+    found = open_dataset("auto", tmp_path / "lesion-segmentation")
+    assert found.labels == [0, 1]
+    assert found.table["mask_path"].isna().all()
+    draw(tmp_path / "ham_masks", "ISIC_1")
+    (tmp_path / "ham_masks" / "HAM10000_metadata.csv").write_text("image_id,dx\nISIC_1,nv\n")
+    assert len(open_dataset("ham10000", tmp_path / "ham_masks")) == 1
+
+
+@pytest.mark.parametrize("between", [",", ";", "\t"])
+@pytest.mark.parametrize("capitals", [str, str.upper, str.title])
+def test_a_table_as_a_spreadsheet_writes_it(tmp_path, between, capitals):
+    draw(tmp_path, "007", "010")
+    rows = [["image", "label", "lesion_id"], ["007", "benign", "1"], ["010", "malignant", "1"]]
+    rows[0] = [capitals(name) for name in rows[0]]
+    text = "\r\n".join(between.join(row) for row in rows)
+    (tmp_path / "table.csv").write_text(text, encoding="utf-8-sig")
+    found = open_dataset("auto", tmp_path)
+    assert found.table["label"].to_dict() == {"007": "benign", "010": "malignant"}
+    assert found.table["lesion_id"].nunique() == 1
+
+
+def test_a_table_that_is_not_understood_is_not_passed_over_in_silence(tmp_path):
+    draw(tmp_path, "a", "b")
+    (tmp_path / "table.csv").write_text("where,what\na,benign\nb,malignant\n")
+    with pytest.raises(DataError, match=r"it has where, what(.|\n)*name the reader `folder`"):
+        open_dataset("auto", tmp_path)
+    assert len(open_dataset("folder", tmp_path)) == 2
+
+
+def test_blanks_and_hidden_folders_are_no_classes(tmp_path):
+    draw(tmp_path / "csv", "a", "b", "c")
+    (tmp_path / "csv" / "table.csv").write_text("image,label\na,benign\nb,malignant\nc,  \n")
+    found = open_dataset("auto", tmp_path / "csv")
+    assert found.classes == ("benign", "malignant")
+    assert found.labels == [0, 1, -1]
+    for kind in ("benign", "malignant", ".ipynb_checkpoints"):
+        draw(tmp_path / "tree" / kind, kind.strip("."), f".{kind}")
+    found = open_dataset("folder", tmp_path / "tree")
+    assert found.classes == ("benign", "malignant")
+    assert list(found.table.index) == ["benign/benign", "malignant/malignant"]
+
+
+def test_columns_that_are_not_0_and_1_are_no_one_hot_table(tmp_path):
+    draw(tmp_path, "a")
+    (tmp_path / "labels.csv").write_text("image_id,mel,nv\na,no,yes\n")
+    with pytest.raises(DataError, match="not 0 and 1"):
+        open_dataset("ham10000", tmp_path)
+    (tmp_path / "labels.csv").write_text("file,melanoma,seborrheic_keratosis\na,0,1\n")
+    with pytest.raises(DataError, match="image_id"):
+        open_dataset("isic2017", tmp_path)
