@@ -15,8 +15,6 @@ from cfexplain_datasets.table import LesionTable, intake
 IMAGE_COLUMNS = ("image", "path", "file", "filename", "image_id", "isic_id", "image_name", "id")
 MASK_COLUMNS = ("mask_path", "mask", "mask_file")
 LABEL_COLUMNS = ("label", "dx", "diagnosis", "class", "target", "benign_malignant")
-
-
 KNOWN = {*IMAGE_COLUMNS, *MASK_COLUMNS, *LABEL_COLUMNS, "lesion_id", "split"}
 """Columns that are known in capitals too."""
 
@@ -26,9 +24,8 @@ def read(
 ) -> LesionTable:
     """Read a CSV file, or a folder with exactly one, whose pictures lie beside it or in a folder below.
 
-    Columns are parted by commas, semicolons or tabs.
-    Masks are those that a column of `MASK_COLUMNS` names, paths relative to the table or file names, and otherwise
-    those of the pictures' names in folders of masks.
+    Columns are parted by commas, semicolons or tabs. Masks are those that a column of `MASK_COLUMNS` names, paths
+    relative to the table or file names, and otherwise those of the pictures' names in folders of masks.
 
     Args:
         table: the file or its folder.
@@ -42,7 +39,7 @@ def read(
     """
     path = _one_table(Path(table))
     rows = read_csv(path, text=[c for c in (*IMAGE_COLUMNS, *LABEL_COLUMNS, *MASK_COLUMNS, image, label) if c])
-    rows = rows.rename(columns={c: low for c in rows if (low := str(c).strip().lower()) in KNOWN and low not in rows})
+    rows = _in_small_letters(rows, but=(image, label))
     image = image or _first(IMAGE_COLUMNS, rows)
     label = label or _first([c for c in LABEL_COLUMNS if c != image], rows)
     if image is None or label is None or not {image, label} <= set(rows):
@@ -51,14 +48,30 @@ def read(
     given = [str(p) for p in rows[image]]
     rows = rows.assign(id=_ids(given), path=[_beside(path.parent, p) for p in given], label=rows[label].astype(object))
     rows = rows.drop(columns=[c for c in (image, label) if c not in ("path", "id", "label")])
-    mask = _first([c for c in MASK_COLUMNS if c not in (image, label)], rows)
-    if mask is not None:
-        beside = [_beside(path.parent, p) if isinstance(p, str) and p.strip() else None for p in rows[mask]]
-        rows = rows.drop(columns=mask).assign(mask_path=pd.Series(beside, rows.index, dtype=object))
+    rows = _with_masks(rows, path.parent)
     folders = [path.parent, *sorted(p for p in path.parent.rglob("*") if p.is_dir())]
     masks = [f for f in folders[1:] if "mask" in f.name.lower() or "segmentation" in f.name.lower()]
     pictures = [f for f in folders if f not in masks]
     return intake(rows, pictures, classes or sorted(set(names) - {""}), name=path.stem, mask_folders=masks)
+
+
+def _in_small_letters(rows: pd.DataFrame, but: Sequence[str | None]) -> pd.DataFrame:
+    """With columns such as `Image` under the names that are known; what was asked for by name stays."""
+    known: dict[str, str] = {}
+    for column in map(str, rows):
+        name = column.strip().lower()
+        if column not in but and name in KNOWN and name not in (*rows, *known.values()):
+            known[column] = name
+    return rows.rename(columns=known)
+
+
+def _with_masks(rows: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """With the column `mask_path`, where the table names masks."""
+    mask = _first(MASK_COLUMNS, rows)
+    if mask is None:
+        return rows
+    beside = [_beside(folder, p) if isinstance(p, str) and p.strip() else None for p in rows[mask]]
+    return rows.drop(columns=mask).assign(mask_path=pd.Series(beside, rows.index, dtype=object))
 
 
 def _first(names: Sequence[str], rows: pd.DataFrame) -> str | None:

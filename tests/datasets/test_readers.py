@@ -222,6 +222,8 @@ def test_the_columns_of_a_csv_can_be_named_and_the_classes_ordered(tmp_path: Pat
     (tmp_path / "my.csv").write_text("n,where,what\n1,a,yes\n2,b,no\n")
     dataset = csvfile.read(tmp_path / "my.csv", image="where", label="what", classes=("yes", "no"))
     assert dataset.labels == [0, 1]
+    (tmp_path / "capitals.csv").write_text("Image,Label,label\na,yes,1\nb,no,2\n")
+    assert csvfile.read(tmp_path / "capitals.csv", image="Image", label="Label").classes == ("no", "yes")
     with pytest.raises(DataError, match="n, where, what"):
         csvfile.read(tmp_path / "my.csv")
 
