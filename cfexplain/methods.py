@@ -118,8 +118,8 @@ NATURAL_WARM = replace(
 )
 """The default with a painter that has seen lesions before (`WarmStart`): for lesions, sooner.
 
-Its changes lie a little more on the lesion and are larger by LPIPS; `grey`, one of three independent classifiers,
-follows them less often than those of the default (isic_paired.py).
+Its changes lie a little more on the lesion and are larger by LPIPS; two of three independent classifiers follow them
+less often than those of the default (experiments/isic_paired.py).
 """
 
 WITHOUT_ESTIMATOR = replace(

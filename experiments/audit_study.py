@@ -161,7 +161,9 @@ def projection(rows: Any) -> dict[str, Any]:
 def tabulate() -> None:
     """Keep the summaries, and what was measured beside them."""
     RESULT.mkdir(parents=True, exist_ok=True)
-    record: dict[str, Any] = {}
+    import pandas as pd
+
+    every, record = [], {}
     for name in ("kills", "memory"):
         if (RUN / f"{name}.json").exists():
             record[name] = json.loads((RUN / f"{name}.json").read_text())
@@ -172,7 +174,9 @@ def tabulate() -> None:
             rows = done.rows.drop(columns=["versions", "probabilities"])
             rows.to_csv(RESULT / f"{name}_rows.csv", index=False, float_format="%.4g")
             if "search_seconds" in rows:
-                record["projection"] = projection(rows)
+                every.append(rows)
+    if every:
+        record["projection"] = projection(pd.concat(every))
     (RESULT / "audit.json").write_text(json.dumps(record, indent=1) + "\n")
     print(json.dumps(record, indent=1))
 

@@ -76,7 +76,12 @@ def measured(found: Counterfactual, data: SyntheticLesions, index: int) -> dict[
 
 def table(rows: pd.DataFrame) -> str:
     """Means with bootstrap intervals by method."""
-    columns = ("found", "cosine", "on_cause", "lift", "on_nuisance", "factor_signs", "mean_change")
+    with_some = rows["nuisance_area"] > 0
+    rows = rows.assign(
+        nuisance=rows["on_nuisance"].where(with_some),
+        nuisance_lift=(rows["on_nuisance"] / rows["nuisance_area"]).where(with_some),
+    )
+    columns = ("found", "cosine", "on_cause", "lift", "nuisance", "nuisance_lift", "factor_signs", "mean_change")
     lines = [
         "| method | n | " + " | ".join(c.replace("_", " ") for c in columns) + " |",
         "|" + "---|" * (len(columns) + 2),
@@ -86,8 +91,12 @@ def table(rows: pd.DataFrame) -> str:
         spread = [interval(chosen.assign(found=chosen["found"].astype(float)), c) for c in columns]
         cells = " | ".join(f"{s['mean']:.3f} [{s['low']:.3f}, {s['high']:.3f}]" for s in spread)
         lines.append(f"| {method} | {len(chosen)} | {cells} |")
-    areas = rows.groupby("method")[["cause_area", "nuisance_area"]].mean().iloc[0]
-    return "\n".join(lines) + f"\n\nShare of the picture: cause {areas.iloc[0]:.2f}, nuisance {areas.iloc[1]:.2f}.\n"
+    own = rows[rows["method"] == rows["method"].iloc[0]]
+    some = own[own["nuisance_area"] > 0]
+    return "\n".join(lines) + (
+        f"\n\nShares are of the squared change, lifts shares over areas. Share of the picture: cause {own['cause_area'].mean():.2f}, "
+        f"nuisance {some['nuisance_area'].mean():.3f} in the {len(some)} of {len(own)} pictures that have any, over which nuisance is counted.\n"
+    )
 
 
 def sheet(results: list[Counterfactual], data: SyntheticLesions, indices: list[int], path: Path) -> None:
@@ -124,8 +133,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=40)
     parser.add_argument("--shortcut", choices=["ruler", "vignette"])
+    parser.add_argument("--tables", action="store_true", help="write the tables again from the rows that are kept")
     args = parser.parse_args()
     OUT.mkdir(parents=True, exist_ok=True)
+    if args.tables:
+        for path in OUT.glob("*_rows.csv"):
+            path.with_name(path.name.replace("_rows.csv", ".md")).write_text(table(pd.read_csv(path)))
+        return
     classifier = folded(biased(args.shortcut) if args.shortcut else load("synthetic"))
     name = args.shortcut or "unbiased"
     data, rows = SyntheticLesions(400, 64, 0, "test", args.shortcut, 0.95), []

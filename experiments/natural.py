@@ -138,6 +138,7 @@ def table(rows: pd.DataFrame) -> str:
     for name in rows["variant"].unique():
         chosen = rows[rows["variant"] == name]
         by = chosen.groupby("target")["witness_gain"].mean()
+        chosen = chosen.assign(witness_flip=chosen["witness_flip"].where(chosen["witness_counted"].astype(bool)))
         cells = " | ".join(f"{chosen[c].astype(float).mean():.3f}" for c in columns)
         lines.append(f"| {name} | {len(chosen)} | {cells} | {by['mel']:.3f} | {by['nv']:.3f} |")
     return "\n".join(lines) + "\n"
