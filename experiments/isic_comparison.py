@@ -4,7 +4,7 @@
     python experiments/isic_comparison.py --targets hard                     of nevi, melanoma
     python experiments/isic_comparison.py --targets pair --anchors           and of melanomas, nevus: for `training_set.py`
     python experiments/isic_comparison.py --methods ablations --targets second --first 60
-    python experiments/isic_comparison.py --methods seeds --seed 1 --targets second --first 24
+    python experiments/isic_comparison.py --methods seeds --seed 1 --targets second --first 20
     python experiments/isic_comparison.py --edition 64 --targets second --first 60
     python experiments/isic_comparison.py --edition robust --targets second --first 60        after `robust.py`
 
