@@ -1,7 +1,7 @@
 """Does a counterfactual move what causes the label, and leave the rest alone? On lesions painted by a known rule.
 
     python experiments/known_causes.py                     20 minutes on one core; writes results/known_causes/
-    python experiments/known_causes.py --shortcut ruler    first trains a classifier on a planted shortcut (10 minutes)
+    python experiments/known_causes.py --shortcut ruler    first trains a classifier on a planted shortcut (10 minutes); or vignette
 
 The list is fixed: the first test lesions of the synthetic set that the classifier recognises, in order. Each is asked
 for the other class, and the change is compared with that of the true counterfactual: the same picture, its nuisance

@@ -315,6 +315,7 @@ def test_pictures_of_an_earlier_question_are_not_shown_with_a_new_one(lesions, t
     assert {p.name for p in (tmp_path / "lesion0").iterdir()} == FILES
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_early_is_no_bad_input(lesions, tmp_path):
     pictures = [lesions / f"lesion{i}.png" for i in range(3)]
     options = ["--classifier", "synthetic", "--method", "pixels", "--json", "--out", tmp_path]
