@@ -260,7 +260,7 @@ def audits() -> list[str]:
     record = json.loads((AUDIT / "audit.json").read_text())
     kills, memory = record.get("kills"), record.get("memory")
     cost = record.get("projection")
-    told = ["Means with 95 % bootstrap intervals over lesions, of the default before it kept texture."]
+    told = ["Means with 95 % bootstrap intervals over lesions."]
     if kills:
         told.append(
             f"Killed {kills['kills']} times at random, an audit lost {kills['lost']} and doubled {kills['doubled']} of "
@@ -274,7 +274,7 @@ def audits() -> list[str]:
         )
     if cost:
         told.append(
-            f"At {cost['seconds_a_row']:.0f} s a row on one core, the ISIC archive's {cost['images']:,} images would take "
+            f"At {cost['seconds_a_row']:.0f} s a row on one busy core, the ISIC archive's {cost['images']:,} images would take "
             f"{cost['hours_by_workers']['256']:.0f} hours on 256 cores."
         )
     return [*lines, "", " ".join(told)]
