@@ -54,16 +54,19 @@ def predict(classifier: Classifier, images: Images, *, defined: bool = True) -> 
 
 def device_of_weights(classifier: Classifier) -> torch.device:
     """Where a classifier's weights are; the CPU for one that has none to see."""
-    module = classifier if isinstance(classifier, nn.Module) else getattr(classifier, "module", None)
-    first = next(module.parameters(), None) if isinstance(module, nn.Module) else None
+    first = _first_weight(classifier)
     return torch.device("cpu") if first is None else first.device
 
 
 def dtype_of_weights(classifier: Classifier) -> torch.dtype:
     """In which a classifier computes; float32 for one that has no weights to see."""
-    module = classifier if isinstance(classifier, nn.Module) else getattr(classifier, "module", None)
-    first = next(module.parameters(), None) if isinstance(module, nn.Module) else None
+    first = _first_weight(classifier)
     return torch.float32 if first is None else first.dtype
+
+
+def _first_weight(classifier: Classifier) -> nn.Parameter | None:
+    module = classifier if isinstance(classifier, nn.Module) else getattr(classifier, "module", None)
+    return next(module.parameters(), None) if isinstance(module, nn.Module) else None
 
 
 def class_index(classifier: Classifier, target: int | str) -> int:

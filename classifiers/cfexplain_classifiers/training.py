@@ -160,8 +160,8 @@ def train(
         raise ValueError(f"there are {len(val_samples)} validation images: give two at least, better hundreds")
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    _claim(out, recipe)
-    _claim_data(out, train_samples.classes, labels)
+    _claim(out / "recipe.json", asdict(recipe), asdict(Recipe()), "with other settings", "settings")
+    _claim(out / "data.json", _data(train_samples.classes, labels), {}, "on other data", "data")
     run = _start(recipe, train_samples, out, weights=weights, pretrained=pretrained, device=torch.device(device))
     squares = Squares(train_samples, recipe.image_size, augment, recipe.seed)
     order = BalancedOrder(labels, recipe.balance, recipe.seed)
@@ -178,28 +178,18 @@ def train(
     return _finish(out, val_samples, recipe, card or checkpoint.Card(), torch.device(device), counts)
 
 
-def _begun(out: Path) -> bool:
-    """Whether the folder holds anything that was learned, and not only what was asked for in vain."""
-    return (out / "last.safetensors").exists() or (out / "classifier.safetensors").exists()
-
-
-def _claim(out: Path, recipe: Recipe) -> None:
-    """Write the recipe, or refuse a folder that holds a run with another one; settings it lacks had their defaults."""
-    path, wanted = out / "recipe.json", asdict(recipe)
-    if _begun(out) and path.exists() and asdict(Recipe()) | json.loads(path.read_text()) != wanted:
-        raise ValueError(
-            f"{out} holds a run with other settings (see {path}): choose another folder, or the same settings"
-        )
+def _claim(path: Path, wanted: dict[str, Any], defaults: dict[str, Any], other: str, same: str) -> None:
+    """Note what is asked of a folder, or refuse one that has learned something else; what a note lacks was default."""
+    begun = any((path.parent / f"{name}.safetensors").exists() for name in ("last", "classifier"))
+    if begun and path.exists() and defaults | json.loads(path.read_text()) != wanted:
+        raise ValueError(f"{path.parent} holds a run {other} (see {path}): choose another folder, or the same {same}")
     write_whole(path, json.dumps(wanted, indent=2).encode())
 
 
-def _claim_data(out: Path, classes: Sequence[str], labels: Sequence[int]) -> None:
-    """Note which classes and labels are learned, or refuse a folder whose run learns others."""
-    path, digest = out / "data.json", hashlib.sha256(repr(list(map(int, labels))).encode()).hexdigest()[:16]
-    wanted = {"classes": list(classes), "samples": len(labels), "labels": digest}
-    if _begun(out) and path.exists() and json.loads(path.read_text()) != wanted:
-        raise ValueError(f"{out} holds a run on other data (see {path}): choose another folder, or the same data")
-    write_whole(path, json.dumps(wanted, indent=2).encode())
+def _data(classes: Sequence[str], labels: Sequence[int]) -> dict[str, Any]:
+    """What tells one training set from another without a look at its pictures."""
+    digest = hashlib.sha256(repr(list(map(int, labels))).encode()).hexdigest()[:16]
+    return {"classes": list(classes), "samples": len(labels), "labels": digest}
 
 
 def _start(
