@@ -5,7 +5,8 @@
 A method of which no counterfactuals are at hand keeps what was measured before.
 
 Held-out real images are the validation split's. Percentiles are among those of the target class; classes with fewer
-than 40 of them are pooled, and n stands beside every number. The witness took no part in the search.
+than 40 of them are pooled, and n stands beside every number. How far a real image is from its neighbours is measured
+without the other photographs of its lesion, of which no counterfactual has any. The witness took no part in the search.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Held:
         validation = open_dataset("ham10000", DATA / "isic" / "ham10000_200x150").subset("val")
         batches = list(evaluation_batches(validation, classifier.image_size))
         self.images, self.labels = (torch.cat([b[k] for b in batches]) for k in (0, 1))
+        self.lesions = validation.table["lesion_id"].to_numpy()
         self.losses = in_parts(lambda x: classifier(x).loss, self.images)
         self.witness_losses = in_parts(lambda x: witness(x).loss, self.images)
         self.features = in_parts(lambda x: pooled(witness(x).features), self.images)
@@ -51,6 +53,12 @@ class Held:
     def of(self, target: int) -> Tensor:
         """Which images are of the target class, or of the rare classes pooled with it."""
         return torch.isin(self.labels, torch.tensor(self.group[target]))
+
+    def apart(self, own: Tensor) -> Tensor:
+        """Neighbour distances of some sixty of these images, each among those of other lesions."""
+        reference, lesions = self.features[own], self.lesions[own.numpy()]
+        chosen = range(0, len(reference), max(1, len(reference) // 60))
+        return torch.cat([knn_distance(reference[[k]], reference[torch.as_tensor(lesions != lesions[k])]) for k in chosen])
 
 
 @torch.no_grad()
@@ -69,20 +77,14 @@ def percentiles(images: Tensor, wanted: Tensor, held: Held, classifier: Any, wit
     """Rank of each image's estimated losses and feature distance among real images of its class."""
     loss, other = in_parts(lambda x: classifier(x).loss, images), in_parts(lambda x: witness(x).loss, images)
     features, rows = in_parts(lambda x: pooled(witness(x).features), images), []
+    apart = {target: held.apart(held.of(target)) for target in set(wanted.tolist())}
     for i, target in enumerate(wanted.tolist()):
         own = held.of(target)
-        reference = held.features[own]
-        others = torch.stack(
-            [
-                knn_distance(reference[[k]], reference[torch.arange(len(reference)) != k])[0]
-                for k in range(0, len(reference), max(1, len(reference) // 60))
-            ]
-        )
         rows.append(
             {
                 "estimator": float(percentile_among(loss[[i]], held.losses[own])),
                 "witness": float(percentile_among(other[[i]], held.witness_losses[own])),
-                "neighbours": float(percentile_among(knn_distance(features[[i]], reference), others)),
+                "neighbours": float(percentile_among(knn_distance(features[[i]], held.features[own]), apart[target])),
                 "reference": int(own.sum()),
             }
         )

@@ -1,21 +1,21 @@
 """What a classifier still knows of a lesion at each layer: pre-images by the prior, by the prior with the estimator, by TV.
 
-    python experiments/layers.py                    10 minutes on one core; writes results/layers/
-    python experiments/layers.py --lesions 4        the same of more lesions; what is finished is kept in runs/layers/
+    python experiments/layers.py                    an hour on one core; writes results/layers/
+    python experiments/layers.py --lesions 2        the same of fewer lesions
 
 The founding papers' first question (Ulyanov et al. 2018, section 3; Narayanaswamy et al. 2021): each tapped stage of
 `ham10000` is inverted alone, from shallow to deep, and then all together. The lesions are the first of the list of
 `isic_comparison.py`. Every inversion has 300 steps, half of the package's default, for the sake of time; its last
 step is kept. `dip + estimator` adds the plain estimated loss: the hinge of the counterfactuals needs a target class,
 and an inversion has none. Its weight, of 0.1, 0.01 and 0.001, was chosen by LPIPS on one validation lesion: at stage 4,
-where 0.1 was the best; at stage 1 it was the worst. Finished inversions stay in runs/layers/.
+where 0.1 was the best; at stage 1 it was the worst. The sheet shows the first two lesions. Finished inversions stay in
+runs/layers/.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from typing import Any
 import pandas as pd
 import torch
 from isic_comparison import DATA, RESULTS, ROOT, manifest, picture_and_mask
+from isic_judge import interval
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -35,7 +36,7 @@ from cfexplain.terms.features import relative_error
 from cfexplain_classifiers import folded, load
 
 OUT, RUN = RESULTS / "layers", ROOT / "runs" / "layers"
-STEPS, WEIGHT = 300, 0.1
+STEPS, WEIGHT, SHOWN = 300, 0.1, 2
 ESTIMATED = replace(
     cfexplain.DIP_INVERSION,
     name="dip + estimator",
@@ -92,17 +93,11 @@ def measured(classifier: Any, query: Tensor, image: Tensor, stage: Stage, lpips:
     }
 
 
-def spread(values: Sequence[float] | pd.Series) -> dict[str, float]:
-    """Mean and ends: with so few lesions a range says more than an interval would."""
-    known = pd.Series(values, dtype=float)
-    return {"mean": float(known.mean()), "least": float(known.min()), "most": float(known.max())}
-
-
 def summary(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """One entry a stage and method: spreads over lesions, and in how many the class is kept."""
+    """One entry a stage and method: means with intervals over lesions, and in how many the class is kept."""
     return [
         {"stage": stage, "method": method, "n": len(chosen), "class_kept": int(chosen["class_kept"].sum())}
-        | {c: spread(chosen[c]) for c in (*COLUMNS, "feature_error_all")}
+        | {c: interval(chosen, c) for c in (*COLUMNS, "feature_error_all")}
         for (stage, method), chosen in rows.groupby(["stage", "method"], sort=False)
     ]
 
@@ -115,20 +110,21 @@ def differences(rows: pd.DataFrame) -> list[dict[str, Any]]:
         entry: dict[str, Any] = {"stage": stage}
         for column in COLUMNS[:4]:
             away = wide[column][METHODS[1].name] - wide[column][METHODS[0].name]
-            entry[column] = spread(away.loc[stage] if stage in away.index else away.groupby("image").mean())
+            own = away.loc[stage] if stage in away.index else away.groupby("image").mean()
+            entry[column] = interval(own.to_frame(column), column)
         found.append(entry)
     return found
 
 
 def cell(value: dict[str, float], digits: int) -> str:
-    return f"{value['mean']:.{digits}f} [{value['least']:.{digits}f}, {value['most']:.{digits}f}]"
+    return f"{value['mean']:.{digits}f} [{value['low']:.{digits}f}, {value['high']:.{digits}f}]"
 
 
 def table(entries: list[dict[str, Any]], away: list[dict[str, Any]]) -> str:
     """Both as Markdown."""
     digits = dict(zip(COLUMNS, (4, 1, 3, 2, 2), strict=True))
     lines = [
-        f"Pre-images of n = {entries[0]['n']} test lesions, {STEPS} steps each; mean [least, most] over lesions.",
+        f"Pre-images of n = {entries[0]['n']} test lesions, {STEPS} steps each; means with 95 % bootstrap intervals over lesions.",
         "",
         "| stage | method | relative feature error | PSNR, dB | LPIPS | estimated loss | that of the query | class kept |",
         "|" + "---|" * 8,
@@ -176,7 +172,7 @@ def sheet(pictures: dict[tuple[str, str, str], Tensor], queries: dict[str, Tenso
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--lesions", type=int, default=2, help="so many of the fixed list's first")
+    parser.add_argument("--lesions", type=int, default=12, help="so many of the fixed list's first")
     count = parser.parse_args().lesions
     OUT.mkdir(parents=True, exist_ok=True)
     classifier, lpips = folded(load("ham10000")), load_lpips(DATA / "weights")
@@ -197,7 +193,8 @@ def main() -> None:
     facts = {"steps": STEPS, "estimator_weight": WEIGHT, "entries": entries, "estimator_minus_none": away}
     (OUT / "table.json").write_text(json.dumps(facts, indent=1) + "\n")
     (OUT / "table.md").write_text(table(entries, away))
-    sheet(pictures, queries, OUT / "preimages.png")
+    shown = dict(list(queries.items())[:SHOWN])
+    sheet(pictures, shown, OUT / "preimages.png")
     print(table(entries, away))
 
 

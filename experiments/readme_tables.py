@@ -1,4 +1,4 @@
-"""Write the measured tables into README, from the model cards and the studies' results."""
+"""Write the measured tables into README and docs/measured.md, from the model cards and the studies' results."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Counterfactuals of HAM10000 test lesions on a list fixed beforehand (all melanom
 classifiers that no method sees (`experiments/isic_comparison.py`, `isic_judge.py`). The classifier explained is a MobileNetV2; the
 oracles are SqueezeNets (`experiments/oracles/`): `grey` learned from grey pictures, `isic2017` from another data set, of which it
 knows melanoma, nevus and seborrheic keratosis, taken for `bkl` (it is not the shipped classifier of that name). The default's
-weights were tried on validation lesions with `witness` at hand, but see the four candidates below. `natural` paints until the
+weights were tried on validation lesions with `witness` at hand, but see the four candidates in `docs/measured.md`. `natural` paints until the
 target has .97 on average over views, and keeps .98 of what it reached; `dip`, `regularised-dip` and `tv` stop at .85 of the
 plain picture. What it is with less is said below the table; `--confidence` asks for less from the start."""
 
@@ -52,6 +52,8 @@ plain picture. What it is with less is said below the table; `--confidence` asks
 def classifiers() -> list[str]:
     """One line a shipped classifier."""
     lines = [
+        "The shipped classifiers on their test splits (`ECE`: calibration error after temperature scaling):",
+        "",
         "| classifier | test images | balanced accuracy | macro AUROC | ECE | estimator Spearman | misclassification AUROC:"
         " estimator, max-softmax, combined | out-of-distribution AUROC: estimator, max-softmax |",
         "|---|---|---|---|---|---|---|---|",
@@ -317,16 +319,9 @@ def interval(row: dict[str, float] | None, name: str = "mean") -> str:
 
 
 def main() -> None:
-    text = (
-        "The shipped classifiers on their test splits (`ECE`: calibration error after temperature scaling):\n\n"
-        + "\n".join(classifiers())
-        + "\n\n"
-        + JUDGED
-        + "\n\n"
-        + "\n".join(comparison())
-    )
     texts = {
-        "measured": text,
+        "measured": [JUDGED, "", *comparison()],
+        "classifiers": classifiers(),
         "ablations": ablations(),
         "attribution": attribution(),
         "audit": audits(),
@@ -338,8 +333,8 @@ def main() -> None:
 
 
 def write(name: str, text: str) -> None:
-    """Put a text between its marks in README."""
-    path = ROOT / "README.md"
+    """Put a text between its marks, in whichever page has them."""
+    path = next(p for p in (ROOT / "README.md", ROOT / "docs" / "measured.md") if f"<!-- {name} -->" in p.read_text())
     marked = f"<!-- {name} -->\n{text}\n<!-- /{name} -->"
     pattern = rf"<!-- {name} -->(.*?<!-- /{name} -->)?"
     path.write_text(re.sub(pattern, lambda _: marked, path.read_text(), count=1, flags=re.DOTALL))
