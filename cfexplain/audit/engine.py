@@ -1,9 +1,10 @@
-"""Who answers the questions: this process, or workers on Ray; both give the same rows."""
+"""Who answers the questions: this process, one on each core, or workers on Ray; all give the same rows."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from cfexplain.audit.question import Question
@@ -11,6 +12,9 @@ from cfexplain.audit.row import Examiner, Row
 
 Engine = Callable[[Examiner, Sequence[Sequence[Question]]], Iterator[list[Row]]]
 """Takes questions in groups that are answered together, and gives each group's rows when they are there."""
+
+AHEAD = 2
+"""Groups under way for each process: one in its hands, one that waits."""
 
 RETRIES = 3
 """How often a question is asked again whose worker died."""
@@ -20,6 +24,65 @@ def local(examiner: Examiner, groups: Sequence[Sequence[Question]]) -> Iterator[
     """One group after the other, here."""
     for group in groups:
         yield examiner(group)
+
+
+def on_cores(workers: int | None = None, *, cores: int = 1) -> Engine:
+    """Worker processes on this machine, for classifiers on its CPU.
+
+    An explanation gains little from a second thread; two side by side do not wait for each other. Where a worker
+    dies, of its memory or of an image, the questions under way are asked again, each alone.
+
+    Args:
+        workers: processes; None is one for every `cores` cores that this process may use.
+        cores: threads of each.
+
+    Source: ours; experiments/benchmarks/audit_time.py.
+    """
+
+    def engine(examiner: Examiner, groups: Sequence[Sequence[Question]]) -> Iterator[list[Row]]:
+        count = workers or max(1, usable_cores() // cores)
+        waiting = dict(enumerate(groups))
+        while waiting:
+            try:
+                for index, rows in _in_processes(examiner, waiting.items(), count, cores):
+                    del waiting[index]
+                    yield rows
+            except BrokenProcessPool:
+                for index in list(waiting)[: AHEAD * count]:
+                    yield _alone(examiner, waiting.pop(index), cores)
+
+    return engine
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    from joblib import cpu_count
+
+    return int(cpu_count())
+
+
+def _in_processes(
+    examiner: Examiner, asked: Iterable[tuple[int, Sequence[Question]]], workers: int, threads: int
+) -> Iterator[tuple[int, list[Row]]]:
+    """Each group's number and rows, as they come."""
+    from joblib import Parallel, delayed, parallel_config
+
+    with parallel_config("loky", inner_max_num_threads=threads):
+        at_work = Parallel(workers, batch_size=1, pre_dispatch=AHEAD * workers, return_as="generator_unordered")
+        yield from at_work(delayed(_numbered)(index, examiner, group, threads) for index, group in list(asked))
+
+
+def _alone(examiner: Examiner, group: Sequence[Question], threads: int) -> list[Row]:
+    """A group's rows while nothing else is asked; where its process dies again, rows that say so."""
+    try:
+        # Of two workers, for joblib would do the work of one in this process.
+        return next(rows for _, rows in _in_processes(examiner, [(0, group)], 2, threads))
+    except BrokenProcessPool as error:
+        return [examiner.failed(question, error) for question in group]
+
+
+def _numbered(index: int, examiner: Examiner, group: Sequence[Question], threads: int) -> tuple[int, list[Row]]:
+    return index, _ask(examiner, group, threads)
 
 
 def on_ray(address: str | None = None, *, cores: float = 1, gpus: float = 0) -> Engine:

@@ -89,7 +89,7 @@ def audit(
         limit: so many images, chosen by the hash of their names.
         budget: seconds a question.
         batch: questions answered together, for a GPU.
-        engine: `local`, or `on_ray(...)`.
+        engine: `local`, `on_cores()` or `on_ray(...)`.
         rules: what must not hold, such as "found<0.9"; see `cfexplain.audit.rule`.
         anchors: a folder of kept anchors, see `explain`.
         data: what is to be said of the data first, such as leaks and duplicates.

@@ -28,10 +28,12 @@ def audit(
     seed: Seed = 0,
     budget: Annotated[float | None, typer.Option(min=0.0, help="Seconds a question.")] = None,
     batch: Annotated[int, typer.Option(min=1, help="Questions answered together, for a GPU.")] = 1,
-    engine: Annotated[str, typer.Option(help="local, or ray for many workers.")] = "local",
+    engine: Annotated[
+        str, typer.Option(help="local (this process), cores (all of a CPU) or ray.", show_default="cores on a CPU")
+    ] = "auto",
     ray_address: Annotated[str | None, typer.Option(help="A running cluster; none starts one here.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Ray workers that share a GPU.")] = 1,
-    cores: Annotated[int, typer.Option(min=1, help="Of each Ray worker.")] = 1,
+    cores: Annotated[int, typer.Option(min=1, help="Threads of each worker.")] = 1,
     fail_on: Annotated[
         list[str] | None, typer.Option("--fail-on", help="Rule that must not hold, such as found<0.9; repeat it.")
     ] = None,

@@ -9,8 +9,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from cfexplain.audit import Audit, Section, audit, local, on_ray
-from cfexplain.audit.engine import Engine
+from cfexplain.audit import Audit, Section, audit, local, on_cores, on_ray
+from cfexplain.audit.engine import Engine, usable_cores
 from cfexplain.audit.question import chosen
 from cfexplain.audit.rule import Rule
 from cfexplain.classifier import check_classifier
@@ -20,6 +20,9 @@ from cfexplain.types import Classifier
 COMPARED = 20_000
 """Pictures of a data set that are read to find photographs which the audited images share with other splits: a minute
 or two. In larger ones only the lesions are compared."""
+
+ENGINES, MANY = ("auto", "local", "cores", "ray"), 8
+"""Who may answer, and from how many images on "auto" takes every core."""
 
 SHARED = {
     "lesion": "pairs of one lesion in this split and another",
@@ -56,8 +59,8 @@ class AuditJob:
         """Check all that can be checked, then audit."""
         for rule in self.rules:
             Rule.parse(rule)
-        method, engine = load_method(self.method), self._engine()
-        samples = self._samples()
+        self._check_engine()
+        method, samples = load_method(self.method), self._samples()
         classifiers = self._classifiers()
         first = next(iter(classifiers.values()))
         others = load_oracles(self.oracles, self.classifiers[0], first)
@@ -74,19 +77,26 @@ class AuditJob:
             limit=self.limit,
             budget=math.inf if self.budget is None else self.budget,
             batch=self.batch,
-            engine=engine,
+            engine=self._engine(len(samples) if self.limit is None else min(self.limit, len(samples))),
             rules=self.rules,
             anchors=self.anchors,
             data=self._said_of(samples),
             progress=progress,
         )
 
-    def _engine(self) -> Engine:
-        if self.engine not in ("local", "ray"):
-            raise ValueError(f"there is no engine {self.engine}: use local or ray")
-        if self.engine == "local":
-            return local
+    def _check_engine(self) -> None:
+        if self.engine not in ENGINES:
+            raise ValueError(f"there is no engine {self.engine}: use {', '.join(ENGINES)}")
+        if self.engine == "cores" and device_of(self.device).type == "cuda":
+            raise ValueError("the engine cores is for the CPU: use --device cpu, or --engine local with --batch")
+
+    def _engine(self, images: int) -> Engine:
+        """Who answers; "auto" is worker processes where these save more than the seconds that they take to start."""
         on_gpu = device_of(self.device).type == "cuda"
+        if self.engine == "cores" or (self.engine == "auto" and not on_gpu and images >= MANY and usable_cores() > 1):
+            return on_cores(cores=self.cores)
+        if self.engine in ("auto", "local"):
+            return local
         return on_ray(self.ray_address, cores=self.cores, gpus=1 / max(1, self.workers) if on_gpu else 0)
 
     def _whole(self) -> Any:

@@ -20,14 +20,14 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from isic_comparison import RESULTS, manifest, targets
+from isic_comparison import DATA, RESULTS, manifest, targets
 
 from cfexplain.generators import doubling
 from cfexplain.generators.dip import Convolution
 from cfexplain.images import square
 from cfexplain_classifiers import folded, load
 
-OUT = RESULTS / "benchmarks"
+OUT, LESIONS = RESULTS / "benchmarks", DATA / "isic" / "ham10000_200x150"
 
 
 def questions(count: int, size: int, device: str = "cpu") -> tuple[Any, torch.Tensor, list[str]]:
