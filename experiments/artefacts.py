@@ -20,6 +20,7 @@ from isic_comparison import DATA, manifest
 from PIL import Image as PIL
 
 from cfexplain.artefact import ARTEFACTS, find_artefacts
+from cfexplain.audit.slices import WHITE_BALANCED
 from cfexplain.images import to_uint8
 from cfexplain.skin import TONES, ita, tone
 from cfexplain_datasets import open_dataset
@@ -83,9 +84,9 @@ def table(rows: pd.DataFrame, labels: pd.Series) -> str:
     for label, part in rows.groupby(labels.to_numpy()):
         shares = " | ".join(f"{(part[name] > 0).mean():.1%}" for name in ARTEFACTS)
         lines.append(f"| {label} | {len(part)} | {shares} | {part['ita'].median():.0f} |")
-    bluish = (rows["ita"] > 85).mean()
-    lines += ["", f"{bluish:.1%} of the pictures have an angle above 85 degrees: b* is about 0 or below, and the angle says nothing of the skin."]
-    tones = rows["ita"].map(tone).value_counts()
+    bluish = rows["ita"].abs() >= WHITE_BALANCED
+    lines += ["", f"{bluish.mean():.1%} of the pictures have an angle of {WHITE_BALANCED:g} degrees and more, up or down: b* is about 0 or below, and the angle says nothing of the skin."]
+    tones = rows["ita"].mask(bluish).map(tone).value_counts()
     lines += ["", "| tone | pictures |", "|---|---|"]
     lines += [f"| {name} | {tones.get(name, 0)} ({tones.get(name, 0) / len(rows):.1%}) |" for name in [*TONES, "unknown"]]
     return "\n".join(lines) + "\n"

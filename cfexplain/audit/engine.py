@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from functools import cache
+from threading import Thread
 from typing import Any
 
 from cfexplain.audit.question import Question
@@ -82,7 +86,21 @@ def _alone(examiner: Examiner, group: Sequence[Question], threads: int) -> list[
 
 
 def _numbered(index: int, examiner: Examiner, group: Sequence[Question], threads: int) -> tuple[int, list[Row]]:
+    _end_with_parent()
     return index, _ask(examiner, group, threads)
+
+
+@cache
+def _end_with_parent() -> None:
+    """Let this worker end when its audit is killed: joblib's would wait for ever for somebody to take its rows."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 def on_ray(address: str | None = None, *, cores: float = 1, gpus: float = 0) -> Engine:

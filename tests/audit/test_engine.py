@@ -2,6 +2,10 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -70,6 +74,45 @@ def test_a_worker_on_a_core_that_dies_takes_no_other_row_with_it(classifier, tmp
     dead = always["image_id"] == lesions.table.index[5]
     assert set(always.loc[dead, "status"]) == {"failed"}
     assert answers(there)[~dead.to_numpy()].equals(always.loc[~dead, answers(there).columns])
+
+
+AUDIT = """
+import sys
+import cfexplain_classifiers
+from cfexplain.audit import audit, on_cores
+from cfexplain.methods import PIXELS
+from cfexplain_datasets.synthetic import SyntheticLesions
+
+lesions = SyntheticLesions(40, size=64, split="test")
+audit(cfexplain_classifiers.load("synthetic"), lesions, sys.argv[1], method=PIXELS, engine=on_cores(2))
+"""
+
+
+def workers_of(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def runs(pid):
+    """Whether a process is there and no zombie."""
+    command = Path(f"/proc/{pid}/cmdline")
+    return command.exists() and command.read_bytes() != b""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="only Linux lists a process's children in /proc")
+def test_workers_end_with_an_audit_that_is_killed(tmp_path):
+    killed = subprocess.Popen([sys.executable, "-c", AUDIT, str(tmp_path)], cwd=Path(__file__).parents[2])
+    late = time.monotonic() + 120
+    while not list(tmp_path.glob("rows/*.parquet")) and time.monotonic() < late:
+        time.sleep(0.2)
+    workers = workers_of(killed.pid)
+    assert len(workers) >= 2
+    killed.kill()
+    killed.wait()
+    late = time.monotonic() + 30
+    while any(runs(pid) for pid in workers) and time.monotonic() < late:
+        time.sleep(0.2)
+    assert [pid for pid in workers if runs(pid)] == []
 
 
 @pytest.mark.slow

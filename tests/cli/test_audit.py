@@ -1,13 +1,15 @@
 """The audit and its pages from the command line, on pictures in a folder."""
 
 import json
+from dataclasses import fields
 
 import PIL.Image as PIL
 import pytest
 from typer.testing import CliRunner
 
-from cfexplain.audit import Audit
+from cfexplain.audit import Audit, local
 from cfexplain.cli import app
+from cfexplain.command.audit import AuditJob
 from cfexplain.images import save_png
 from cfexplain_datasets.synthetic import SyntheticLesions
 
@@ -136,3 +138,11 @@ def test_explain_writes_a_page_too(pictures, tmp_path):
     page = (tmp_path / some[0].stem / "report.html").read_text()
     assert "does not diagnose" in page
     assert some[1].stem in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(("images", "cores", "here"), [(8, 4, False), (7, 4, True), (8, 1, True)])
+def test_many_images_are_answered_on_every_core(images, cores, here, monkeypatch):
+    monkeypatch.setattr("cfexplain.command.audit.usable_cores", lambda: cores)
+    unset = {field.name: None for field in fields(AuditJob)}
+    job = AuditJob(**(unset | {"engine": "auto", "device": "cpu", "cores": 1}))
+    assert (job._engine(images) is local) == here
