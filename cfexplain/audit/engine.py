@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from functools import cache
@@ -34,7 +35,8 @@ def on_cores(workers: int | None = None, *, cores: int = 1) -> Engine:
     """Worker processes on this machine, for classifiers on its CPU.
 
     An explanation gains little from a second thread; two side by side do not wait for each other. Where a worker
-    dies, of its memory or of an image, the questions under way are asked again, each alone.
+    dies, of its memory or of an image, the questions under way are asked again, each alone. What cannot be sent to
+    others, such as a classifier that holds a session of another engine, is asked in this one, with a warning.
 
     Args:
         workers: processes; None is one for every `cores` cores that this process may use.
@@ -44,6 +46,10 @@ def on_cores(workers: int | None = None, *, cores: int = 1) -> Engine:
     """
 
     def engine(examiner: Examiner, groups: Sequence[Sequence[Question]]) -> Iterator[list[Row]]:
+        if why := _bound_to_this_process(examiner):
+            warnings.warn(f"cfexplain: the audit is answered in this process alone: {why}", stacklevel=2)
+            yield from local(examiner, groups)
+            return
         count = workers or max(1, usable_cores() // cores)
         waiting = dict(enumerate(groups))
         while waiting:
@@ -63,6 +69,17 @@ def usable_cores() -> int:
     from joblib import cpu_count
 
     return int(cpu_count())
+
+
+def _bound_to_this_process(examiner: Examiner) -> str:
+    """Why it cannot be sent to another process; empty where it can."""
+    import cloudpickle
+
+    try:
+        cloudpickle.dumps(examiner)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
 
 
 def _in_processes(

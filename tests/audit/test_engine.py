@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -60,6 +61,26 @@ def test_ray_gives_the_local_table_though_a_worker_is_killed(cluster, classifier
     assert deadly.marker.exists()
     assert answers(there).equals(answers(here))
     assert (there.rows["metric.mean_change"] - here.rows["metric.mean_change"]).abs().max() < 1e-3
+
+
+class Bound:
+    """A data set that cannot be sent to another process."""
+
+    def __init__(self, lesions):
+        self.lesions, self.table, self.lock = lesions, lesions.table, threading.Lock()
+
+    def __len__(self):
+        return len(self.lesions)
+
+    def __getitem__(self, index):
+        return self.lesions[index]
+
+
+def test_what_cannot_leave_this_process_is_answered_here(classifier, tmp_path):
+    lesions = Bound(SyntheticLesions(2, size=64, split="test"))
+    with pytest.warns(UserWarning, match="in this process alone: TypeError: cannot pickle"):
+        done = audit(classifier, lesions, tmp_path, method=PIXELS, engine=on_cores(2))
+    assert len(done.rows) == 2
 
 
 @pytest.mark.slow
