@@ -39,7 +39,8 @@ def on_cores(workers: int | None = None, *, cores: int = 1) -> Engine:
     others, such as a classifier that holds a session of another engine, is asked in this one, with a warning.
 
     Args:
-        workers: processes; None is one for every `cores` cores that this process may use.
+        workers: processes; None is one for every `cores` cores that this process may use. Of one there is no gain: this
+            process does its work.
         cores: threads of each.
 
     Source: ours; experiments/benchmarks/audit_time.py.
@@ -51,6 +52,9 @@ def on_cores(workers: int | None = None, *, cores: int = 1) -> Engine:
             yield from local(examiner, groups)
             return
         count = workers or max(1, usable_cores() // cores)
+        if count == 1:
+            yield from local(examiner, groups)
+            return
         waiting = dict(enumerate(groups))
         while waiting:
             try:
@@ -90,19 +94,26 @@ def _in_processes(
 
     with parallel_config("loky", inner_max_num_threads=threads):
         at_work = Parallel(workers, batch_size=1, pre_dispatch=AHEAD * workers, return_as="generator_unordered")
-        yield from at_work(delayed(_numbered)(index, examiner, group, threads) for index, group in list(asked))
+        audit = os.getpid()
+        yield from at_work(delayed(_numbered)(audit, index, examiner, group, threads) for index, group in list(asked))
 
 
 def _alone(examiner: Examiner, group: Sequence[Question], threads: int) -> list[Row]:
     """A group's rows while nothing else is asked; where its process dies again, rows that say so."""
     try:
         # Of two workers, for joblib would do the work of one in this process.
-        return next(rows for _, rows in _in_processes(examiner, [(0, group)], 2, threads))
+        [(_, rows)] = _in_processes(examiner, [(0, group)], 2, threads)
+        return rows
     except BrokenProcessPool as error:
         return [examiner.failed(question, error) for question in group]
 
 
-def _numbered(index: int, examiner: Examiner, group: Sequence[Question], threads: int) -> tuple[int, list[Row]]:
+def _numbered(
+    audit: int, index: int, examiner: Examiner, group: Sequence[Question], threads: int
+) -> tuple[int, list[Row]]:
+    """A group's number and rows; joblib asks in the audit itself where it cannot start workers, as within one."""
+    if os.getpid() == audit:
+        return index, examiner(group)
     _end_with_parent()
     return index, _ask(examiner, group, threads)
 

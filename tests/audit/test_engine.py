@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 import cfexplain_classifiers
 from cfexplain.audit import audit, local, on_cores, on_ray
@@ -81,6 +82,15 @@ def test_what_cannot_leave_this_process_is_answered_here(classifier, tmp_path):
     with pytest.warns(UserWarning, match="in this process alone: TypeError: cannot pickle"):
         done = audit(classifier, lesions, tmp_path, method=PIXELS, engine=on_cores(2))
     assert len(done.rows) == 2
+
+
+def test_one_worker_is_this_process(classifier, tmp_path):
+    lesions = Bound(SyntheticLesions(2, size=64, split="test"))
+    lesions.lock = None
+    before = threading.active_count(), torch.get_num_threads()
+    done = audit(classifier, lesions, tmp_path, method=PIXELS, engine=on_cores(1))
+    assert len(done.rows) == 2
+    assert (threading.active_count(), torch.get_num_threads()) == before
 
 
 @pytest.mark.slow
