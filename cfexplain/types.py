@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -133,7 +134,7 @@ class Candidate:
         problem: what is asked.
         prediction: the classifier's prediction of `image`; None where no term needs one.
         anchor: the painting of the query from which the edit departs; None while it is being painted.
-        progress: share of the stage's steps done, in [0, 1]; from 1 to 2 in further ones (`Insist`).
+        progress: share of the stage's steps done, in [0, 1]; from 1 to 2 in further ones (`Continuation`).
         views: the classifier's prediction of random views of `image`, shape (count * n, ...), view by view;
             None where the stage has no views.
     """
@@ -144,3 +145,10 @@ class Candidate:
     anchor: Images | None = None
     progress: float = 0.0
     views: Prediction | None = None
+
+
+def mean_over_views(value: Tensor, views: Tensor | None) -> Tensor:
+    """Mean over an image (value, shape (n,)) and its views (shape (count * n,)), each of equal weight."""
+    if views is None:
+        return value
+    return torch.cat([value, views]).view(-1, len(value)).mean(0)

@@ -19,10 +19,10 @@ import torch
 from isic_comparison import DATA, manifest
 from PIL import Image as PIL
 
-from cfexplain.artefact import ARTEFACTS, find_artefacts
 from cfexplain.audit.slices import WHITE_BALANCED
+from cfexplain.dermoscopy.artefacts import ARTEFACTS, find_artefacts
+from cfexplain.dermoscopy.skin_tone import TONES, ita, tone
 from cfexplain.images import to_uint8
-from cfexplain.skin import TONES, ita, tone
 from cfexplain_datasets import open_dataset
 from cfexplain_datasets.lesion import Lesion
 

@@ -30,13 +30,15 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 import cfexplain
-from cfexplain import plot
 from cfexplain.attribution.comparison import BETTER, Comparison, interval, summary
 from cfexplain.attribution.reference import CHANGE, EDGES, RANDOM, REFERENCES
 from cfexplain.attribution.report import named, table
-from cfexplain.classifier import predict
-from cfexplain.methods import NATURAL
-from cfexplain.result import Counterfactual, settings_of
+from cfexplain.classifier.checks import predict
+from cfexplain.explanation import plot
+from cfexplain.explanation.folder import load as load_explanation
+from cfexplain.method.presets import NATURAL
+from cfexplain.method.settings import settings_of
+from cfexplain.search.edit import Edit
 from cfexplain_classifiers import folded, load
 from cfexplain_datasets.synthetic import SyntheticLesions
 from cfexplain_datasets.synthetic_paint import paint
@@ -49,7 +51,7 @@ CAUSE = ("cause_auroc", "cause_energy", "nuisance_energy")
 AGREEMENT = ("rank_correlation", "top_overlap", "cout", "deletion", "sufficiency")
 
 
-def compared(classifier: Any, found: Counterfactual) -> Comparison:
+def compared(classifier: Any, found: Edit) -> Comparison:
     """All methods on one lesion."""
     maps = {
         name: cfexplain.attribute(classifier, found.query, found.source, name, counterfactual=found.image)
@@ -74,12 +76,12 @@ def isic(count: int) -> Iterator[tuple[str, Any]]:
         yield lesion.id, lambda lesion=lesion: rows(lesion)
 
 
-def kept(name: str, target: str) -> Counterfactual | None:
+def kept(name: str, target: str) -> Edit | None:
     """What another study has found with the default's settings of today."""
     folder = place(NATURAL.name, name, target, 0)
     if not (folder / "row.json").exists():
         return None
-    found = Counterfactual.load(folder)
+    found = load_explanation(folder).edit
     return found if found.settings == json.loads(json.dumps(settings_of(NATURAL))) else None
 
 
@@ -231,7 +233,7 @@ def wide(rows: pd.DataFrame) -> str:
 def figure(means: dict[str, pd.DataFrame], cause: pd.DataFrame, path: Path) -> None:
     """Agreement against cause on synthetic lesions, and two measures on ISIC lesions; a point a method."""
     from cfexplain.attribution.figure import _points, shortened
-    from cfexplain.plot import blank_figure
+    from cfexplain.explanation.plot import blank_figure
 
     drawn = blank_figure(13.6, 4.3)
     left, middle, right = (drawn.add_axes((x, 0.14, w, 0.76)) for x, w in ((0.045, 0.31), (0.625, 0.165), (0.82, 0.165)))

@@ -48,7 +48,7 @@ def loaded() -> Any:
 def work(out: Path, count: int, progress: Any = None) -> None:
     """An audit of quick questions."""
     from cfexplain.audit import audit
-    from cfexplain.methods import PIXELS
+    from cfexplain.method.presets import PIXELS
     from cfexplain_datasets.synthetic import SyntheticLesions
 
     audit(loaded(), SyntheticLesions(count, size=64, split="test"), out, method=PIXELS, progress=progress)
@@ -112,7 +112,7 @@ def lesions(out: Path, count: int, progress: Any = None) -> None:
     from train_shipped import DATA
 
     from cfexplain.audit import audit
-    from cfexplain.methods import NATURAL
+    from cfexplain.method.presets import NATURAL
     from cfexplain_classifiers import folded, load
     from cfexplain_datasets import open_dataset
 

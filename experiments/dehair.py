@@ -26,8 +26,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from cfexplain.explanation.metrics.perceptual import load_lpips
 from cfexplain.images import load_picture, save_png, to_uint8
-from cfexplain.metrics.perceptual import load_lpips
 from cfexplain.restore import DEHAIR, Run, dehair
 from cfexplain.restore.hair import dullrazor, grown, hair_mask, opencv
 from cfexplain.restore.quality import psnr, ssim
@@ -54,7 +54,7 @@ def lesions(folder: Path = DATA / "isic" / "isic2018_224crop_subset") -> Iterato
 
 def chosen(kind: str, count: int) -> list[tuple[str, Tensor]]:
     """The first clean or hairy ones."""
-    from cfexplain.artefact import find_artefacts
+    from cfexplain.dermoscopy.artefacts import find_artefacts
 
     found = []
     for name, picture in lesions():

@@ -18,7 +18,7 @@ import torch
 from restoration_study.follow import followed
 from restoration_study.part import DATA, OUT, RUNS, opened, reduced
 
-from cfexplain.method import Method
+from cfexplain.method.stage import Method
 from cfexplain.restore import PRESETS, Run, fast, inpaint, reuse_memory, superresolve
 from cfexplain.restore.quality import luminance_psnr, psnr
 

@@ -16,7 +16,7 @@ import torch
 from restoration_study.follow import followed
 from restoration_study.part import DATA, OUT, RUNS, opened
 
-from cfexplain.method import Method
+from cfexplain.method.stage import Method
 from cfexplain.restore import DENOISE, denoise, fast
 from cfexplain.restore.quality import psnr
 

@@ -30,10 +30,11 @@ import torch
 
 import cfexplain
 from cfexplain import methods
-from cfexplain.classifier import predict
+from cfexplain.classifier.checks import predict
+from cfexplain.explanation.folder import load as load_explanation
 from cfexplain.images import Square, resize, round8, square
-from cfexplain.objective import total
-from cfexplain.result import Counterfactual
+from cfexplain.method.objective import total
+from cfexplain.search.edit import Edit
 from cfexplain.terms import (
     CompactChange,
     EstimatedLoss,
@@ -156,7 +157,7 @@ def with_centroids(classifier: Any) -> Any:
     return fit_centroids(classifier, evaluation_batches(validation, classifier.image_size))
 
 
-def attacked(classifier: Any, query: torch.Tensor, target: str, mask: torch.Tensor) -> Counterfactual:
+def attacked(classifier: Any, query: torch.Tensor, target: str, mask: torch.Tensor) -> Edit:
     """What captum's PGD makes of the query: 40 steps of 1/255 within 8/255 towards the target."""
     from captum.robust import PGD as Attack
 
@@ -174,7 +175,7 @@ def attacked(classifier: Any, query: torch.Tensor, target: str, mask: torch.Tens
 
 def explain(
     classifier: Any, query: torch.Tensor, target: str, mask: torch.Tensor, method: Any, seed: int, anchors: Path | None
-) -> Counterfactual:
+) -> Edit:
     """One row."""
     if method is PGD:
         return attacked(classifier, query, target, mask)
@@ -197,7 +198,7 @@ def search(args: argparse.Namespace) -> None:
                 if not (folder / "row.json").exists():
                     anchors = RUN / "anchors" if args.anchors else None
                     found = explain(classifier, query, target, mask, method, args.seed, anchors)
-                    keep(found, folder)
+                    keep(found, classifier, folder)
                     print(lesion.id, lesion.label, found, f"{found.seconds[0]:.1f} s", flush=True)
 
 
@@ -207,18 +208,16 @@ def place(method: str, image: str, target: str, seed: int, edition: str = "") ->
     return RUN / "rows" / name / f"{image}-{target}"
 
 
-def keep(found: Counterfactual, folder: Path) -> None:
+def keep(found: Edit, classifier: cfexplain.Classifier, folder: Path) -> None:
     """Write one explanation, the record last."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "tensors.safetensors").write_bytes(found._packed())
-    (folder / "result.json").write_text(json.dumps(found.records()[0]))
+    cfexplain.save(cfexplain.describe(found, classifier), folder, figures=False)
     (folder / "row.json").write_text(json.dumps({"method": found.method, "seed": found.seed}))
 
 
-def read(method: str, seed: int, edition: str = "") -> list[tuple[str, Counterfactual]]:
+def read(method: str, seed: int, edition: str = "") -> list[tuple[str, Edit]]:
     """The rows of a method, with the image's name."""
     parent = place(method, "x", "y", seed, edition).parent
-    return [(f.parent.name.rsplit("-", 1)[0], Counterfactual.load(f.parent)) for f in sorted(parent.glob("*/row.json"))]
+    return [(f.parent.name.rsplit("-", 1)[0], load_explanation(f.parent).edit) for f in sorted(parent.glob("*/row.json"))]
 
 
 def main() -> None:

@@ -31,14 +31,15 @@ from isic_comparison import DATA, METHODS, RESULTS, explained, manifest, picture
 from oracles import load_oracle
 
 import cfexplain
-from cfexplain import plot
-from cfexplain.classifier import predict
+from cfexplain.classifier.checks import predict
+from cfexplain.explanation import plot
+from cfexplain.explanation.folder import load as load_explanation
+from cfexplain.explanation.metrics.oracle import ask_oracle
+from cfexplain.explanation.metrics.perceptual import load_lpips
+from cfexplain.explanation.metrics.robustness import robustness
+from cfexplain.explanation.metrics.seeds import noise_floor, seed_agreement
 from cfexplain.images import resize, round8, to_uint8
-from cfexplain.metrics.oracle import believed
-from cfexplain.metrics.perceptual import load_lpips
-from cfexplain.metrics.seeds import noise_floor, seed_agreement
-from cfexplain.metrics.survival import survives
-from cfexplain.result import Counterfactual
+from cfexplain.search.edit import Edit
 from cfexplain_classifiers import load
 
 NAMES = {"mel": "melanoma", "nv": "nevus", "bkl": "seborrheic_keratosis"}
@@ -76,10 +77,10 @@ def measured(method: str, seed: int, judges: Judges, edition: str) -> pd.DataFra
             p_target=float(found.after.probabilities[0, int(found.target)]),
             lpips=float(judges.lpips(*enlarged(found.image, found.query))),
             lpips_anchor=float(judges.lpips(*enlarged(found.painted, found.anchor))),
-            **{f"survives {k}": float(v) for k, v in survives(found, judges.classifier).items()},
+            **{f"survives {k}": float(v) for k, v in robustness(found, judges.classifier).items()},
         )  # fmt: skip
         for name, (oracle, classes) in judges.oracles.items():
-            belief = believed(found, oracle, classes=[classes.get(c, c) for c in found.classes])
+            belief = ask_oracle(found, oracle, classes=[classes.get(c, c) for c in found.classes])
             frame = frame.assign(
                 **{
                     f"{name}: counted": bool(belief.counted),
@@ -244,13 +245,13 @@ def curve(methods: Sequence[str], again: Sequence[str]) -> None:
     equal_flip(means)
 
 
-def at_share(found: Counterfactual, share: float, lpips: Any) -> dict[str, float]:
+def at_share(found: Edit, share: float, lpips: Any) -> dict[str, float]:
     """Distances and flips of the query plus a share of the change; NaN where an oracle does not count the query."""
     image = round8(found.query + share * found.difference)
     part = SimpleNamespace(query=found.query, image=image, before=found.before, target=found.target)
     row = {"lpips": float(lpips(image, found.query)), "l1": float((image - found.query).abs().mean())}
     for name, (oracle, classes) in oracles().items():
-        belief = believed(part, oracle, classes=[classes.get(c, c) for c in found.classes])  # type: ignore[arg-type]
+        belief = ask_oracle(part, oracle, classes=[classes.get(c, c) for c in found.classes])  # type: ignore[arg-type]
         row[name] = float(belief.flipped) if belief.counted else math.nan
     return row
 
@@ -353,7 +354,7 @@ def seeds(methods: Sequence[str]) -> None:
     print(json.dumps(entries, indent=1))
 
 
-def keyed(method: str, seed: int) -> list[tuple[tuple[str, str], Counterfactual]]:
+def keyed(method: str, seed: int) -> list[tuple[tuple[str, str], Edit]]:
     """The rows of a method by image and target."""
     return [((image, f.classes[int(f.target)]), f) for image, f in read(method, seed)]
 
@@ -378,7 +379,7 @@ def sheet(count: int, seed: int) -> None:
         for k, method in enumerate(shown):
             folder = place(method, lesion.id, target, seed)
             if (folder / "row.json").exists():
-                found = Counterfactual.load(folder)
+                found = load_explanation(folder).edit
                 axes[1 + 2 * k, column].imshow(to_uint8(found.image[0]))
                 axes[2 + 2 * k, column].imshow(
                     plot.change_values(found.difference[0]), cmap="PuOr_r", vmin=-0.2, vmax=0.2

@@ -22,9 +22,9 @@ from isic_comparison import DATA, METHODS, RESULTS, explained, read, targets
 from isic_judge import interval
 from torch import Tensor
 
-from cfexplain.metrics.distribution import kernel_distance, split_frechet_distance
-from cfexplain.metrics.naturalness import knn_distance, percentile_among, pooled
-from cfexplain.result import Counterfactual
+from cfexplain.explanation.metrics.distribution import kernel_distance, split_frechet_distance
+from cfexplain.explanation.metrics.naturalness import knn_distance, percentile_among, pooled
+from cfexplain.search.edit import Edit
 from cfexplain_classifiers import load
 from cfexplain_classifiers.batches import evaluation_batches
 from cfexplain_datasets import open_dataset
@@ -67,7 +67,7 @@ def in_parts(function: Callable[[Tensor], Any], images: Tensor) -> Tensor:
     return torch.cat([function(part).float() for part in images.split(64)])
 
 
-def asked(method: str, classifier: Any) -> list[Counterfactual]:
+def asked(method: str, classifier: Any) -> list[Edit]:
     """A method's rows on the second most likely class."""
     rows = [found for _, found in read(method, 0)]
     return [f for f in rows if targets(classifier, f.query)["second"] == f.classes[int(f.target)]]

@@ -24,11 +24,11 @@ from torch import Tensor
 from train_shipped import InMemory
 
 import cfexplain
-from cfexplain import plot
+from cfexplain.explanation import plot
+from cfexplain.explanation.readout import readout
 from cfexplain.images import to_uint8
-from cfexplain.methods import PIXELS
-from cfexplain.readout import readout
-from cfexplain.result import Counterfactual
+from cfexplain.method.presets import PIXELS
+from cfexplain.search.edit import Edit
 from cfexplain_classifiers import Recipe, folded, load, train
 from cfexplain_datasets.augment import Augmentation
 from cfexplain_datasets.synthetic import SyntheticLesions
@@ -48,7 +48,7 @@ def cause_and_nuisance(data: SyntheticLesions, index: int, target: int) -> tuple
     return (moved - query).abs().mean(0), ((query - bare).abs().amax(0) > VISIBLE).float()
 
 
-def measured(found: Counterfactual, data: SyntheticLesions, index: int) -> dict[str, Any]:
+def measured(found: Edit, data: SyntheticLesions, index: int) -> dict[str, Any]:
     """How the change found compares with the true one."""
     target = int(found.target)
     cause, nuisance = cause_and_nuisance(data, index, target)
@@ -99,7 +99,7 @@ def table(rows: pd.DataFrame) -> str:
     )
 
 
-def sheet(results: list[Counterfactual], data: SyntheticLesions, indices: list[int], path: Path) -> None:
+def sheet(results: list[Edit], data: SyntheticLesions, indices: list[int], path: Path) -> None:
     """Query, true counterfactual, and the one found; a column a lesion."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

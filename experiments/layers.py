@@ -28,9 +28,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import cfexplain
+from cfexplain.explanation.metrics.perceptual import Distance, load_lpips
 from cfexplain.images import to_uint8
-from cfexplain.metrics.perceptual import Distance, load_lpips
-from cfexplain.stop import psnr
+from cfexplain.method.stop import psnr
 from cfexplain.terms import EstimatedLoss
 from cfexplain.terms.features import relative_error
 from cfexplain_classifiers import folded, load

@@ -18,9 +18,9 @@ import torch
 
 import cfexplain
 from cfexplain.images import Square, resize, square
-from cfexplain.method import Method, Stage
-from cfexplain.objective import ramp, total
-from cfexplain.stop import CloseEnough
+from cfexplain.method.objective import ramp, total
+from cfexplain.method.stage import Method, Stage
+from cfexplain.method.stop import CloseEnough
 from cfexplain.terms import EstimatedLoss, SameFeatures, SamePixels, SparseChange, TargetClass
 from cfexplain_classifiers import load
 from cfexplain_datasets import open_dataset

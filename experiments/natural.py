@@ -20,16 +20,16 @@ import torch
 from isic_comparison import DATA, RESULTS, ROOT, picture_and_mask
 
 import cfexplain
-from cfexplain import plot
+from cfexplain.explanation import plot
+from cfexplain.explanation.metrics.oracle import ask_oracle
+from cfexplain.explanation.metrics.perceptual import Distance, load_lpips
 from cfexplain.images import to_uint8
-from cfexplain.methods import NATURAL, NATURAL_WARM
-from cfexplain.metrics.oracle import believed
-from cfexplain.metrics.perceptual import Distance, load_lpips
-from cfexplain.objective import total
-from cfexplain.result import Counterfactual
-from cfexplain.shrink import Shrink
+from cfexplain.method.line_search import LineSearch
+from cfexplain.method.objective import total
+from cfexplain.method.presets import NATURAL, NATURAL_WARM
+from cfexplain.method.views import Views
+from cfexplain.search.edit import Edit
 from cfexplain.terms import CompactChange, EstimatedLoss, PerceptualDistance, SameColour, SameFeatures, SparseChange
-from cfexplain.views import Views
 from cfexplain_classifiers import folded, load
 from cfexplain_datasets import open_dataset
 
@@ -38,9 +38,9 @@ EDIT = NATURAL.edit
 MILD = Views(scale=(0.8, 1.1), noise=0.06, blur=0.008, colour=0.1)
 
 
-def variant(name: str, shrink: Shrink | None = NATURAL.shrink, **changes: Any) -> cfexplain.Method:
+def variant(name: str, line_search: LineSearch | None = NATURAL.line_search, **changes: Any) -> cfexplain.Method:
     """The default with some of its edit's settings changed."""
-    return replace(NATURAL, name=name, shrink=shrink, edit=replace(EDIT, **changes))
+    return replace(NATURAL, name=name, line_search=line_search, edit=replace(EDIT, **changes))
 
 
 def reweighted(*parts: tuple[float, cfexplain.Term]) -> cfexplain.Objective:
@@ -62,7 +62,7 @@ VARIANTS = (
     variant("sparse 20 instead of perceptual distance", objective=FORMER),
     variant("perceptual distance 5, sparse 5", objective=reweighted((5.0, PerceptualDistance()), (5.0, SparseChange()))),
     variant("one painting", averaged=0.0),
-    variant("not shrunken", shrink=None),
+    variant("not shrunken", line_search=None),
     variant("no views", views=None),
     variant("no estimator", objective=EDIT.objective.without(EstimatedLoss)),
     NATURAL_WARM,
@@ -96,9 +96,9 @@ def lesions(count: int, classifier: cfexplain.Classifier) -> list[tuple[str, str
     return found
 
 
-def row(image: str, found: Counterfactual, oracle: cfexplain.Classifier, lpips: Distance) -> dict[str, Any]:
+def row(image: str, found: Edit, oracle: cfexplain.Classifier, lpips: Distance) -> dict[str, Any]:
     """The metrics of one explanation."""
-    belief, measured = believed(found, oracle), cfexplain.evaluate(found).iloc[0].to_dict()
+    belief, measured = ask_oracle(found, oracle), cfexplain.evaluate(found).iloc[0].to_dict()
     return {
         "variant": found.method, "image": image, "target": found.classes[int(found.target)], "found": found.found[0],
         "p_target": float(found.after.probabilities[0, int(found.target)]), "alpha": found.alpha[0],
@@ -107,7 +107,7 @@ def row(image: str, found: Counterfactual, oracle: cfexplain.Classifier, lpips: 
     }  # fmt: skip
 
 
-def sheet(results: list[Counterfactual], name: str) -> None:
+def sheet(results: list[Edit], name: str) -> None:
     """Query, counterfactual and change, a column a lesion."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -129,7 +129,7 @@ def table(rows: pd.DataFrame) -> str:
     """Means by variant."""
     columns = (
         "found", "p_target", "alpha", "witness_flip", "witness_gain", "inside_lesion", "lpips", "mean_change", "changed_share",
-        "high_frequency_share", "colour_cast", "seconds",
+        "high_frequency_share", "colour_shift", "seconds",
     )  # fmt: skip
     lines = [
         "| variant | n | " + " | ".join(c.replace("_", " ") for c in columns) + " | gain nv to mel | gain mel to nv |"

@@ -18,10 +18,10 @@ from isic_comparison import DATA, RESULTS, manifest, picture_and_mask, targets
 from isic_judge import interval, oracles, wilson
 from torch import Tensor
 
+from cfexplain.explanation.metrics.naturalness import pooled
+from cfexplain.explanation.metrics.oracle import ask_oracle
+from cfexplain.explanation.metrics.perceptual import load_lpips
 from cfexplain.images import square
-from cfexplain.metrics.naturalness import pooled
-from cfexplain.metrics.oracle import believed
-from cfexplain.metrics.perceptual import load_lpips
 from cfexplain_classifiers import folded, load
 from cfexplain_datasets import open_dataset
 
@@ -63,7 +63,7 @@ def main() -> None:
         edit = SimpleNamespace(query=query, image=best, before=before, target=torch.tensor([target]))
         row = {"image": lesion.id, "lpips": float(away.min()), "l1": float((best - query).abs().mean())}
         for name, (oracle, classes) in judges.items():
-            belief = believed(edit, oracle, classes=[classes.get(c, c) for c in classifier.classes])  # type: ignore[arg-type]
+            belief = ask_oracle(edit, oracle, classes=[classes.get(c, c) for c in classifier.classes])  # type: ignore[arg-type]
             row |= {f"{name}: counted": bool(belief.counted), f"{name}: flip": float(belief.flipped)}
         rows.append(row)
     frame = pd.DataFrame(rows)

@@ -26,10 +26,10 @@ from scipy.stats import rankdata, spearmanr
 
 import cfexplain
 from cfexplain import readout as shipped
-from cfexplain.appearance import COLOURS, describe
+from cfexplain.dermoscopy.abcd import COLOURS, describe
+from cfexplain.dermoscopy.segment import segment
+from cfexplain.explanation.readout import readout
 from cfexplain.images import Square, resize, square, to_uint8
-from cfexplain.readout import readout
-from cfexplain.segment import segment
 from cfexplain_classifiers import load
 from cfexplain_datasets import open_dataset
 from cfexplain_datasets.lesion import Lesion
@@ -83,7 +83,7 @@ def seen_again(image: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
     return (moved + 0.01 * torch.randn(moved.shape, generator=rng)).clamp(0, 1)
 
 
-def retests(images: torch.Tensor, times: int) -> list[cfexplain.readout.Readout]:
+def retests(images: torch.Tensor, times: int) -> list[cfexplain.explanation.readout.Readout]:
     rng = torch.Generator().manual_seed(0)
     return [readout(image, seen_again(image, rng)) for image in images for _ in range(times)]
 
@@ -190,7 +190,7 @@ def pairs(count: int, path: Path) -> str:
     for row, i, one in zip(
         figure.subplots(count, 3, squeeze=False, width_ratios=[1, 1, 3]), order, result, strict=True
     ):
-        said = readout(one.query[0], one.image[0], masks[i]).words(
+        said = readout(one.query[0], one.image[0], masks[i]).finding(
             names[i], one.classes[int(one.target)], flipped=one.found[0]
         )
         lines.append(f"- {lesions[i].id}: {said}")

@@ -19,7 +19,7 @@ import torch
 from isic_comparison import DATA, RESULTS
 from isic_judge import oracles
 
-from cfexplain.classifier import predict
+from cfexplain.classifier.checks import predict
 from cfexplain.images import resize, square
 from cfexplain_classifiers import folded, load
 from cfexplain_datasets import open_dataset

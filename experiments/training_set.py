@@ -38,9 +38,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
+from cfexplain.explanation.folder import load as load_explanation
+from cfexplain.explanation.metrics.naturalness import pooled
 from cfexplain.images import square
-from cfexplain.metrics.naturalness import pooled
-from cfexplain.result import Counterfactual
+from cfexplain.search.edit import Edit
 from cfexplain_classifiers import folded, load
 from cfexplain_datasets import open_dataset
 from cfexplain_datasets.fingerprint import Fingerprints
@@ -106,11 +107,11 @@ def squeezenet() -> Features:
     return lambda images: network((images - MEAN.view(3, 1, 1)) / SPREAD.view(3, 1, 1)).mean((2, 3))
 
 
-def read(folder: Path, method: str, seed: int) -> dict[str, Counterfactual]:
+def read(folder: Path, method: str, seed: int) -> dict[str, Edit]:
     """The rows of a method between both classes, by image."""
     found = {}
     for path in sorted((folder / place(method, "x", "y", seed).parent.name).glob("*/row.json")):
-        one = Counterfactual.load(path.parent)
+        one = load_explanation(path.parent).edit
         if {one.classes[int(one.source)], one.classes[int(one.target)]} == set(CLASSES):
             found[path.parent.name.rsplit("-", 1)[0]] = one
     return found

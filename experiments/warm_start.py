@@ -28,11 +28,11 @@ from cfexplain import methods
 from cfexplain.generators import Generator
 from cfexplain.generators.warm import STARTS
 from cfexplain.images import save_png, square
-from cfexplain.method import Stage
-from cfexplain.methods import HOURGLASS
-from cfexplain.objective import total
-from cfexplain.solve import descend
-from cfexplain.stop import psnr
+from cfexplain.method.objective import total
+from cfexplain.method.presets import HOURGLASS
+from cfexplain.method.stage import Stage
+from cfexplain.method.stop import psnr
+from cfexplain.search.descend import descend
 from cfexplain.terms import SamePixels
 from cfexplain.types import Problem
 from cfexplain_datasets import open_dataset

@@ -4,7 +4,7 @@ import html
 import re
 from html.parser import HTMLParser
 
-from cfexplain.result import NOTICE
+from cfexplain.explanation.record import NOTICE
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
 

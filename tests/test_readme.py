@@ -21,7 +21,7 @@ def test_examples_run(code, tmp_path, monkeypatch):
     save_png(tmp_path / "lesion.jpg", SyntheticLesions(2, 160, split="test")[0].image)
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "README.md", "exec"), {})
-    if "result[0].save" in code:
+    if "cfexplain.save" in code:
         assert (tmp_path / "out" / "lesion" / "result.json").exists()
 
 

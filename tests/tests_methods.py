@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import torch
 
-from cfexplain.methods import NATURAL, TV
-from cfexplain.wrapping import wrap
+from cfexplain.classifier.wrap import wrap
+from cfexplain.method.presets import NATURAL, TV
 from toys import Toy
 
 QUICK = replace(NATURAL, name="quick", anchor=replace(NATURAL.anchor, steps=40), edit=replace(NATURAL.edit, steps=40))

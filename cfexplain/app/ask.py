@@ -8,9 +8,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cfexplain import images as files
-from cfexplain.command.lookup import load_method
-from cfexplain.method import Method
-from cfexplain.methods import at_confidence
+from cfexplain.cli.command.lookup import load_method
+from cfexplain.method.presets import at_confidence
+from cfexplain.method.stage import Method
 from cfexplain.types import Image, Images
 
 

@@ -17,12 +17,12 @@ from torch import Tensor
 from cfexplain.app.shelf import Known
 from cfexplain.app.sight import Growing, Grown
 from cfexplain.app.visit import Visit
+from cfexplain.explanation.record import NOTICE
 from cfexplain.images import to_uint8
-from cfexplain.report.lesion import Lesion, appearance, probabilities
+from cfexplain.report.lesion import appearance, probabilities
 from cfexplain.report.page import LICENCE, environment
 from cfexplain.report.picture import Picture, change_map, picture
 from cfexplain.report.reasons import evidence
-from cfexplain.result import NOTICE
 from cfexplain.types import Image
 
 if TYPE_CHECKING:
@@ -102,29 +102,33 @@ def doing(stage: str, target: str) -> str:
 
 def verdict(grown: Grown) -> str:
     """The finding, the verdict and its meaning."""
-    lesion = Lesion(grown.folder, grown.record)
-    finding, rest = lesion.sentences
-    return _filled("verdict.html", lesion=lesion, record=grown.record, finding=finding, rest=rest)
+    finding, rest = grown.explanation.sentences
+    record = grown.explanation.record
+    return _filled("verdict.html", name=grown.explanation.provenance.image, record=record, finding=finding, rest=rest)
 
 
 def bars(grown: Grown) -> str:
     """Probabilities before and after."""
-    return _filled("bars.html", record=grown.record, probabilities=probabilities(grown.record))
+    return _filled("bars.html", record=grown.explanation.record, probabilities=probabilities(grown.explanation))
 
 
 def changed(grown: Grown) -> str:
     """The map of the change."""
-    return _filled("change.html", record=grown.record, change=change_map(grown.result.difference[0]))
+    return _filled(
+        "change.html", record=grown.explanation.record, change=change_map(grown.explanation.edit.difference[0])
+    )
 
 
 def reasons(grown: Grown) -> str:
     """Evidence and ABCD."""
-    return _filled("evidence.html", evidence=list(evidence(grown.record)), abcd=appearance(grown.record))
+    explanation = grown.explanation
+    return _filled("evidence.html", evidence=list(evidence(explanation)), abcd=appearance(explanation.readout))
 
 
 def slides(grown: Grown) -> tuple[str, str]:
     """Query and counterfactual as files beside the record, enlarged smoothly."""
-    return _enlarged(grown.result.query[0], grown, "before"), _enlarged(grown.result.image[0], grown, "after")
+    edit = grown.explanation.edit
+    return _enlarged(edit.query[0], grown, "before"), _enlarged(edit.image[0], grown, "after")
 
 
 def within(visit: Visit) -> str:

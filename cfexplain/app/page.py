@@ -16,7 +16,7 @@ from cfexplain.app.sight import Growing, Grown
 from cfexplain.app.studio import Studio
 from cfexplain.app.visit import Visit
 from cfexplain.images import SUFFIXES, ImageError
-from cfexplain.methods import METHODS
+from cfexplain.method.presets import METHODS
 from cfexplain.report import glossary
 from cfexplain.report.page import percent
 
@@ -299,9 +299,9 @@ class _Page:
                 yield {self.live: fragment.growing(sight, query, source, target), **said}
 
     def _shown(self, grown: Grown) -> Update:
-        gr, record = self.gr, grown.record
-        found = record["status"] == "found"
-        words = f"Done: {record['verdict']['kind']}." if found else f"Done: {record['status'].replace('_', ' ')}."
+        gr, explanation = self.gr, grown.explanation
+        status = explanation.status.value
+        words = f"Done: {explanation.verdict.kind.value if status == 'found' else status.replace('_', ' ')}."
         return self._ended(words) | {
             self.query: gr.HTML(visible=False),
             self.result: gr.Column(visible=True),

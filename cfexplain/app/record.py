@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import zipfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from cfexplain.app.sight import Grown
-from cfexplain.report import render
-from cfexplain.result import Counterfactual
+from cfexplain.explanation.explanation import Explanation
+from cfexplain.explanation.figures import fullsize_figure
+from cfexplain.explanation.folder import save
+from cfexplain.report import render_explanation
 from cfexplain.types import Image
 
 
@@ -33,18 +32,19 @@ class Record:
     name: str
     picture: Image
 
-    def write(self, result: Counterfactual, said: Mapping[str, Any]) -> Grown:
-        """Write it, its page, and both as a zip file; `said` joins what result.json says."""
-        source, target = (result.classes[int(k)] for k in (result.source, result.target))
+    def write(self, explanation: Explanation) -> Grown:
+        """Write it, its page, and both as a zip file."""
+        figures = fullsize_figure(explanation.edit, self.picture)
+        explanation = replace(explanation, figures=figures)
         room = self._room()
         folder = room / _plain(Path(self.name).stem)
-        result.save(folder, image=self.name, picture=self.picture, extra=said)
-        render(folder)
-        archive = room / f"{folder.name}-{_plain(source)}-{_plain(target)}.zip"
+        save(explanation, folder)
+        render_explanation(explanation, folder)
+        archive = room / f"{folder.name}-{_plain(explanation.source)}-{_plain(explanation.target)}.zip"
         with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
             for path in sorted(folder.iterdir()):
                 packed.write(path, f"{folder.name}/{path.name}")
-        return Grown(result, json.loads((folder / "result.json").read_text()), folder, archive)
+        return Grown(explanation, folder, archive)
 
     def _room(self) -> Path:
         for old in self.folder.glob("record-*"):

@@ -17,10 +17,11 @@ from cfexplain.app.ask import Ask
 from cfexplain.app.record import Record
 from cfexplain.app.shelf import Known
 from cfexplain.app.sight import Growing, Grown
-from cfexplain.evidence import evidence
-from cfexplain.explanation import explain
-from cfexplain.method import Method
-from cfexplain.stop import Step
+from cfexplain.explanation.explanation import describe
+from cfexplain.explanation.record import Provenance
+from cfexplain.method.stage import Method
+from cfexplain.method.stop import Step
+from cfexplain.search.explain import explain
 from cfexplain.types import Image, Images
 
 EVERY = 0.25
@@ -129,11 +130,10 @@ class Search:
         )
         self._check()
         self.said.put(("judge", Step(0, result.image, None, torch.zeros(1))))
-        said = evidence(result, self.known.classifier, self.known.oracles)
+        provenance = Provenance(self.record.name, self.known.name, self.known.licence)
+        explanation = describe(result, self.known.classifier, self.known.oracles, provenance=provenance)
         self._check()
-        return self.record.write(
-            result, said | {"classifier": {"name": self.known.name, "licence": self.known.licence}}
-        )
+        return self.record.write(explanation)
 
     def _steps(self, stage: str, index: int) -> int:
         if stage == "judge":

@@ -6,8 +6,8 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from cfexplain.classifier import check_classifier
-from cfexplain.command.lookup import licence_of, load_classifier, load_oracles
+from cfexplain.classifier.checks import check_classifier
+from cfexplain.cli.command.lookup import licence_of, load_classifier, load_oracles
 from cfexplain.types import Classifier
 
 

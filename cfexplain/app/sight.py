@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from cfexplain.result import Counterfactual
+from cfexplain.explanation.explanation import Explanation
 from cfexplain.types import Image
 
 
@@ -37,13 +35,11 @@ class Grown:
     """The end of the search.
 
     Attributes:
-        result: the counterfactual.
-        record: what result.json holds.
+        explanation: of the picture.
         folder: with everything that `cfexplain explain` writes, and report.html.
         archive: all of it as one zip file.
     """
 
-    result: Counterfactual
-    record: Mapping[str, Any]
+    explanation: Explanation
     folder: Path
     archive: Path

@@ -19,10 +19,10 @@ from cfexplain.app.record import Record
 from cfexplain.app.search import Search
 from cfexplain.app.shelf import Known, Shelf
 from cfexplain.app.sight import Growing, Grown
-from cfexplain.classifier import predict
-from cfexplain.command.explain import synthetic_lesion
-from cfexplain.command.lookup import device_of
-from cfexplain.segment import segment
+from cfexplain.classifier.checks import predict
+from cfexplain.cli.command.explain import synthetic_lesion
+from cfexplain.cli.command.lookup import device_of
+from cfexplain.dermoscopy.segment import segment
 from cfexplain.types import Image, Images, Prediction
 
 VISIT = "visit-"

@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cfexplain.attribution.swap import places
-from cfexplain.metrics.place import inside_lesion
-from cfexplain.result import Counterfactual
+from cfexplain.explanation.metrics.place import inside_lesion
+from cfexplain.search.edit import Edit
 
 TOP = 0.1
 """The share of pixels that counts as a map's top."""
@@ -56,7 +56,7 @@ def top_overlap(one: Float[Tensor, "h w"], other: Float[Tensor, "h w"], share: f
     return float((a & b).sum()) / float((a | b).sum())
 
 
-def energy_inside(counterfactual: Counterfactual, heatmap: Float[Tensor, "h w"]) -> float:
+def energy_inside(counterfactual: Edit, heatmap: Float[Tensor, "h w"]) -> float:
     """Share of the map's squared magnitude on the lesion's mask: `inside_lesion` of the map instead of the change."""
     largest = heatmap.abs().max()
     as_change = (heatmap.abs() / (largest if largest > 0 else 1)).to(counterfactual.query)[None, None]
@@ -74,7 +74,7 @@ def pointing(heatmap: Float[Tensor, "h w"], mask: Float[Tensor, "1 h w"]) -> flo
     return float(mask[0][places(heatmap).to(mask.device) == 0] > 0.5)
 
 
-def agreement(counterfactual: Counterfactual, heatmap: Float[Tensor, "h w"]) -> dict[str, float]:
+def agreement(counterfactual: Edit, heatmap: Float[Tensor, "h w"]) -> dict[str, float]:
     """All of these of one map and one counterfactual; those of the mask are missing without one."""
     change = magnitude(counterfactual.difference[0]).to(heatmap.device)
     mask = counterfactual.mask

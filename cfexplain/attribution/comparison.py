@@ -15,8 +15,8 @@ from torch import Tensor
 from cfexplain.attribution.agreement import agreement, magnitude
 from cfexplain.attribution.reference import CHANGE, EDGES, RANDOM, REFERENCES, edges, noise
 from cfexplain.attribution.swap import STEPS, Swap, swap
-from cfexplain.classifier import check_classifier
-from cfexplain.result import Counterfactual
+from cfexplain.classifier.checks import check_classifier
+from cfexplain.search.edit import Edit
 from cfexplain.types import Classifier
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Comparison:
         swaps: the curves, by (image, method); empty without a classifier.
     """
 
-    counterfactual: Counterfactual
+    counterfactual: Edit
     heatmaps: Mapping[str, Float[Tensor, "n h w"]]
     rows: pd.DataFrame
     swaps: Mapping[tuple[int, str], Swap]
@@ -75,13 +75,13 @@ class Comparison:
         return {"better": BETTER, "rows": rows}
 
     def _repr_png_(self) -> bytes:
-        from cfexplain import plot
+        from cfexplain.explanation import plot
 
         return plot.png(self.plot())
 
 
 def compare(
-    counterfactual: Counterfactual,
+    counterfactual: Edit,
     heatmaps: Mapping[str, Float[Tensor, "n h w"]],
     masks: Float[Tensor, "n 1 h w"] | None = None,
     *,
@@ -172,7 +172,7 @@ def interval(values: np.ndarray, draws: int = 2000, seed: int = 0) -> dict[str, 
 
 
 def _with_references(
-    counterfactual: Counterfactual, heatmaps: Mapping[str, Tensor], seed: int
+    counterfactual: Edit, heatmaps: Mapping[str, Tensor], seed: int
 ) -> dict[str, Float[Tensor, "n h w"]]:
     """The maps checked, on the processor, between the references."""
     size = counterfactual.query.shape[-2:]
@@ -190,7 +190,7 @@ def _with_references(
     return maps | {EDGES: edges(counterfactual.query), RANDOM: noise(counterfactual.query, seed)}
 
 
-def _check_masks(masks: Tensor, counterfactual: Counterfactual) -> None:
+def _check_masks(masks: Tensor, counterfactual: Edit) -> None:
     wanted = (len(counterfactual), 1, *counterfactual.query.shape[-2:])
     if tuple(masks.shape) != wanted:
         raise ValueError(f"masks must have shape {wanted}, got {tuple(masks.shape)}")

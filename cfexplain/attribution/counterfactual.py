@@ -15,10 +15,10 @@ from torch import Tensor
 
 from cfexplain.attribution.logits import Logits
 from cfexplain.attribution.painter import NEAR, Painters
-from cfexplain.classifier import check_classifier, predict
-from cfexplain.method import Method
-from cfexplain.methods import NATURAL
-from cfexplain.result import Counterfactual
+from cfexplain.classifier.checks import check_classifier, predict
+from cfexplain.method.presets import NATURAL
+from cfexplain.method.stage import Method
+from cfexplain.search.edit import Edit
 from cfexplain.types import Classifier, Images, Status
 
 FURTHEST = 16.0
@@ -37,7 +37,7 @@ class CounterfactualAttribution(Attribution):  # type: ignore[misc]
 
     Args:
         classifier: in evaluation mode; it is left exactly as it was.
-        method: of the counterfactuals (see `cfexplain.methods`).
+        method: of the counterfactuals (see `cfexplain.method.presets`).
         seed: fixed, so that equal inputs have equal maps.
         budget: seconds an image.
         of: "logit", the map above, or "change", |p - a| (intensity).
@@ -51,7 +51,7 @@ class CounterfactualAttribution(Attribution):  # type: ignore[misc]
 
     Example:
         >>> import cfexplain_classifiers
-        >>> from cfexplain.methods import PIXELS
+        >>> from cfexplain.method.presets import PIXELS
         >>> classifier = cfexplain_classifiers.load("synthetic")
         >>> method = CounterfactualAttribution(classifier, method=PIXELS, budget=1.0)
         >>> method.attribute(torch.full((1, 3, 64, 64), 0.6), target=1).shape
@@ -126,7 +126,7 @@ class CounterfactualAttribution(Attribution):  # type: ignore[misc]
         answer = (maps,) if isinstance(inputs, tuple) else maps
         return (answer, torch.cat([one.image for one in found])) if return_counterfactuals else answer
 
-    def _map(self, found: Counterfactual, batch: int) -> Images:
+    def _map(self, found: Edit, batch: int) -> Images:
         """Gradient times change on the way, or the change."""
         change = found.difference.detach()
         if self.of == "change" or not bool(change.any()):
@@ -169,7 +169,7 @@ def _images(inputs: Any) -> Images:
     return images.clamp(0, 1)
 
 
-def _warn(found: Sequence[Counterfactual]) -> None:
+def _warn(found: Sequence[Edit]) -> None:
     """Say so where there is no counterfactual: a map of zeros must not pass for an answer."""
     missed = [one.status[0] for one in found if one.status[0] is not Status.FOUND]
     if missed:

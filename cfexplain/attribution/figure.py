@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cfexplain.attribution.comparison import BETTER, Comparison
 from cfexplain.attribution.reference import CHANGE, EDGES, RANDOM, REFERENCES
-from cfexplain.plot import INK, MUTED, blank_figure, change_values, literal, plain_axes, show_picture
+from cfexplain.explanation.plot import INK, MUTED, blank_figure, change_values, literal, plain_axes, show_picture
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,7 +15,7 @@ from cfexplain.attribution.given import given
 from cfexplain.attribution.layer import enlarged, gradcam, guided_gradcam
 from cfexplain.attribution.logits import Logits
 from cfexplain.attribution.question import Question
-from cfexplain.classifier import check_classifier, class_index, predict
+from cfexplain.classifier.checks import check_classifier, class_index, predict
 from cfexplain.images import check_images
 from cfexplain.types import Classifier, Images
 

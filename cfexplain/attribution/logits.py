@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from cfexplain.classifier import dtype_of_weights
+from cfexplain.classifier.checks import dtype_of_weights
 from cfexplain.types import Classifier, Images
 
 ACTIVATIONS = frozenset(("relu", "relu6", "hardswish", "silu", "swish", "gelu", "leakyrelu", "elu", "mish"))

@@ -12,13 +12,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from cfexplain.anchor import Sitting, paint_anchors
-from cfexplain.classifier import predict
-from cfexplain.explanation import ANCHOR_SHARE, explain
+from cfexplain.classifier.checks import predict
 from cfexplain.generators.generator import Generator
-from cfexplain.method import Method
-from cfexplain.result import Counterfactual, settings_of
-from cfexplain.stop import CloseEnough
+from cfexplain.method.settings import settings_of
+from cfexplain.method.stage import Method
+from cfexplain.method.stop import CloseEnough
+from cfexplain.search.anchor import AnchorTask, paint_anchors
+from cfexplain.search.edit import Edit
+from cfexplain.search.explain import ANCHOR_SHARE, explain
 from cfexplain.types import Classifier, Images, Problem
 
 NEAR = 0.03
@@ -44,7 +45,7 @@ class Painters:
         self.method, self.seed, self.near, self.store = method, seed, near, store
         self._known: deque[tuple[Images, Generator]] = deque(maxlen=KEPT)
 
-    def explain(self, classifier: Classifier, image: Images, target: int, budget: float = math.inf) -> Counterfactual:
+    def explain(self, classifier: Classifier, image: Images, target: int, budget: float = math.inf) -> Edit:
         """The counterfactual of one image, as `explain` finds it from this painter.
 
         Of the image that the painter has learned it is that of `explain` itself, where the painting ended by its
@@ -71,7 +72,7 @@ class Painters:
         return None if best is None or distances[best] > self.near else same[best][1]
 
     def _learn(self, asked: Problem, deadline: float) -> Generator:
-        (anchor,) = paint_anchors([Sitting(asked, self.method, self.seed, self.store)], deadline)
+        (anchor,) = paint_anchors([AnchorTask(asked, self.method, self.seed, self.store)], deadline)
         taught = Taught(self.method.generator, copy.deepcopy(anchor.module), anchor.z)
         self._known.append((asked.query.detach().clone(), taught))
         return taught

@@ -13,15 +13,16 @@ import torch
 from torch import Tensor
 
 from cfexplain import images as files
-from cfexplain import plot
 from cfexplain.attribution import figure
 from cfexplain.attribution.comparison import BETTER, Comparison, compare, summary
 from cfexplain.attribution.heatmap import EIGHT, HEATMAPS, attribute
 from cfexplain.attribution.reference import REFERENCES
-from cfexplain.explanation import Watch, explain
-from cfexplain.method import Method
-from cfexplain.methods import NATURAL
-from cfexplain.result import NOTICE, Counterfactual
+from cfexplain.explanation import plot
+from cfexplain.explanation.record import NOTICE
+from cfexplain.method.presets import NATURAL
+from cfexplain.method.stage import Method
+from cfexplain.search.edit import Edit
+from cfexplain.search.explain import Watch, explain
 from cfexplain.types import Classifier, Image, Status
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class Report:
         place = self.masks / f"{path.stem}.png" if self.masks.is_dir() else self.masks
         return files.square_mask(files.load_mask(place), picture, self.classifier.image_size)[None]
 
-    def add(self, found: Counterfactual, folder: Path, image: str) -> Comparison:
+    def add(self, found: Edit, folder: Path, image: str) -> Comparison:
         """Compare on one lesion and write comparison.png, curves.png and comparison.json into its folder."""
         folder.mkdir(parents=True, exist_ok=True)
         maps = {

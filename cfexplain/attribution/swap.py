@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from cfexplain.classifier import predict
-from cfexplain.result import Counterfactual
+from cfexplain.classifier.checks import predict
+from cfexplain.search.edit import Edit
 from cfexplain.types import Classifier, Images
 
 STEPS = 25
@@ -74,7 +74,7 @@ class Swap:
 
 def swap(
     classifier: Classifier,
-    counterfactual: Counterfactual,
+    counterfactual: Edit,
     heatmap: Float[Tensor, "h w"],
     *,
     steps: int = STEPS,

@@ -55,8 +55,8 @@ def correct(rows: pd.DataFrame) -> pd.Series[Any]:
     return (rows["label"] == rows.get("source")).astype(float).where(known)
 
 
-def _survives(rows: pd.DataFrame) -> pd.Series[Any]:
-    return column(rows, "survives.together").where(rows["status"] == "found")
+def _robust(rows: pd.DataFrame) -> pd.Series[Any]:
+    return column(rows, "robust.together").where(rows["status"] == "found")
 
 
 def _of_found(name: str) -> Values:
@@ -68,12 +68,13 @@ VALUES: Mapping[str, Values] = MappingProxyType(
         "found": found,
         "failed": lambda rows: (rows["status"] == FAILED).astype(float),
         "semantic": _kind("semantic"),
+        "unconfirmed": _kind("unconfirmed"),
         "fragile": _kind("fragile"),
         "adversarial": _kind("adversarial"),
-        "survives": _survives,
-        "believed": _of_found("believed"),
+        "robust": _robust,
+        "oracle_agreement": _of_found("oracle_agreement"),
         "inside_lesion": _of_found("metric.inside_lesion"),
-        "effort": _of_found("metric.mean_change"),
+        "mean_change": _of_found("metric.mean_change"),
         "naturalness": _of_found("naturalness"),
         "accuracy": correct,
     }

@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from cfexplain.artefact import find_artefacts
-from cfexplain.classifier import predict
+from cfexplain.classifier.checks import predict
+from cfexplain.dermoscopy.artefacts import find_artefacts
 from cfexplain.images import Square, resize
-from cfexplain.result import Counterfactual
+from cfexplain.search.edit import Edit
 from cfexplain.types import Classifier, Image
 
 PLACES = ("lesion", "border", "skin")
@@ -32,7 +32,7 @@ def places(lesion: Mask) -> dict[str, Mask]:
     return {"lesion": inner, "border": outer - inner, "skin": 1 - outer}
 
 
-def artefacts(picture: Image, result: Counterfactual) -> tuple[dict[str, float], dict[str, Mask]]:
+def artefacts(picture: Image, result: Edit) -> tuple[dict[str, float], dict[str, Mask]]:
     """Artefacts of one picture: the share that each covers, and where it is before or after the edit.
 
     Args:
@@ -57,14 +57,14 @@ def artefacts(picture: Image, result: Counterfactual) -> tuple[dict[str, float],
     return shares, masks
 
 
-def energy_shares(result: Counterfactual, masks: Mapping[str, Mask]) -> dict[str, float]:
+def energy_shares(result: Edit, masks: Mapping[str, Mask]) -> dict[str, float]:
     """Share of the squared change of one image that lies in each mask."""
     energy = result.difference[0].square().sum(0, keepdim=True).cpu()
     whole = float(energy.sum().clamp_min(1e-12))
     return {name: float((energy * mask).sum()) / whole for name, mask in masks.items()}
 
 
-def effects(result: Counterfactual, classifier: Classifier, masks: Mapping[str, Mask]) -> dict[str, float]:
+def effects(result: Edit, classifier: Classifier, masks: Mapping[str, Mask]) -> dict[str, float]:
     """Share of the change of mind that the change within each mask brings alone.
 
     (m(query + change * mask) - m(query)) / (m(shown) - m(query)), where m is the target's logit less the source's.
@@ -80,7 +80,7 @@ def effects(result: Counterfactual, classifier: Classifier, masks: Mapping[str, 
     return {name: float((m - margin[0]) / gain) for name, m in zip(masks, margin[2:], strict=True)}
 
 
-def excess(result: Counterfactual, classifier: Classifier, masks: Mapping[str, Mask]) -> dict[str, float]:
+def excess(result: Edit, classifier: Classifier, masks: Mapping[str, Mask]) -> dict[str, float]:
     """The effect of each mask less that of the same mask turned by half a turn, where it does not meet itself.
 
     A mask that covers half the lesion has an effect whatever it is of; what stays is due to what it lies on. What

@@ -15,14 +15,17 @@ from torch import Tensor
 
 from cfexplain.audit.question import Question, Sample, Samples
 from cfexplain.audit.region import PLACES, artefacts, effects, energy_shares, excess, places
-from cfexplain.classifier import device_of_weights
-from cfexplain.evidence import evidence
-from cfexplain.explanation import explain
+from cfexplain.classifier.checks import device_of_weights
+from cfexplain.dermoscopy.segment import segment
+from cfexplain.dermoscopy.skin_tone import ita, tone
+from cfexplain.explanation.explanation import Explanation, describe
+from cfexplain.explanation.folder import files
+from cfexplain.explanation.record import Provenance, Record
+from cfexplain.explanation.verdict import Verdict
 from cfexplain.images import ImageError, square, square_mask
-from cfexplain.method import Method
-from cfexplain.result import Counterfactual
-from cfexplain.segment import segment
-from cfexplain.skin import ita, tone
+from cfexplain.method.stage import Method
+from cfexplain.search.edit import Edit
+from cfexplain.search.explain import explain
 from cfexplain.types import Classifier
 from cfexplain.version import versions
 
@@ -108,18 +111,17 @@ class Examiner:
         return [replace(row, record={**row.record, "seconds": share}) for row in rows]
 
     def _row(
-        self, question: Question, sample: Sample, result: Counterfactual, classifier: Classifier, origin: str
+        self, question: Question, sample: Sample, result: Edit, classifier: Classifier, origin: str
     ) -> Row:
         """Everything that is said of one answer."""
         others = {k: c for k, c in self.classifiers.items() if k != question.classifier}
-        said = evidence(result, classifier, {**self.oracles, **others})
-        record = result.records([question.image_id])[0]
-        values = self._known(question) | _answer(result, record) | _verdict(said) | _abcd(said)
-        values |= {f"metric.{name}": value for name, value in record["metrics"].items()}
+        provenance = Provenance(question.image_id, question.classifier)
+        explanation = describe(result, classifier, {**self.oracles, **others}, provenance=provenance)
+        values = self._known(question) | _answer(explanation.record) | _verdict(explanation.verdict)
+        values |= _abcd(explanation) | {f"metric.{name}": value for name, value in explanation.metrics.items()}
         values |= _whereabouts(sample, result, classifier)
         values |= {"mask": origin, "case": question.case}
-        files = result.files(image=question.image_id, extra=said, figures=False)
-        return Row({k: _plain(v) for k, v in values.items()}, files)
+        return Row({k: _plain(v) for k, v in values.items()}, files(explanation, figures=False))
 
     def _same(self, label: str, name: str) -> bool:
         """Whether data set and classifier mean the same by two names: one name, or both have it as another."""
@@ -155,13 +157,13 @@ def _mask(sample: Sample, query: Tensor) -> tuple[Tensor, str]:
     return segment(query[None])[0], "found"
 
 
-def _answer(result: Counterfactual, record: Mapping[str, Any]) -> dict[str, Any]:
+def _answer(record: Record) -> dict[str, Any]:
     """How the search went and what the classifier says."""
-    p, source, target = record["probabilities"], record["source"], record["target"]
+    p, source, target = record.probabilities, record.source, record.target
     top = sorted(p["query"].values())
     return {
         "target": target,
-        "status": record["status"],
+        "status": record.status.value,
         "source": source,
         "source_before": p["query"][source],
         "target_before": p["query"][target],
@@ -169,32 +171,36 @@ def _answer(result: Counterfactual, record: Mapping[str, Any]) -> dict[str, Any]
         "target_after": p["counterfactual"][target],
         "margin": top[-1] - top[-2],
         "probabilities": json.dumps(p["query"]),
-        "estimated_loss": record["estimated_loss"]["query"],
-        "estimated_loss_after": record["estimated_loss"]["counterfactual"],
-        "alpha": record["alpha"],
-        "steps": record["steps"],
-        "search_seconds": record["seconds"],
+        "estimated_loss": record.estimated_loss["query"],
+        "estimated_loss_after": record.estimated_loss["counterfactual"],
+        "alpha": record.alpha,
+        "steps": record.steps,
+        "search_seconds": record.seconds,
     }
 
 
-def _verdict(said: Mapping[str, Any]) -> dict[str, Any]:
-    verdict = said["verdict"]
-    found = {"verdict": verdict["kind"]} | {k: verdict[k] for k in ("believed", "naturalness", "high_frequency_share")}
-    found |= {f"survives.{damage}": held for damage, held in verdict["survives"].items()}
-    return found | {f"oracle.{name}.{k}": v for name, o in verdict["oracles"].items() for k, v in o.items()}
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "verdict": verdict.kind.value,
+        "oracle_agreement": verdict.oracle_agreement,
+        "naturalness": verdict.naturalness,
+        "high_frequency_share": verdict.high_frequency_share,
+    }
+    found |= {f"robust.{corruption}": held for corruption, held in verdict.robustness.items()}
+    return found | {f"oracle.{name}.{k}": v for name, o in verdict.oracles.items() for k, v in vars(o).items()}
 
 
-def _abcd(said: Mapping[str, Any]) -> dict[str, Any]:
-    """The lesion before and after."""
-    found: dict[str, Any] = {"words": said.get("words")}
-    for key, value in said.get("readout", {}).items():
-        name, _, side = key.rpartition("_")
-        if side in ("before", "after"):
-            found[f"{side}.{name}"] = value
-    return found
+def _abcd(explanation: Explanation) -> dict[str, Any]:
+    """The lesion before and after, and the sentences."""
+    told = explanation.readout
+    if told is None:
+        return {"words": None}
+    found: dict[str, Any] = {"words": explanation.words}
+    found |= {f"before.{name}": value for name, value in told.before.numbers().items()}
+    return found | {f"after.{name}": value for name, value in told.after.numbers().items()}
 
 
-def _whereabouts(sample: Sample, result: Counterfactual, classifier: Classifier) -> dict[str, float | str | None]:
+def _whereabouts(sample: Sample, result: Edit, classifier: Classifier) -> dict[str, float | str | None]:
     """Places and artefacts: how much of the change lies there, and what it does; the skin's tone."""
     assert result.mask is not None
     lesion = result.mask[0].cpu()

@@ -18,10 +18,10 @@ from cfexplain.audit.row import Examiner
 from cfexplain.audit.section import Section, Summary
 from cfexplain.audit.store import Store, read_rows
 from cfexplain.audit.summary import summarise
-from cfexplain.classifier import check_classifier, class_index, device_of_weights, predict
-from cfexplain.method import Method
-from cfexplain.methods import NATURAL
-from cfexplain.result import settings_of
+from cfexplain.classifier.checks import check_classifier, class_index, device_of_weights, predict
+from cfexplain.method.presets import NATURAL
+from cfexplain.method.settings import settings_of
+from cfexplain.method.stage import Method
 from cfexplain.types import Classifier, Problem
 
 if TYPE_CHECKING:

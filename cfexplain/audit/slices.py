@@ -13,7 +13,7 @@ from cfexplain.audit.region import PRESENT
 if TYPE_CHECKING:
     import pandas as pd
 
-MEASURES = ("accuracy", "found", "semantic", "inside_lesion", "effort")
+MEASURES = ("accuracy", "found", "semantic", "inside_lesion", "mean_change")
 MOST_GROUPS = 16
 """Columns of more values are names, not groups."""
 

@@ -25,7 +25,7 @@ TEXT = re.compile(
     r"mask|case|meta\..*"
 )
 WHOLE = re.compile(r"seed|steps")
-FLAG = re.compile(r"survives\..*|oracle\..*\.(counted|flipped)")
+FLAG = re.compile(r"robust\..*|oracle\..*\.(counted|flipped)")
 COMPACTED = 64
 """Single parts are joined by so many, so that a million rows do not make a million files."""
 

@@ -16,16 +16,16 @@ from cfexplain.audit.rule import Rule
 from cfexplain.audit.section import Section, Summary
 from cfexplain.audit.slices import gaps, slices
 from cfexplain.audit.suspect import suspect_cases, suspects
-from cfexplain.metrics.seeds import seed_agreement
-from cfexplain.result import Counterfactual
+from cfexplain.explanation.folder import load
+from cfexplain.explanation.metrics.seeds import seed_agreement
 from cfexplain.types import Classifier
 
 if TYPE_CHECKING:
     from cfexplain.audit.interval import Interval
 
 QUALITY = ("accuracy", *STATISTICS)
-OUTCOMES = ("found", "semantic", "fragile", "adversarial", "survives", "believed", "failed")
-EXPLAINED = ("effort", "semantic", "survives", "believed", "inside_lesion", "naturalness")
+OUTCOMES = ("found", "semantic", "unconfirmed", "fragile", "adversarial", "robust", "oracle_agreement", "failed")
+EXPLAINED = ("mean_change", "semantic", "robust", "oracle_agreement", "inside_lesion", "naturalness")
 REVIEWED = 24
 COMPARED = 200
 """Pairs of changes that are compared between two classifiers, at most."""
@@ -60,8 +60,8 @@ def _sections(rows: pd.DataFrame, by_name: Mapping[str, pd.DataFrame], folder: P
     yield Section(
         "outcomes",
         "Can its mind be changed, and does anybody else see why?",
-        "Found: of all that were asked, failures counted. Semantic, fragile and adversarial are verdicts; survives and "
-        "believed are of the found ones: shift, blur, resizing and JPEG together, and independent classifiers.",
+        "found counts failures in the denominator. semantic, unconfirmed, fragile and adversarial are verdicts. robust "
+        "(to a shift, blur, resizing and JPEG together) and oracle_agreement are means over the found ones.",
         "intervals",
         _by_classifier(by_name, OUTCOMES),
     )
@@ -170,7 +170,7 @@ def _effort(by_name: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     def lines(rows: pd.DataFrame) -> Iterator[dict[str, Any]]:
         found = rows[rows["status"] == "found"]
         for (source, target), own in found.groupby(["source", "target"]):
-            interval = mean_of(VALUES["effort"](own), own["lesion_id"]).to_dict()
+            interval = mean_of(VALUES["mean_change"](own), own["lesion_id"]).to_dict()
             few = own["lesion_id"].nunique() < FEWEST
             yield {"from": source, "to": target} | interval | ({"low": None, "high": None} if few else {})
 
@@ -212,7 +212,7 @@ def _agreement(rows: pd.DataFrame, by_name: Mapping[str, pd.DataFrame], folder: 
 
 def _overlap(folder: Path, first: str, second: str) -> float:
     """Of the strongest tenths of two changes of one image; unknown where the classifiers see it at other sizes."""
-    both = [Counterfactual.load(folder / "cases" / case) for case in (first, second)]
+    both = [load(folder / "cases" / case).edit for case in (first, second)]
     if both[0].query.shape != both[1].query.shape:
         return float("nan")
     return float(seed_agreement(both))

@@ -44,7 +44,7 @@ def audit(
 
     Exit code 0: no rule holds; 1: a rule holds; 2: bad usage or input.
     """
-    from cfexplain.command.audit import AuditJob, outcome_text
+    from cfexplain.cli.command.audit import AuditJob, outcome_text
     from cfexplain.report import render
 
     with errors():

@@ -48,31 +48,31 @@ def explain(
 
     Exit code 0: all explained; 1: some not found; 2: bad usage or input.
     """
-    from cfexplain.command import explain as command
+    from cfexplain.cli.command import explain as command
     from cfexplain.report import render
 
     job = command.Job(
         classifier, target, method, mask, seed, budget, device, out, confidence, tuple(oracle or ()), path, seeds,
         dehair,
     )  # fmt: skip
-    records, failures = [], []
+    statuses, failures = [], []
     with errors():
         prepared = job.prepare(images)
         for picture, folder in prepared.folders(images):
             try:
                 with progress() as show:
-                    record = prepared.explain(picture, folder, show)
+                    explanation = prepared.explain(picture, folder, show)
             except ValueError as error:
                 failures.append(str(error))
                 typer.echo(f"cfexplain: {error}", err=True)
                 continue
-            records.append(record)
-            typer.echo(json.dumps(record) if as_json else command.sentence(record, folder))
-        if len(records) > 1:
+            statuses.append(explanation.status.value)
+            typer.echo(json.dumps(explanation.to_json()) if as_json else command.sentence(explanation, folder))
+        if len(statuses) > 1:
             render(out)
     if failures:
         raise typer.Exit(BAD_USE)
-    raise typer.Exit(0 if all(r["status"] in ANSWERED for r in records) else 1)
+    raise typer.Exit(0 if all(status in ANSWERED for status in statuses) else 1)
 
 
 @app.command()
@@ -94,8 +94,8 @@ def compare(
     gradcam, guided-gradcam, gradient-shap, deep-lift, occlusion, superpixels.
     """
     from cfexplain.attribution.report import Asked, Report, named, sentence
-    from cfexplain.command import explain as command
-    from cfexplain.command.lookup import device_of
+    from cfexplain.cli.command import explain as command
+    from cfexplain.cli.command.lookup import device_of
 
     failed = False
     with errors():
@@ -126,7 +126,7 @@ def invert(
     device: Device = "auto",
 ) -> None:
     """Paint what the classifier still knows of a picture at each layer: pre-images of its latent encodings."""
-    from cfexplain.command import explain as command
+    from cfexplain.cli.command import explain as command
 
     with errors():
         job = command.Job(classifier, "auto", "natural", None, seed, None, device, out)
@@ -143,12 +143,12 @@ def demo(
     seed: Seed = 0,
 ) -> None:
     """Explain a synthetic lesion with the shipped `synthetic` classifier: no data and no network needed."""
-    from cfexplain.command import explain as command
+    from cfexplain.cli.command import explain as command
 
     with errors():
         with progress() as show:
-            record = command.demonstrate(out, seed, show)
-        folder = out / Path(record["image"]).stem
-        typer.echo(command.sentence(record))
+            explanation = command.demonstrate(out, seed, show)
+        folder = out / Path(explanation.provenance.image).stem
+        typer.echo(command.sentence(explanation))
         typer.echo(f"look at {folder / 'report.html'}; the exact numbers are in {folder / 'result.json'}")
-    raise typer.Exit(0 if record["status"] == "found" else 1)
+    raise typer.Exit(0 if explanation.status.value == "found" else 1)

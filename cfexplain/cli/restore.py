@@ -145,7 +145,7 @@ def _do(method: str, **options: Any) -> None:
     from cfexplain.cli.app import errors, progress
 
     with errors():
-        from cfexplain.command.restore import RestoreJob
+        from cfexplain.cli.command.restore import RestoreJob
 
         job = RestoreJob(method, **options)
         with progress() as show:

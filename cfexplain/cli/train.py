@@ -43,7 +43,7 @@ def train(
     device: Device = "auto",
 ) -> None:
     """Train a classifier jointly with its loss estimator."""
-    from cfexplain.command import train as command
+    from cfexplain.cli.command import train as command
 
     with errors():
         recipe = {
@@ -75,8 +75,8 @@ def judge(
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
 ) -> None:
     """Measure a classifier and its loss estimator on labelled images it has not seen."""
-    from cfexplain.command import train as command
-    from cfexplain.command.lookup import finite
+    from cfexplain.cli.command import train as command
+    from cfexplain.cli.command.lookup import finite
 
     with errors():
         judgement = command.judge(classifier, dataset, data, split, device, out)
@@ -90,7 +90,7 @@ def data_check(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Print counts, classes, splits, leaks and oddities. Exit code 1 where splits leak."""
-    from cfexplain.command import train as command
+    from cfexplain.cli.command import train as command
 
     with errors():
         report = command.check_data(dataset, folder)
@@ -101,7 +101,7 @@ def data_check(
 @app.command()
 def doctor() -> None:
     """Print versions, devices and what is shipped, and explain one synthetic lesion as a check."""
-    from cfexplain.command import train as command
+    from cfexplain.cli.command import train as command
 
     with errors():
         for line in command.doctor():

@@ -43,14 +43,14 @@ class Langevin:
         """The painter's network, shaken by noise from a generator that `rng` seeds."""
         network = self.painter.build(query, rng)
         seed = int(torch.randint(2**62, (), generator=rng))
-        return Shaken(network, self.deviation, torch.Generator(query.device).manual_seed(seed))
+        return SGLDNoise(network, self.deviation, torch.Generator(query.device).manual_seed(seed))
 
     def draw(self, query: Images, rng: torch.Generator) -> Tensor:
         """The painter's input."""
         return self.painter.draw(query, rng)
 
 
-class Shaken(nn.Module):
+class SGLDNoise(nn.Module):
     """A network whose convolutions' weights move a little before each call."""
 
     def __init__(self, network: nn.Module, deviation: float, rng: torch.Generator) -> None:

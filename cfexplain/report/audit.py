@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,21 +10,21 @@ from urllib.parse import quote
 
 from cfexplain.audit.measure import asked
 from cfexplain.audit.section import Summary
-from cfexplain.report import drawing, section
-from cfexplain.report.gallery import Card, cards, page_of, pager
+from cfexplain.report import drawing, gallery, section
+from cfexplain.report.gallery import Card, page_of, pager
 from cfexplain.report.page import known, page, percent
 from cfexplain.report.rows import plain, read_rows, table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-VERDICTS = ("semantic", "fragile", "adversarial", "none")
+VERDICTS = ("semantic", "unconfirmed", "fragile", "adversarial", "none")
 FLIPPED = VERDICTS[:-1]
 FOUND, FAILED = "found", "failed"
 
 
 @dataclass(frozen=True, eq=False)
-class Audit:
+class AuditRows:
     """What a folder holds of an audit.
 
     Attributes:
@@ -38,7 +38,7 @@ class Audit:
     rows: pd.DataFrame
 
     @classmethod
-    def read(cls, folder: Path) -> Audit:
+    def read(cls, folder: Path) -> AuditRows:
         """Read a folder; rows without a summary are enough, and a summary without rows.
 
         Raises:
@@ -69,23 +69,15 @@ class Audit:
         return [{str(k): plain(v) for k, v in row.items()} for row in kept.to_dict("records")]
 
 
-def audit_page(folder: Path) -> str:
-    """The page of an audit's folder, as HTML; `render` also writes the cases' pages that it leads to.
+def audit_page(audit: AuditRows, cards: Sequence[Card] = ()) -> str:
+    """The page of an audit as HTML.
 
     Args:
-        folder: as `cfexplain audit` writes it.
-
-    Raises:
-        ValueError: it is no audit's folder.
+        audit: summary and rows.
+        cards: of its cases, in the order of the rows.
     """
-    return whole_page(Audit.read(Path(folder)))
-
-
-def whole_page(audit: Audit) -> str:
-    """The page of an audit that was read."""
-    cases = audit.cases
     sections = [section.shown(s) for s in audit.summary.sections]
-    named = _named_cases(audit.folder, sections, cases)
+    wanted = {row.get("case") for s in sections if s["kind"] == "cases" for row in s["rows"]}
     plots = {
         "How sure the model was, and how much had to change": drawing.change_and_certainty(audit.rows),
         "How much of the change lies on the lesion": drawing.change_on_lesion(audit.rows),
@@ -100,12 +92,12 @@ def whole_page(audit: Audit) -> str:
         tiles=tiles(audit.rows),
         mix=mix(audit.rows),
         sections=sections,
-        named=named,
+        named={card.case: card for card in cards if card.case in wanted},
         plots=known(plots),
-        cards=cards(audit.folder / "cases", cases),
-        total=len(cases),
-        pager=pager(len(cases)),
-        table=table(audit.rows, {row["case"]: quote(page_of(row["case"])) for row in cases}),
+        cards=cards[: gallery.A_PAGE],
+        total=len(cards),
+        pager=pager(len(cards)),
+        table=table(audit.rows, {card.case: quote(page_of(card.case)) for card in cards}),
     )
 
 
@@ -124,8 +116,8 @@ def finding(rows: pd.DataFrame) -> str:
     verdicts = rows.loc[rows["status"] == FOUND, "verdict"].dropna() if "verdict" in rows else rows.iloc[:0, 0]
     if verdicts.empty:
         return f"{first}."
-    if "believed" in rows and rows["believed"].isna().all():
-        return f"{first}; without another classifier's view, none is called semantic."
+    if "oracle_agreement" in rows and rows["oracle_agreement"].isna().all():
+        return f"{first}; no independent classifier could confirm any of them."
     parts = [f"{percent(float((verdicts == v).mean()))} of those are {v}" for v in ("semantic", "adversarial")]
     return f"{first}; {parts[0]}, {parts[1].replace(' of those are', '')}."
 
@@ -166,8 +158,8 @@ def tiles(rows: pd.DataFrame) -> list[dict[str, Any]]:
     found = rows[rows["status"] == FOUND]
     made = [_tile("Found", found, total, "status=found", "of questions")]
     for name, words, of in (
-        ("survives.together", "Survive damage", "of those found"),
-        ("believed", "Believed", "of oracles, of those found"),
+        ("robust.together", "Robust", "of those found"),
+        ("oracle_agreement", "Oracle agreement", "of those found"),
         ("metric.inside_lesion", "On the lesion", "of the change, of those found"),
     ):
         values = found[name].dropna().astype(float) if name in found else found.iloc[:0, 0]
@@ -206,13 +198,6 @@ def _tile(title: str, rows: pd.DataFrame, total: int, query: str, note: str, bad
         "query": query,
         "bad": bad and len(rows) > 0,
     }
-
-
-def _named_cases(folder: Path, sections: list[dict[str, Any]], cases: list[dict[str, Any]]) -> Mapping[str, Card]:
-    """Cards of the cases that sections name."""
-    wanted = {row.get("case") for s in sections if s["kind"] == "cases" for row in s["rows"]}
-    chosen = [row for row in cases if row["case"] in wanted]
-    return {card.case: card for card in cards(folder / "cases", chosen)}
 
 
 def _is_case(folder: Path, name: Any) -> bool:

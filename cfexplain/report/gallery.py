@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
+from PIL import Image as PIL
+
+from cfexplain.explanation import plot
+from cfexplain.images import to_uint8
+from cfexplain.report.lesion import Case
 from cfexplain.report.page import page
-from cfexplain.report.picture import Picture, opened_or_none, thumbnail
+from cfexplain.report.picture import Picture, thumbnail
 
 A_PAGE = 60
 """Cards on one page."""
+
+PAGES = "pages"
+"""Folder of the cases' pages, beside report.html."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,11 @@ class Card:
     words: str
     pictures: Sequence[tuple[str, Picture]]
 
+    @classmethod
+    def damaged(cls, case: str) -> Card:
+        """The card of a case whose record cannot be read."""
+        return cls(case, case, f"{PAGES}/{quote(page_of(case))}", "", "", "damaged", "", "", [])
+
 
 def page_of(case: str) -> str:
     """The file name of a case's page: its own name where that is safe on any disk, else with a digest.
@@ -58,34 +70,41 @@ def page_of(case: str) -> str:
     return f"{plain or 'case'}-{digest}.html"
 
 
-def cards(folder: Path, rows: Sequence[Mapping[str, Any]], first: int = 0, base: str = "pages/") -> list[Card]:
-    """At most `A_PAGE` cards of the cases in a folder, from the `first` on."""
-    return [card(folder / str(row["case"]), row, base) for row in rows[first : first + A_PAGE]]
+def card(case: Case) -> Card:
+    """The card of one case, its address relative to report.html."""
+    explanation, edit = case.explanation, case.explanation.edit
+    change = PIL.fromarray(to_uint8(plot.change_image(edit.difference[0])))
+    before, after = (PIL.fromarray(to_uint8(image[0])) for image in (edit.query, edit.image))
+    return Card(
+        case=case.name,
+        name=str(case.row.get("image_id") or case.image),
+        href=f"{PAGES}/{quote(page_of(case.name))}",
+        source=explanation.source,
+        target=explanation.target,
+        status=explanation.status.value,
+        verdict=explanation.verdict.kind.value,
+        words=explanation.words,
+        pictures=[(what, thumbnail(p)) for what, p in (("before", before), ("after", after), ("change", change))],
+    )
 
 
-def card(folder: Path, row: Mapping[str, Any], base: str = "pages/") -> Card:
-    """The card of one case."""
-    texts = {k: str(row.get(k) or "") for k in ("case", "source", "target", "status", "verdict", "words")}
-    name, href = str(row.get("image_id") or row["case"]), base + quote(page_of(str(row["case"])))
-    return Card(**texts, name=name, href=href, pictures=_pictures(folder))
-
-
-def further_pages(folder: Path, rows: Sequence[Mapping[str, Any]], title: str) -> Iterator[tuple[str, str]]:
+def further_pages(cards: Sequence[Card], title: str) -> Iterator[tuple[str, str]]:
     """File name and HTML of each gallery page after the first."""
-    for first in range(A_PAGE, len(rows), A_PAGE):
+    for first in range(A_PAGE, len(cards), A_PAGE):
         number = first // A_PAGE + 1
+        shown = [replace(c, href=c.href.removeprefix(f"{PAGES}/")) for c in cards[first : first + A_PAGE]]
         yield (
             gallery_file(number),
             page(
                 "gallery.html",
-                title=f"{title}: {first + 1} to {min(first + A_PAGE, len(rows))} of {len(rows)}",
-                cards=cards(folder, rows, first, base=""),
-                pager=pager(len(rows), number, base="", home="../report.html"),
+                title=f"{title}: {first + 1} to {first + len(shown)} of {len(cards)}",
+                cards=shown,
+                pager=pager(len(cards), number, base="", home="../report.html"),
             ),
         )
 
 
-def pager(total: int, current: int = 1, base: str = "pages/", home: str = "report.html") -> list[dict[str, Any]]:
+def pager(total: int, current: int = 1, base: str = f"{PAGES}/", home: str = "report.html") -> list[dict[str, Any]]:
     """Number and address of every gallery page; empty where one is enough."""
     count = -(-total // A_PAGE)
     if count < 2:
@@ -99,12 +118,3 @@ def pager(total: int, current: int = 1, base: str = "pages/", home: str = "repor
 def gallery_file(number: int) -> str:
     """The file name of a gallery page."""
     return f"gallery-{number:03d}.html"
-
-
-def _pictures(folder: Path) -> list[tuple[str, Picture]]:
-    """Query, counterfactual, and the change where it is a bare picture of the same size, no figure."""
-    files = (("before", "query.png"), ("after", "counterfactual.png"), ("change", "change.png"))
-    opened = {what: found for what, name in files if (found := opened_or_none(folder / name)) is not None}
-    if "change" in opened and ("before" not in opened or opened["change"].size != opened["before"].size):
-        del opened["change"]
-    return [(what, thumbnail(image)) for what, image in opened.items()]

@@ -19,7 +19,9 @@ CLASSES: Mapping[str, str] = MappingProxyType(
 )
 """The abbreviations of ISIC and HAM10000."""
 
-VERDICTS: Mapping[str, str] = MappingProxyType({"semantic": "✓", "fragile": "≈", "adversarial": "✕", "none": "∅"})
+VERDICTS: Mapping[str, str] = MappingProxyType(
+    {"semantic": "✓", "unconfirmed": "?", "fragile": "≈", "adversarial": "✕", "none": "∅"}
+)
 """A sign for each verdict, so that none is told by its colour alone."""
 
 OUTCOMES: Mapping[str, str] = MappingProxyType({"pass": "✓", "warn": "!", "fail": "✕"})
@@ -67,7 +69,7 @@ APPEARANCE = (
 )
 """The measures of a lesion, by letter of the ABCD rule."""
 
-DAMAGES: Mapping[str, str] = MappingProxyType(
+CORRUPTIONS: Mapping[str, str] = MappingProxyType(
     {
         "shift": "a shift by one pixel",
         "blur": "a slight blur",
@@ -88,9 +90,9 @@ TITLES: Mapping[str, str] = MappingProxyType(
         "source_after": "p(predicted) after",
         "target_before": "p(target) before",
         "target_after": "p(target) after",
-        "believed": "oracles that follow",
-        "high_frequency_share": "fine grain",
-        "survives.together": "survives",
+        "oracle_agreement": "oracles that agree",
+        "high_frequency_share": "high-frequency share",
+        "robust.together": "robust",
         "ita": "skin tone (ITA)",
         "tone": "skin tone",
         "place.lesion": "change on lesion",

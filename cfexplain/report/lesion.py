@@ -1,167 +1,147 @@
-"""The page of one lesion: what would change the model's mind, shown, in words, and what it is worth."""
+"""The page of one explanation: what would change the model's prediction, shown, in words, and what it is worth."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from cfexplain.appearance import COLOURS, PRESENT
-from cfexplain.metrics import METRICS
-from cfexplain.readout import SPREAD, least_change
+import torch
+
+from cfexplain.explanation.explanation import Explanation
+from cfexplain.explanation.metrics import METRICS
+from cfexplain.explanation.readout import Readout
+from cfexplain.images import to_uint8
 from cfexplain.report import glossary, picture
 from cfexplain.report.page import known, page, percent
 from cfexplain.report.reasons import evidence
 
 MOST_CLASSES = 7
 PATH_FRAMES, PATH_END = 16, 1.5
-CUT_OFF = "reaches the picture's rim"
-"""How the readout's words say that the shape is not compared."""
-
-SECOND = re.compile(r"(?<=\.) (?=\d+ % of the change lies|The two pictures are the same)")
-"""Where the readout's second sentence begins."""
-
-SHAPE = ("asymmetry", "irregularity")
 
 
 @dataclass(frozen=True)
 class Link:
-    """Where else to go: a relative address and its words."""
+    """A relative address and its text."""
 
     href: str
     words: str
 
 
-@dataclass(frozen=True)
-class Lesion:
-    """What a folder holds of one explanation.
+@dataclass(frozen=True, eq=False)
+class Maps:
+    """Attribution maps of the same image and target.
 
     Attributes:
-        folder: as `Counterfactual.save` wrote it.
-        record: of result.json.
+        maps: the sheet of maps, as PNG; None where there is none.
+        curves: deletion and insertion curves, as PNG.
+        rows: measures by method.
+    """
+
+    maps: bytes | None
+    curves: bytes | None
+    rows: Sequence[Mapping[str, Any]]
+
+    @property
+    def columns(self) -> list[str]:
+        """The measures that hold a number in some row."""
+        names = dict.fromkeys(k for row in self.rows for k in row if k not in ("image", "method", "curves"))
+        return [k for k in names if any(isinstance(row.get(k), int | float) for row in self.rows)]
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """An explanation with what belongs to it on a page.
+
+    Attributes:
+        name: of its folder.
+        explanation: what the page shows.
         row: of the audit that it belongs to; empty outside of one.
-        change: painted - anchor, shape (3, h, w); None without the tensors.
-        frames: of the way from the query beyond the counterfactual, shape (k, 3, h, w); None where none was asked.
+        maps: attribution maps beside it.
     """
 
-    folder: Path
-    record: Mapping[str, Any]
+    name: str
+    explanation: Explanation
     row: Mapping[str, Any] = field(default_factory=dict)
-    change: Any = None
-    frames: Any = None
-
-    @classmethod
-    def read(cls, folder: Path, row: Mapping[str, Any] | None = None) -> Lesion:
-        """Read a folder; only result.json must be there.
-
-        Raises:
-            ValueError: there is no result.json, or it is not a record.
-        """
-        record = _record(folder / "result.json")
-        change = frames = None
-        if (folder / "tensors.safetensors").is_file():
-            change, frames = _tensors(folder, wanted=_has_path(folder))
-        return cls(folder, record, known(row or {}), change, frames)
+    maps: Maps | None = None
 
     @property
-    def verdict(self) -> Mapping[str, Any]:
-        """As `Verdict.to_dict` has it; empty where none was given."""
-        found = self.record.get("verdict")
-        return found if isinstance(found, Mapping) else {}
-
-    @property
-    def sentences(self) -> tuple[str, str]:
-        """The finding, and what else the readout says."""
-        words = str(self.record.get("words") or "")
-        if not words:
-            source, target = self.record.get("source", "?"), self.record.get("target", "?")
-            return f"{source} → {target}: {self.status.replace('_', ' ')}", str(self.record.get("advice", ""))
-        first, *rest = re.split(SECOND, words, maxsplit=1)  # a full stop alone may be a class name's
-        return first, "".join(rest)
-
-    @property
-    def status(self) -> str:
-        """How the search ended."""
-        return str(self.record.get("status", "unknown"))
-
-    @property
-    def name(self) -> str:
-        """The picture's name without its folder."""
-        return str(self.record.get("image", self.folder.name)).replace("\\", "/").rsplit("/", 1)[-1]
+    def image(self) -> str:
+        """The image's name without its folder."""
+        named = self.explanation.provenance.image or self.name
+        return named.replace("\\", "/").rsplit("/", 1)[-1]
 
 
-def lesion_page(folder: Path) -> str:
-    """The page of one lesion's folder, as HTML.
-
-    Args:
-        folder: as `cfexplain explain` writes it; what is missing is left out.
-
-    Raises:
-        ValueError: there is no result.json, or it is not a record.
-    """
-    return case_page(Lesion.read(Path(folder)))
-
-
-def case_page(lesion: Lesion, links: Sequence[Link] = ()) -> str:
-    """The page of one lesion, with links to where it belongs."""
-    finding, rest = lesion.sentences
-    record, folder = lesion.record, lesion.folder
+def lesion_page(case: Case, links: Sequence[Link] = ()) -> str:
+    """The page of one explanation as HTML, with links to where it belongs."""
+    explanation, edit = case.explanation, case.explanation.edit
+    finding, rest = explanation.sentences
+    figures = explanation.figures
     return page(
         "lesion.html",
-        lesion=lesion,
-        record=record,
+        case=case,
+        explanation=explanation,
+        record=explanation.record,
         links=links,
         finding=finding,
         rest=rest,
-        licence=_licence(record),
-        provenance=provenance(record),
-        before=picture.read(folder / "query.png"),
-        after=picture.read(folder / "counterfactual.png"),
-        anchor=picture.read(folder / "anchor.png"),
-        fullsize=picture.read(folder / "fullsize.png"),
-        seeds=picture.read(folder / "seeds.png"),
-        change=None if lesion.change is None else picture.change_map(lesion.change),
-        change_file=picture.read(folder / "change.png") if lesion.change is None else None,
-        path=_strip(lesion),
-        path_file=picture.read(folder / "path.png"),
-        probabilities=probabilities(record),
-        evidence=list(evidence(record)),
-        abcd=appearance(record),
-        places=places(lesion.row),
-        about=about(lesion.row),
-        comparison=_comparison(folder, record),
-        measures=measures(record),
-        history=_history(record),
-        settings=json.dumps(record.get("method", {}), indent=1, ensure_ascii=False),
+        licence=_licence(explanation),
+        provenance=provenance(explanation),
+        before=picture.of_image(edit.query[0]),
+        after=picture.of_image(edit.image[0]),
+        anchor=picture.of_image(edit.anchor[0]),
+        fullsize=picture.of_file(figures.get("fullsize.png")),
+        seeds=picture.of_file(figures.get("seeds.png")),
+        change=picture.change_map(edit.difference[0]),
+        path=_strip(explanation) if {"path.gif", "path.png"} & set(figures) else None,
+        path_file=picture.of_file(figures.get("path.png")),
+        probabilities=probabilities(explanation),
+        evidence=list(evidence(explanation)),
+        abcd=appearance(explanation.readout),
+        places=places(case.row),
+        about=about(case.row),
+        comparison=_comparison(case.maps),
+        measures=measures(explanation.metrics),
+        history=_history(edit.history[0]),
+        settings=json.dumps(dict(edit.settings), indent=1, ensure_ascii=False),
     )
 
 
-def probabilities(record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The most probable classes, before or after, with what they were and became."""
-    said = record.get("probabilities") or {}
-    before, after = said.get("query") or {}, said.get("counterfactual") or {}
-    names = dict.fromkeys([*before, *after])
-    rows = [{"name": name, "before": before.get(name), "after": after.get(name)} for name in names]
-    return sorted(rows, key=lambda r: -max(r["before"] or 0, r["after"] or 0))[:MOST_CLASSES]
+def probabilities(explanation: Explanation) -> list[dict[str, Any]]:
+    """The most probable classes, before or after, with both probabilities."""
+    before, after = explanation.probabilities("query"), explanation.probabilities("counterfactual")
+    names = sorted(before, key=lambda name: -max(before[name], after[name]))[:MOST_CLASSES]
+    return [{"name": name, "before": before[name], "after": after[name]} for name in names]
 
 
-def appearance(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+def appearance(readout: Readout | None) -> list[dict[str, Any]]:
     """The ABCD readout by letter: before, after, and the change as a multiple of its natural spread."""
-    numbers = record.get("readout") or {}
-    cut = CUT_OFF in str(record.get("words", ""))
-    groups = []
-    for letter, heading, listed in glossary.APPEARANCE:
-        rows = [row for name, words, unit in listed if (row := _measure(numbers, name, words, unit, cut)) is not None]
-        if rows:
-            groups.append({"letter": letter, "title": heading, "rows": rows})
-    return groups
+    if readout is None:
+        return []
+    before, after, change = readout.before.numbers(), readout.after.numbers(), readout.change
+
+    def measure(name: str, words: str, unit: str) -> dict[str, Any]:
+        return {
+            "name": name,
+            "title": words,
+            "unit": unit,
+            "before": before[name],
+            "after": after[name],
+            "change": change[name],
+            "spreads": readout.in_spreads(name),
+            "stands_out": readout.compared(name) and readout.exceeds_noise(name),
+            "compared": readout.compared(name),
+        }
+
+    return [
+        {"letter": letter, "title": heading, "rows": [measure(*row) for row in listed]}
+        for letter, heading, listed in glossary.APPEARANCE
+    ]
 
 
 def places(row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Where the change lies, and what each place brings, as an audit's row knows it."""
+    """Where the change lies, and the effect of each place, as an audit's row has it."""
     heads = {"place": "Share of the change", "on": "Share on artefacts", "effect": "Share of the effect"}
     groups = []
     for head, words in heads.items():
@@ -176,157 +156,76 @@ def places(row: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def about(row: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """What the data say of the picture: true class, lesion, skin tone, metadata."""
+    """What the data set says about the image: true class, lesion, skin tone, metadata."""
     keys = [k for k in ("label", "lesion_id", "tone", "ita") if k in row]
     keys += [k for k in row if k.startswith("meta.")]
     keys += [k for k in row if k.startswith("artefact.") and row[k]]
-    return [(glossary.title(k), _said(k, row[k])) for k in keys]
+    return [(glossary.title(k), _shown(k, row[k])) for k in keys]
 
 
-def _said(key: str, value: Any) -> Any:
-    """A share as such; a number that may be a name or a year without marks between its digits."""
+def _shown(key: str, value: Any) -> Any:
+    """A share as a percentage; a number that may be a name or a year without marks between its digits."""
     if key.startswith("artefact.") and isinstance(value, float):
         return percent(value)
     return str(value) if key.startswith("meta.") and isinstance(value, int) else value
 
 
-def provenance(record: Mapping[str, Any]) -> str:
+def provenance(explanation: Explanation) -> str:
     """What made the result, in a line, for paper too."""
-    method, versions = record.get("method") or {}, record.get("versions") or {}
+    edit, made_by = explanation.edit, explanation.provenance
     named = {
-        "method": method.get("name"),
-        "seed": record.get("seed"),
-        **{k: versions.get(k) for k in ("cfexplain", "torch")},
+        "method": edit.method,
+        "seed": edit.seed,
+        **{k: made_by.versions.get(k) for k in ("cfexplain", "torch")},
     }
     made = ", ".join(f"{k} {v}" for k, v in known(named).items()).capitalize()
-    way = record.get("dehair")
-    return f"{made}. Hair and ruler marks were taken off beforehand ({way}): texture may be missing" if way else made
+    if not made_by.hair_removal:
+        return made
+    return f"{made}. Hair and ruler marks were removed beforehand ({made_by.hair_removal}): texture may be missing"
 
 
-def measures(record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """All metrics with their units and which way is better."""
+def measures(metrics: Mapping[str, float | None]) -> list[dict[str, Any]]:
+    """All metrics with their units and which direction is better."""
     rows = []
-    for name, value in (record.get("metrics") or {}).items():
+    for name, value in metrics.items():
         metric = METRICS.get(name)
-        rows.append(
-            {
-                "name": name,
-                "value": value,
-                "unit": metric.unit if metric else "",
-                "better": metric.better if metric and metric.better != "neither" else "",
-            }
-        )
+        better = metric.better if metric and metric.better != "neither" else ""
+        rows.append({"name": name, "value": value, "unit": metric.unit if metric else "", "better": better})
     return rows
 
 
-def _record(path: Path) -> dict[str, Any]:
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except OSError:
-        raise ValueError(f"{path.parent} is no lesion's folder: it has no result.json") from None
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}): explain the picture again") from None
-    if not isinstance(record, dict):
-        raise ValueError(f"{path} holds no record: explain the picture again")
-    return record
-
-
-def _tensors(folder: Path, wanted: bool) -> tuple[Any, Any]:
-    """The change, and the frames of the path where they are wanted; see `path_of` for the frames."""
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        stored = load_file(folder / "tensors.safetensors")
-        query, change = stored["query"], stored["painted"] - stored["anchor"]
-    except (SafetensorError, KeyError, RuntimeError):
-        return None, None
-    if not wanted:
-        return change[0], None
-    shown = stored.get("image", query + change) - query
+def _strip(explanation: Explanation) -> dict[str, Any]:
+    """Frames from the query to beyond the counterfactual, side by side."""
+    edit = explanation.edit
     alphas = torch.linspace(0, PATH_END, PATH_FRAMES).view(-1, 1, 1, 1)
-    return change[0], (query + alphas * shown).clamp(0, 1)
-
-
-def _has_path(folder: Path) -> bool:
-    return (folder / "path.gif").is_file() or (folder / "path.png").is_file()
-
-
-def _strip(lesion: Lesion) -> dict[str, Any] | None:
-    from cfexplain.images import to_uint8
-
-    if lesion.frames is None:
-        return None
-    strip = picture.strip([to_uint8(frame) for frame in lesion.frames])
-    height, width = lesion.frames.shape[-2:]
+    query = edit.query.cpu()
+    frames = (query + alphas * (edit.image.cpu() - query)).clamp(0, 1)
+    height, width = frames.shape[-2:]
+    strip = picture.strip([to_uint8(frame) for frame in frames])
     return {"picture": strip, "aspect": f"{width} / {height}", "frames": PATH_FRAMES, "end": PATH_END}
 
 
-def _measure(numbers: Mapping[str, Any], name: str, words: str, unit: str, cut: bool) -> dict[str, Any] | None:
-    before, after = numbers.get(f"{name}_before"), numbers.get(f"{name}_after")
-    if before is None or after is None:
+def _comparison(maps: Maps | None) -> dict[str, Any] | None:
+    if maps is None:
         return None
-    change = after - before
-    compared = not (cut and name in SHAPE)
-    return {
-        "name": name,
-        "title": words,
-        "unit": unit,
-        "before": before,
-        "after": after,
-        "change": change,
-        "spreads": change / (max(SPREAD[name], PRESENT) if name in COLOURS else SPREAD[name]),
-        "stands_out": compared and abs(change) > least_change(name),
-        "compared": compared,
-    }
-
-
-def _comparison(folder: Path, record: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Attribution maps, where `cfexplain compare` left some of the same question."""
-    told = _told(folder / "comparison.json")
-    method = record.get("method")
-    own = {**record, "method": method.get("name") if isinstance(method, Mapping) else method}
-    if any(k in told and told[k] != own.get(k) for k in ("image", "source", "target", "method", "seed")):
+    sheet = picture.of_file(maps.maps, largest=2200)
+    if sheet is None and not maps.rows:
         return None
-    maps, rows = picture.read(folder / "comparison.png", largest=2200), _rows(told)
-    if maps is None and not rows:
-        return None
-    columns = [k for k in dict.fromkeys(k for row in rows for k in row) if k not in ("image", "method", "curves")]
-    shown = [k for k in columns if any(isinstance(row.get(k), int | float) for row in rows)]
-    return {"maps": maps, "curves": picture.read(folder / "curves.png"), "rows": rows, "columns": shown}
+    return {"maps": sheet, "curves": picture.of_file(maps.curves), "rows": maps.rows, "columns": maps.columns}
 
 
-def _told(path: Path) -> dict[str, Any]:
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return told if isinstance(told, dict) else {}
-
-
-def _rows(told: Mapping[str, Any]) -> list[dict[str, Any]]:
-    rows = told.get("rows")
-    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-
-
-def _history(record: Mapping[str, Any], width: float = 100, height: float = 30) -> dict[str, Any] | None:
+def _history(
+    rows: Sequence[Mapping[str, float]], width: float = 100, height: float = 30
+) -> dict[str, Any] | None:
     """The target's probability over the edit's steps, as points of a line."""
-    values = [row.get("target_probability") for row in record.get("history") or [] if isinstance(row, Mapping)]
-    seen = [float(v) for v in values if isinstance(v, int | float)]
+    seen = [row["target_probability"] for row in rows if "target_probability" in row]
     if len(seen) < 2:
         return None
     points = [f"{width * k / (len(seen) - 1):.2f},{height * (1 - v):.2f}" for k, v in enumerate(seen)]
     return {"points": " ".join(points), "steps": len(seen), "first": seen[0], "last": seen[-1]}
 
 
-def _licence(record: Mapping[str, Any]) -> str | None:
-    """What a record says of its classifier's licence."""
-    told = record.get("licence")
-    about = record.get("classifier")
-    if isinstance(about, Mapping):
-        told = told or about.get("licence")
-        name = about.get("name", "")
-    else:
-        name = about or ""
-    return f"Classifier {name}: {told}".replace(" :", ":") if told else None
+def _licence(explanation: Explanation) -> str | None:
+    """The licence of the classifier, where the record names it."""
+    made_by = explanation.provenance
+    return f"Classifier {made_by.classifier}: {made_by.licence}" if made_by.licence else None

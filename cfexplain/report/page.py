@@ -12,8 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cfexplain.explanation.record import NOTICE
 from cfexplain.report import glossary
-from cfexplain.result import NOTICE
 from cfexplain.version import versions
 
 if TYPE_CHECKING:

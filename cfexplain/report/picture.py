@@ -13,7 +13,9 @@ import numpy as np
 from PIL import Image as PIL
 from PIL import UnidentifiedImageError
 
-from cfexplain import plot
+from cfexplain.explanation import plot
+from cfexplain.images import to_uint8
+from cfexplain.types import Image
 
 LARGEST = 1280
 """Pixels a side of a picture in a page at most."""
@@ -59,10 +61,14 @@ def picture(image: PIL.Image, largest: int = LARGEST, quality: int = QUALITY) ->
     return Picture(_uri(buffer.getvalue()), *shown.size)
 
 
-def read(path: Path, largest: int = LARGEST) -> Picture | None:
-    """A picture from a file; None where there is none that can be read."""
-    opened = opened_or_none(path)
-    return None if opened is None else picture(opened, largest)
+def of_image(image: Image) -> Picture:
+    """A picture of an image with values in [0, 1], shape (3, h, w)."""
+    return picture(PIL.fromarray(to_uint8(image)))
+
+
+def of_file(content: bytes | None, largest: int = LARGEST) -> Picture | None:
+    """A picture from a file's content; None where there is none."""
+    return None if content is None else picture(PIL.open(io.BytesIO(content)), largest)
 
 
 def thumbnail(image: PIL.Image) -> Picture:

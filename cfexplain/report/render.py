@@ -1,23 +1,27 @@
-"""A folder of results as pages: which kind it is, which files are written where."""
+"""Folders of results as pages: which kind a folder is, what is loaded from it once, and which files are written."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from cfexplain.explanation.explanation import Explanation
+from cfexplain.explanation.folder import load
 from cfexplain.images import write_whole
 from cfexplain.report import gallery
-from cfexplain.report.audit import Audit, whole_page
-from cfexplain.report.lesion import Lesion, Link, case_page, lesion_page
+from cfexplain.report.audit import AuditRows, audit_page
+from cfexplain.report.gallery import PAGES, Card, card
+from cfexplain.report.lesion import Case, Link, Maps, lesion_page
 from cfexplain.report.page import page
 
-REPORT, PAGES = "report.html", "pages"
+REPORT = "report.html"
 
 
 def render(folder: str | Path, out: str | Path | None = None) -> Path:
-    """Write the page of a lesion, of an audit, or of a folder of lesions, and the pages that it leads to.
+    """Write the page of an explanation, of an audit, or of a folder of explanations, and the pages it links to.
 
     Each file is self-contained and works offline; report.html is written last.
 
@@ -34,21 +38,66 @@ def render(folder: str | Path, out: str | Path | None = None) -> Path:
     folder = Path(folder)
     if not folder.is_dir():
         raise ValueError(f"there is no folder {folder}: name one that explain or audit wrote")
-    target = Path(out) if out is not None else folder
+    return _write(_pages(folder), Path(out) if out is not None else folder)
+
+
+def render_explanation(explanation: Explanation, folder: Path) -> Path:
+    """Write the page of an explanation that is at hand into its folder."""
+    case = Case(folder.name, explanation, maps=load_maps(folder, explanation))
+    return _write([(REPORT, lesion_page(case))], folder)
+
+
+def load_case(folder: Path, row: Mapping[str, Any] | None = None) -> Case:
+    """What a folder holds of one explanation.
+
+    Raises:
+        ValueError: it holds none, or a damaged one.
+    """
+    explanation = load(folder)
+    return Case(folder.name, explanation, row or {}, load_maps(folder, explanation))
+
+
+def load_maps(folder: Path, explanation: Explanation) -> Maps | None:
+    """Attribution maps that `cfexplain compare` left in the folder, where they are of the same image and target."""
     try:
-        return _write(_pages(folder), target)
-    except OSError as error:
-        raise ValueError(f"the report cannot be written to {target} ({error.strerror}): name another folder") from None
+        told = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    edit = explanation.edit
+    own = {
+        "image": explanation.provenance.image,
+        "source": explanation.source,
+        "target": explanation.target,
+        "method": edit.method,
+        "seed": edit.seed,
+    }
+    if not isinstance(told, dict) or any(k in told and told[k] != value for k, value in own.items()):
+        return None
+    rows = told.get("rows")
+    rows = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    return Maps(_content(folder / "comparison.png"), _content(folder / "curves.png"), rows)
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
 
 
 def _pages(folder: Path) -> Iterator[tuple[str, str]]:
     """Every page as path below the output folder and HTML, the first one last."""
     if (folder / "result.json").is_file():
-        yield REPORT, lesion_page(folder)
+        yield REPORT, lesion_page(load_case(folder))
     elif (folder / "summary.json").is_file() or (folder / "rows").is_dir():
-        yield from _audit(folder)
+        audit, cards = AuditRows.read(folder), list[Card]()
+        yield from _each(folder / "cases", audit.cases, audit.title, cards)
+        yield REPORT, audit_page(audit, cards)
     elif lesions := sorted(path.parent for path in folder.glob("*/result.json")):
-        yield from _lesions(folder, lesions)
+        cards, title = [], f"{len(lesions)} lesion{'' if len(lesions) == 1 else 's'} of {folder.resolve().name}"
+        yield from _each(folder, [{"case": path.name} for path in lesions], title, cards)
+        pager = gallery.pager(len(cards))
+        yield REPORT, page("gallery.html", title=title, cards=cards[: gallery.A_PAGE], pager=pager)
     else:
         raise ValueError(
             f"{folder} holds nothing to report: name a lesion's folder (with result.json), an audit's folder "
@@ -56,43 +105,35 @@ def _pages(folder: Path) -> Iterator[tuple[str, str]]:
         )
 
 
-def _audit(folder: Path) -> Iterator[tuple[str, str]]:
-    audit = Audit.read(folder)
-    yield from _each(folder / "cases", audit.cases, audit.title)
-    yield REPORT, whole_page(audit)
-
-
-def _lesions(folder: Path, lesions: Sequence[Path]) -> Iterator[tuple[str, str]]:
-    rows = [_row(Lesion.read(path)) for path in lesions]
-    title = f"{len(rows)} lesion{'' if len(rows) == 1 else 's'} of {folder.resolve().name}"
-    yield from _each(folder, rows, title)
-    yield REPORT, page("gallery.html", title=title, cards=gallery.cards(folder, rows), pager=gallery.pager(len(rows)))
-
-
-def _each(folder: Path, rows: Sequence[Mapping[str, Any]], title: str) -> Iterator[tuple[str, str]]:
-    """The page of each case, with links to its neighbours, and the gallery's further pages."""
+def _each(
+    folder: Path, rows: Sequence[Mapping[str, Any]], title: str, cards: list[Card]
+) -> Iterator[tuple[str, str]]:
+    """The page of each case with links to its neighbours, then the gallery's further pages; `cards` are filled in."""
     names = [gallery.page_of(str(row["case"])) for row in rows]
     for k, row in enumerate(rows):
         links = [Link(f"../{REPORT}", title)]
         links += [Link(quote(names[k - 1]), "← previous")] if k > 0 else []
         links += [Link(quote(names[k + 1]), "next →")] if k + 1 < len(rows) else []
-        yield f"{PAGES}/{names[k]}", case_page(Lesion.read(folder / str(row["case"]), row), links)
-    for name, text in gallery.further_pages(folder, rows, title):
+        try:
+            case = load_case(folder / str(row["case"]), row)
+        except ValueError as error:  # one damaged record must not take the others' pages
+            yield f"{PAGES}/{names[k]}", page("damaged.html", title=str(row["case"]), links=links, reason=str(error))
+            cards.append(Card.damaged(str(row["case"])))
+            continue
+        yield f"{PAGES}/{names[k]}", lesion_page(case, links)
+        cards.append(card(case))
+    for name, text in gallery.further_pages(cards, title):
         yield f"{PAGES}/{name}", text
-
-
-def _row(lesion: Lesion) -> dict[str, Any]:
-    """What a card shows of a lesion that belongs to no audit."""
-    verdict = lesion.verdict.get("kind")
-    shown = {k: lesion.record.get(k) for k in ("source", "target", "status", "words")}
-    return {"case": lesion.folder.name, "image_id": lesion.name, "verdict": verdict, **shown}
 
 
 def _write(pages: Iterable[tuple[str, str]], out: Path) -> Path:
     """Write each page whole, and give the last one's path."""
     path = out / REPORT
-    for name, text in pages:
-        path = out / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, text.encode())
+    try:
+        for name, text in pages:
+            path = out / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, text.encode())
+    except OSError as error:
+        raise ValueError(f"the report cannot be written to {out} ({error.strerror}): name another folder") from None
     return path

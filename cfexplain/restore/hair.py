@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cfexplain.images import to_uint8
-from cfexplain.method import Method
+from cfexplain.method.stage import Method
 from cfexplain.restore.preset import DEHAIR
 from cfexplain.restore.restoration import ONCE, Restoration, Run, inpaint
 from cfexplain.types import Image
@@ -74,7 +74,7 @@ def check_mask(mask: Mask, picture: Image) -> None:
 
 def hair_mask(picture: Image, rim: float = RIM) -> Mask:
     """Hair and ruler marks found on a picture, grown by `rim` of its longer side (at least one pixel), (1, h, w)."""
-    from cfexplain.artefact import find_artefacts
+    from cfexplain.dermoscopy.artefacts import find_artefacts
 
     found = find_artefacts(picture)
     return grown(torch.maximum(found["hair"], found["ruler"]), rim)

@@ -9,10 +9,10 @@ from dataclasses import replace
 
 from cfexplain.generators import DeepDecoder, DeepImagePrior, Generator, Langevin, Noise, Pixels, ResNet, TransposedUNet
 from cfexplain.generators.doubling import Upsampling
-from cfexplain.method import Method, Stage
-from cfexplain.objective import Objective, total
+from cfexplain.method.objective import Objective, total
+from cfexplain.method.stage import Method, Stage
+from cfexplain.method.stop import StopRule
 from cfexplain.restore.rule import Averaged, HeldOut, MovingVariance, Sampled, WindowedVariance
-from cfexplain.stop import StopRule
 from cfexplain.terms import KnownPixels, LowResolution, SamePixels, TotalVariation
 
 RATE = 1e-2

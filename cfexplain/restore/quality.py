@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cfexplain.images import round8
+from cfexplain.method.stop import decibels
 from cfexplain.restore.restoration import Pictures
-from cfexplain.stop import decibels
 
 
 def psnr(image: Pictures, truth: Pictures, mask: Float[Tensor, "n 1 h w"] | None = None) -> float:

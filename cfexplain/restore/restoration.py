@@ -12,14 +12,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cfexplain.generators.noise import generator_for
-from cfexplain.method import Method
-from cfexplain.objective import Part
+from cfexplain.method.objective import WeightedTerm
+from cfexplain.method.stage import Method
+from cfexplain.method.stop import Step, decibels
 from cfexplain.restore.preset import DEJPEG, DENOISE, FLASH, INPAINT, SUPERRESOLVE_4, SUPERRESOLVE_8
 from cfexplain.restore.rule import HeldOut
-from cfexplain.solve import Ending, Solution, minimise, paint
-from cfexplain.stop import Step, decibels
+from cfexplain.search.descend import Ending, Solution, minimise, paint
 from cfexplain.terms import KnownPixels, LowResolution, SamePixels
-from cfexplain.terms.low_resolution import stretch
+from cfexplain.terms.low_resolution import upsample
 from cfexplain.types import Candidate, Problem
 
 Pictures = Float[Tensor, "n c h w"]
@@ -160,7 +160,7 @@ def superresolve(images: Pictures, factor: int = 4, *, method: Method | None = N
     if factor < 2:
         raise ValueError(f"factor is 2 or more, got {factor}")
     chosen = method or (SUPERRESOLVE_8 if factor > 4 else SUPERRESOLVE_4)
-    return _restored([(stretch(x, factor), Problem(x)) for x in images.split(1)], _at_factor(chosen, factor), run)
+    return _restored([(upsample(x, factor), Problem(x)) for x in images.split(1)], _at_factor(chosen, factor), run)
 
 
 def flash(
@@ -275,5 +275,5 @@ def _at_factor(method: Method, factor: int) -> Method:
     return _of_parts(method, parts)
 
 
-def _of_parts(method: Method, parts: tuple[Part, ...]) -> Method:
+def _of_parts(method: Method, parts: tuple[WeightedTerm, ...]) -> Method:
     return replace(method, edit=replace(method.edit, objective=replace(method.edit.objective, parts=parts)))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from cfexplain.generators.noise import generator_for
-from cfexplain.stop import Step
+from cfexplain.method.stop import Step
 from cfexplain.types import Images, Problem
 
 

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from cfexplain.images import precise
 from cfexplain.terms.features import require_prediction
-from cfexplain.types import Candidate, Prediction, Problem
-from cfexplain.views import mean_over_views
+from cfexplain.types import Candidate, Prediction, Problem, mean_over_views
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from cfexplain.types import Candidate, Images
 class LowResolution:
     """Mean squared difference between the reduced image d(x') and the query, over channels and pixels (intensity^2).
 
-    d is the Lanczos filter of `shrink`. A query of the image's own size is reduced too.
+    d is the Lanczos filter of `downsample`. A query of the image's own size is reduced too.
 
     Attributes:
         factor: how many times smaller d(x') is on each side.
@@ -39,14 +39,14 @@ class LowResolution:
         """Mean squared difference of each image."""
         query = candidate.problem.query
         if query.shape[-2:] == candidate.image.shape[-2:]:
-            query = shrink(query, self.factor)
-        small = shrink(candidate.image, self.factor)
+            query = downsample(query, self.factor)
+        small = downsample(candidate.image, self.factor)
         if small.shape != query.shape:
             raise ValueError(f"an image of {tuple(candidate.image.shape)} is not {self.factor} times the query")
         return (small - query).square().flatten(1).mean(1)
 
 
-def shrink(images: Images, factor: int) -> Images:
+def downsample(images: Images, factor: int) -> Images:
     """Reduce each side by a factor: a Lanczos filter of support 2 and 4 * factor taps (one less where that is odd).
 
     The border is replicated.
@@ -75,7 +75,7 @@ def _taps(factor: int, like: Tensor, support: int = 2) -> Float[Tensor, " k"]:
     return (weights / weights.sum()).to(like)
 
 
-def stretch(images: Images, factor: int) -> Images:
+def upsample(images: Images, factor: int) -> Images:
     """Enlarge each side by a factor, bicubically, cut to [0, 1]: the plain answer, and where free pixels start."""
     grown = F.interpolate(images, scale_factor=factor, mode="bicubic", align_corners=False)
     return grown.clamp(0, 1)

@@ -27,7 +27,7 @@ class NearClass:
     (van Amersfoort et al. 2020); that it is -log K of the target class is ours.
 
     Example:
-        >>> from cfexplain.objective import total
+        >>> from cfexplain.method.objective import total
         >>> len(total((0.1, NearClass())).parts)
         1
     """

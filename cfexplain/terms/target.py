@@ -12,8 +12,7 @@ from torch import Tensor
 
 from cfexplain.images import precise
 from cfexplain.terms.features import require_prediction
-from cfexplain.types import Candidate
-from cfexplain.views import mean_over_views
+from cfexplain.types import Candidate, mean_over_views
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def timed(work: Callable[[], T]) -> tuple[T, float]:
     return answer, time.perf_counter() - began
 
 
-def spent(classifier: Any, found: cfexplain.Counterfactual) -> dict[str, float]:
+def spent(classifier: Any, found: cfexplain.Edit) -> dict[str, float]:
     """Seconds of each map, of the comparison, and of all of these."""
     maps: dict[str, Tensor] = {}
     seconds: dict[str, float] = {}

@@ -17,7 +17,7 @@ import torch
 from machine import keep, questions
 from where_time_goes import median_ms
 
-from cfexplain.methods import NATURAL
+from cfexplain.method.presets import NATURAL
 
 STEPS = 230
 """Of an explanation by the default, anchor and edit together, in the median."""

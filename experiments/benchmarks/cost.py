@@ -19,10 +19,10 @@ import torch
 from machine import OUT, keep, questions
 
 import cfexplain
-from cfexplain.classifier import predict
-from cfexplain.methods import NATURAL
-from cfexplain.metrics.oracle import believed
-from cfexplain.views import Views
+from cfexplain.classifier.checks import predict
+from cfexplain.explanation.metrics.oracle import ask_oracle
+from cfexplain.method.presets import NATURAL
+from cfexplain.method.views import Views
 from cfexplain_classifiers import load
 
 BUDGETS = (0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 10.0)
@@ -50,7 +50,7 @@ def work(count: int) -> None:
     keep("cost", rows)
 
 
-def sure(classifier: Any, found: cfexplain.Counterfactual) -> float:
+def sure(classifier: Any, found: cfexplain.Edit) -> float:
     """Probability of the target over 15 fixed views of the shown image."""
     seen = predict(classifier, Views(count=15).draw(found.image, torch.Generator().manual_seed(0)))
     return float(seen.probabilities[:, int(found.target)].mean())
@@ -68,7 +68,7 @@ def budget(count: int) -> None:
                 "spent, s": round(statistics.median(e.seconds[0] for e in every), 2),
                 "found": sum(e.found[0] for e in every),
                 "sure over views": round(statistics.mean(sure(classifier, e) for e in every), 3),
-                "witness's gain": round(statistics.mean(float(believed(e, witness).gain) for e in every), 3),
+                "witness's gain": round(statistics.mean(float(ask_oracle(e, witness).gain) for e in every), 3),
             }
         )
         print(rows[-1], flush=True)

@@ -24,9 +24,9 @@ import torch
 from machine import OUT, alone, layers_of_torch, machine, peak_gib, questions
 
 import cfexplain
-from cfexplain.classifier import predict
+from cfexplain.classifier.checks import predict
 from cfexplain.generators import DeepImagePrior
-from cfexplain.methods import METHODS
+from cfexplain.method.presets import METHODS
 from cfexplain.types import Candidate, Problem
 from cfexplain_classifiers import load
 

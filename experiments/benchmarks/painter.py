@@ -18,10 +18,10 @@ from machine import keep, layers_of_torch
 from torch import nn
 
 from cfexplain.generators import DeepImagePrior
-from cfexplain.method import Stage
-from cfexplain.methods import HOURGLASS
+from cfexplain.method.presets import HOURGLASS
+from cfexplain.method.stage import Stage
 from cfexplain.restore import reuse_memory
-from cfexplain.solve import paint
+from cfexplain.search.descend import paint
 
 NETS = {"narrow, of `natural`": HOURGLASS, "published": DeepImagePrior()}
 

@@ -20,8 +20,8 @@ import torch
 from machine import keep, questions
 from torch.utils.flop_counter import FlopCounterMode
 
-from cfexplain.methods import NATURAL
-from cfexplain.views import Views
+from cfexplain.method.presets import NATURAL
+from cfexplain.method.views import Views
 
 REPEATS = 30
 

@@ -12,8 +12,9 @@ from torch import Tensor
 
 import cfexplain
 from cfexplain import methods
+from cfexplain.explanation.folder import load as load_explanation
 from cfexplain.images import round8
-from cfexplain.result import Counterfactual
+from cfexplain.search.edit import Edit
 from cfexplain_classifiers import LesionClassifier
 from cfexplain_classifiers.corruption import corrupted
 from estimator_study.head import JOINT, VALIDATED, Head
@@ -36,7 +37,7 @@ def attacks(
 
 def explanations(
     network: LesionClassifier, lesions: Sequence[Any], pairs: Sequence[tuple[Tensor, Tensor]], second: Tensor
-) -> dict[str, list[Counterfactual]]:
+) -> dict[str, list[Edit]]:
     """Answers for all lesions by method; a method without all of them is left out."""
     found = {}
     for method in (*EXPLAINED, methods.NATURAL):
@@ -77,12 +78,12 @@ def towards(network: LesionClassifier, queries: Tensor, second: Tensor, head: He
 
 def explanation(
     network: LesionClassifier, method: cfexplain.Method, image: str, query: Tensor, mask: Tensor, target: str
-) -> Counterfactual | None:
+) -> Edit | None:
     """A method's answer: the comparison's where it has one, else our own; the slow default is never searched here."""
     ours = RUN / "rows" / method.name / f"{image}-{target}"
     for folder in (place(method.name, image, target, 0), ours):
         if (folder / "row.json").exists():
-            return Counterfactual.load(folder)
+            return load_explanation(folder).edit
     if method.name == methods.NATURAL.name:
         return None
     anchors = ROOT / "runs" / "isic_comparison" / "anchors"

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 from torch import Tensor
 
+from cfexplain.method.stop import Step
 from cfexplain.restore import Averaged, Run
-from cfexplain.stop import Step
 from cfexplain.types import Problem
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from cfexplain.method.stop import Step
 from cfexplain.restore import Averaged, HeldOut, MovingVariance, WindowedVariance
-from cfexplain.stop import Step
 from cfexplain.types import Problem
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from cfexplain.images import save_png
-from cfexplain.method import Method
+from cfexplain.method.stage import Method
 from cfexplain.restore import denoise, flash, inpaint
 from restoration_study.part import DATA, RUNS, opened
 from restoration_study.run import method_of

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from cfexplain.generators import DeepImagePrior
 from cfexplain.images import save_png
-from cfexplain.method import Method
+from cfexplain.method.stage import Method
 from cfexplain.restore import PRESETS, Restoration, Run, denoise, fast, inpaint, superresolve
 from cfexplain.restore.quality import ssim
-from cfexplain.terms.low_resolution import stretch
+from cfexplain.terms.low_resolution import upsample
 from restoration_study.observer import Observer, Until, UntilHeldOut
 from restoration_study.part import PARTS, RUNS
 
@@ -107,4 +107,4 @@ def restored(case: Case, given: Tensor, extra: Any, observer: Observer) -> Resto
 
 def plain(name: str, given: Tensor, extra: Any) -> Tensor:
     """The answer without any work."""
-    return stretch(given, extra) if name.startswith("super") else given
+    return upsample(given, extra) if name.startswith("super") else given

@@ -76,7 +76,7 @@ def test_the_counterfactual_grows_in_sights_that_are_not_too_many(grown):
     stages = [sight.stage for sight in sights]
     assert stages == sorted(stages, key=["anchor", "edit", "judge"].index)
     assert all(sight.image.shape == (3, 64, 64) for sight in sights)
-    assert len(sights[-1].trail) == end.result.steps[0] == len(end.record["history"])
+    assert len(sights[-1].trail) == end.explanation.edit.steps[0] == len(end.explanation.edit.history[0])
     assert sights[-1].trail[-1] > sights[-1].trail[0]
 
 
@@ -88,16 +88,16 @@ def test_the_record_is_what_explain_writes_and_a_page(grown):
     record = json.loads(files[f"{folder}/result.json"])
     assert record == end.record
     assert record["status"] == "found"
-    assert record["verdict"]["kind"] in ("semantic", "fragile", "adversarial")
-    assert record["classifier"]["name"] == "synthetic"
-    assert "CC0" in record["classifier"]["licence"]
+    assert record["verdict"]["kind"] in ("semantic", "unconfirmed", "fragile", "adversarial")
+    assert record["provenance"]["classifier"] == "synthetic"
+    assert "CC0" in record["provenance"]["licence"]
     assert torch.equal(load(files[f"{folder}/tensors.safetensors"])["image"], end.result.image)
-    assert record["words"].split(". ")[0][:20].encode() in files[f"{folder}/report.html"]
+    assert record["finding"][:20].encode() in files[f"{folder}/report.html"]
 
 
 def test_pieces_of_the_page_say_what_the_record_says(grown):
     _, end, _, _ = grown
-    assert end.record["verdict"]["kind"] in fragment.verdict(end)
+    assert end.explanation.verdict.kind.value in fragment.verdict(end)
     assert "Does the flip survive ordinary damage?" in fragment.reasons(end)
     assert "Asymmetry" in fragment.reasons(end)
     assert "data:image/webp" in fragment.changed(end)

@@ -20,9 +20,9 @@ from cfexplain.audit.rule import Rule
 from cfexplain.audit.slices import gaps
 from cfexplain.audit.store import Store, parts, read_rows
 from cfexplain.audit.suspect import suspects
-from cfexplain.explanation import explain
-from cfexplain.methods import PIXELS, TV
-from cfexplain.result import Counterfactual
+from cfexplain.explanation.folder import load
+from cfexplain.method.presets import PIXELS, TV
+from cfexplain.search.explain import explain
 from cfexplain_datasets.synthetic import SyntheticLesions
 
 TIMES = ["seconds"]
@@ -72,7 +72,7 @@ def test_there_is_a_row_an_image_and_a_case_a_row(finished, lesions):
 
 def test_a_case_holds_the_exact_counterfactual_of_its_row(finished):
     row = finished.rows.iloc[0]
-    kept = Counterfactual.load(finished.folder / "cases" / row["case"])
+    kept = load(finished.folder / "cases" / row["case"]).edit
     assert kept.status[0].value == row["status"]
     assert float(kept.difference.abs().mean()) == pytest.approx(row["metric.mean_change"], rel=1e-4)
     names = {path.name for path in (finished.folder / "cases" / row["case"]).iterdir()}
@@ -184,7 +184,7 @@ def test_rules_pass_warn_and_fail(finished):
     assert Rule.parse("found<0.85").check(rows, "c").outcome == "warn"
     assert Rule.parse("found<0.5").check(rows, "c").outcome == "pass"
     assert Rule.parse("found<0.95").check(rows.iloc[:8], "c").outcome == "warn"
-    assert Rule.parse("believed<0.5").check(rows, "c").outcome == "warn"
+    assert Rule.parse("oracle_agreement<0.5").check(rows, "c").outcome == "warn"
 
 
 @pytest.mark.parametrize("text", ["found", "found=1", "beauty<0.5", "found<much", ""])
@@ -234,7 +234,7 @@ def test_a_normalisation_is_part_of_the_fingerprint():
 
 def test_an_artefact_on_all_sides_is_no_control_of_itself(finished, classifier):
     row = finished.rows.iloc[0]
-    result = Counterfactual.load(finished.folder / "cases" / row["case"])
+    result = load(finished.folder / "cases" / row["case"]).edit
     rim = torch.ones(1, 64, 64)
     rim[:, 8:-8, 8:-8] = 0
     alone = effects(result, classifier, {"rim": rim})
@@ -342,7 +342,7 @@ def test_places_part_the_picture(lesions):
 
 def test_effects_are_the_share_of_the_change_of_mind(finished, classifier):
     row = finished.rows.iloc[0]
-    result = Counterfactual.load(finished.folder / "cases" / row["case"])
+    result = load(finished.folder / "cases" / row["case"]).edit
     everything, nothing = torch.ones(1, 64, 64), torch.zeros(1, 64, 64)
     found = effects(result, classifier, {"everything": everything, "nothing": nothing})
     assert found["everything"] == pytest.approx(1, abs=1e-4)

@@ -13,7 +13,7 @@ import torch
 
 import cfexplain_classifiers
 from cfexplain.audit import audit, local, on_cores, on_ray
-from cfexplain.methods import PIXELS
+from cfexplain.method.presets import PIXELS
 from cfexplain_datasets.synthetic import SyntheticLesions
 
 COUNT = 12
@@ -111,7 +111,7 @@ AUDIT = """
 import sys
 import cfexplain_classifiers
 from cfexplain.audit import audit, on_cores
-from cfexplain.methods import PIXELS
+from cfexplain.method.presets import PIXELS
 from cfexplain_datasets.synthetic import SyntheticLesions
 
 lesions = SyntheticLesions(40, size=64, split="test")

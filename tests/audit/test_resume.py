@@ -26,7 +26,7 @@ def loaded():
 def run(out):
     """What is killed: an audit in a process of its own."""
     from cfexplain.audit import audit
-    from cfexplain.methods import PIXELS
+    from cfexplain.method.presets import PIXELS
     from cfexplain_datasets.synthetic import SyntheticLesions
 
     audit(loaded(), SyntheticLesions(COUNT, size=64, split="test"), out, method=PIXELS)

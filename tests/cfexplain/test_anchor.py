@@ -9,7 +9,7 @@ from safetensors.torch import save as pack
 from cfexplain import DIP, NATURAL, TV, explain
 from cfexplain.generators import DeepImagePrior, WarmStart
 from cfexplain.generators.warm import NARROW
-from cfexplain.stop import CloseEnough
+from cfexplain.method.stop import CloseEnough
 from cfexplain.types import Problem
 from toys import Toy, pale_images
 
@@ -45,7 +45,7 @@ def test_another_start_of_the_same_name_is_another_anchor(tmp_path):
     image, store = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)), tmp_path / "anchors"
     start = tmp_path / "start.safetensors"
     method = replace(NATURAL, generator=WarmStart(weights=str(start)), anchor=replace(NATURAL.anchor, steps=1))
-    method = replace(method, edit=replace(DIP.edit, steps=1), shrink=None)
+    method = replace(method, edit=replace(DIP.edit, steps=1), line_search=None)
     for seed in (0, 1):
         state = NARROW.build(image, torch.Generator().manual_seed(seed)).state_dict()
         start.write_bytes(pack({name: value.contiguous() for name, value in state.items()}))
@@ -62,7 +62,7 @@ def test_an_unfinished_anchor_and_a_method_without_one_are_not_kept(tmp_path):
 
 
 def test_a_painter_that_lost_the_picture_begins_again_at_half_the_rate(monkeypatch):
-    import cfexplain.anchor as module
+    import cfexplain.search.anchor as module
 
     rates, real = [], module.minimise_all
 
@@ -74,18 +74,18 @@ def test_a_painter_that_lost_the_picture_begins_again_at_half_the_rate(monkeypat
     stage = replace(NATURAL.anchor, steps=3, learning_rate=0.2, stop=CloseEnough(psnr=60.0))
     generator = DeepImagePrior(widths=(8, 8), skips=(4, 4))
     problem = Problem(pale_images(1), Toy(), Toy()(pale_images(1)).detach())
-    sitting = module.Sitting(problem, replace(NATURAL, generator=generator, anchor=stage), seed=0)
-    (painted,) = module.paint_anchors([sitting])
+    task = module.AnchorTask(problem, replace(NATURAL, generator=generator, anchor=stage), seed=0)
+    (painted,) = module.paint_anchors([task])
     assert rates == [(1, 0.2), (1, 0.1)]
     assert painted.steps == 3
-    easy = replace(sitting.method, anchor=replace(stage, stop=CloseEnough(psnr=1.0, patience=1)))
-    module.paint_anchors([replace(sitting, method=easy)])
+    easy = replace(task.method, anchor=replace(stage, stop=CloseEnough(psnr=1.0, patience=1)))
+    module.paint_anchors([replace(task, method=easy)])
     assert rates[2:] == [(1, 0.2), (0, 0.1)], "a painter that stopped is kept"
 
 
 def test_a_second_attempt_that_comes_less_close_is_not_taken(monkeypatch):
     """Its time may be up when it has hardly begun."""
-    import cfexplain.anchor as module
+    import cfexplain.search.anchor as module
 
     attempts, real = [], module.minimise_all
 
@@ -97,6 +97,6 @@ def test_a_second_attempt_that_comes_less_close_is_not_taken(monkeypatch):
     query = pale_images(1)
     stage = replace(NATURAL.anchor, steps=30, stop=CloseEnough(psnr=90.0))
     method = replace(NATURAL, generator=DeepImagePrior(widths=(8, 8), skips=(4, 4)), anchor=stage)
-    (painted,) = module.paint_anchors([module.Sitting(Problem(query, Toy(), Toy()(query).detach()), method, seed=0)])
+    (painted,) = module.paint_anchors([module.AnchorTask(Problem(query, Toy(), Toy()(query).detach()), method, seed=0)])
     assert attempts == [1, 1]
     assert (painted.steps, painted.ending) == (30, "exhausted")

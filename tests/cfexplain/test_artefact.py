@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from cfexplain.artefact import ARTEFACTS, dark_corner, find_artefacts, hair, ink, ruler
+from cfexplain.dermoscopy.artefacts import ARTEFACTS, dark_corner, find_artefacts, hair, ink, ruler
 from cfexplain_datasets import open_dataset
 from cfexplain_datasets.synthetic import paint, sample_factors, sample_nuisance
 

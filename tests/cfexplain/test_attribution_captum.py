@@ -9,8 +9,8 @@ import cfexplain
 from cfexplain import CounterfactualAttribution
 from cfexplain.attribution import Logits
 from cfexplain.attribution import painter as painters
-from cfexplain.methods import DIP, PIXELS
-from cfexplain.stop import CloseEnough
+from cfexplain.method.presets import DIP, PIXELS
+from cfexplain.method.stop import CloseEnough
 from toys import Toy, pale_images
 
 RED = 1

@@ -12,15 +12,15 @@ from scipy.stats import spearmanr
 from torch import nn
 
 import cfexplain
-from cfexplain import plot
 from cfexplain.attribution import figure
 from cfexplain.attribution.agreement import energy_inside, magnitude, pointing, rank_correlation, top_overlap
 from cfexplain.attribution.comparison import BETTER, interval, summary
 from cfexplain.attribution.reference import CHANGE, EDGES, RANDOM
 from cfexplain.attribution.report import Report, named, sentence
 from cfexplain.attribution.swap import places, swap
-from cfexplain.methods import PIXELS
-from cfexplain.metrics.cout import cout
+from cfexplain.explanation import plot
+from cfexplain.explanation.metrics.cout import cout
+from cfexplain.method.presets import PIXELS
 from cfexplain.types import Prediction
 from cfexplain_classifiers import load
 from cfexplain_datasets.synthetic import SyntheticLesions
@@ -177,7 +177,7 @@ def test_energy_and_pointing_read_the_mask(found):
 
 
 def test_permuting_the_batch_permutes_the_result(toy, found, maps, compared):
-    from cfexplain.result import concatenate
+    from cfexplain.search.edit import concatenate
 
     turned = concatenate([found[2], found[0], found[1]])
     other = cfexplain.compare(turned, {k: v[[2, 0, 1]] for k, v in maps.items()}, classifier=toy)

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from cfexplain import DIP, NATURAL, PIXELS, Status, explain
-from cfexplain.batch import Search, _worth_leaving, joined, minimise_all
+from cfexplain.engine.batch import DescentTask, _worth_leaving, joined, minimise_all
+from cfexplain.engine.stack import Stack
 from cfexplain.generators import (
     DeepDecoder,
     DeepImagePrior,
@@ -21,14 +22,13 @@ from cfexplain.generators import (
 )
 from cfexplain.generators.doubling import _doubling
 from cfexplain.generators.noise import generator_for
-from cfexplain.method import Stage
-from cfexplain.objective import total
-from cfexplain.solve import descend, minimise, paint
-from cfexplain.stack import Stack
-from cfexplain.stop import CloseEnough, Part, Step, facts_of
+from cfexplain.method.objective import total
+from cfexplain.method.stage import Stage
+from cfexplain.method.stop import CloseEnough, ImageStep, Step, metrics_of
+from cfexplain.method.views import Views
+from cfexplain.search.descend import descend, minimise, paint
 from cfexplain.terms import SamePixels, SparseChange, TargetClass
 from cfexplain.types import Prediction, Problem
-from cfexplain.views import Views
 from toys import Toy, pale_images
 
 GENERATORS = {
@@ -50,7 +50,7 @@ def searches(generator, count=2, dtype=torch.float32):
         rng = generator_for(query, k)
         module, z = generator.build(query.float(), rng).to(dtype), generator.draw(query, rng).to(dtype)
         problem = Problem(query, toy, toy(query).detach(), torch.tensor([1]))
-        found.append(Search(module, z, problem, torch.Generator().manual_seed(k)))
+        found.append(DescentTask(module, z, problem, torch.Generator().manual_seed(k)))
     return found
 
 
@@ -102,7 +102,7 @@ def test_warm_painters_together_are_warm_painters_alone():
 
     def begun(query, k):
         rng = generator_for(query, k)
-        return Search(generator.build(query, rng), generator.draw(query, rng), Problem(query))
+        return DescentTask(generator.build(query, rng), generator.draw(query, rng), Problem(query))
 
     queries = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)).split(1)
     alone = [minimise_all([begun(query, k)], stage)[0] for k, query in enumerate(queries)]
@@ -184,18 +184,18 @@ def test_one_images_part_of_a_step_is_cut_out_when_asked_for():
     rng = torch.Generator().manual_seed(0)
     images, logits, seen, loss = (torch.rand(s, generator=rng) for s in ((3, 3, 4, 4), (3, 2), (6, 2), (3,)))
     whole = Step(7, images, Prediction(logits, (images,), loss), loss, Prediction(seen))
-    whole = replace(whole, facts=facts_of(whole, Problem(torch.zeros(3, 3, 4, 4), target=torch.tensor([0, 1, 1]))))
-    part = Part(whole, 1)
+    whole = replace(whole, metrics=metrics_of(whole, Problem(torch.zeros(3, 3, 4, 4), target=torch.tensor([0, 1, 1]))))
+    part = ImageStep(whole, 1)
     torch.testing.assert_close(part.image, images[1:2])
     torch.testing.assert_close(part.views.logits, seen[[1, 4]])
     assert part.prediction.features == ()
     assert part.own().image.untyped_storage().nbytes() == 4 * 3 * 16 < images.untyped_storage().nbytes()
     problem = Problem(torch.zeros(1, 3, 4, 4), target=torch.tensor([1]))
-    assert part.facts == pytest.approx(facts_of(part.own(), problem)), "worked out together or alone"
+    assert part.metrics == pytest.approx(metrics_of(part.own(), problem)), "worked out together or alone"
 
 
 def test_memory_that_runs_out_halves_the_batch(monkeypatch):
-    import cfexplain.explanation as module
+    import cfexplain.search.explain as module
 
     sizes, real = [], module.minimise_all
 

@@ -6,15 +6,15 @@ import pytest
 import torch
 
 from cfexplain import NATURAL, explain, explain_diverse
+from cfexplain.explanation.metrics.seeds import diversity
 from cfexplain.generators import DeepImagePrior
-from cfexplain.metrics.seeds import diversity
 from cfexplain.terms import Unlike
 from cfexplain.types import Candidate, Problem
 from toys import Toy, pale_images
 
 SMALL = DeepImagePrior(widths=(8, 12, 16), skips=(4, 4, 4))
 ANCHOR, EDIT = replace(NATURAL.anchor, steps=60), replace(NATURAL.edit, steps=40)
-QUICK = replace(NATURAL, generator=SMALL, anchor=ANCHOR, edit=EDIT, shrink=None)
+QUICK = replace(NATURAL, generator=SMALL, anchor=ANCHOR, edit=EDIT, line_search=None)
 
 
 def test_the_term_is_the_squared_cosine():

@@ -12,11 +12,11 @@ import cfexplain.generators as package
 from cfexplain.generators import DeepImagePrior, Noise, UNet, WarmStart
 from cfexplain.generators.dip import Convolution
 from cfexplain.generators.doubling import doubled
-from cfexplain.method import Stage
-from cfexplain.methods import HOURGLASS
-from cfexplain.objective import total
-from cfexplain.solve import descend, minimise
-from cfexplain.stop import psnr
+from cfexplain.method.objective import total
+from cfexplain.method.presets import HOURGLASS
+from cfexplain.method.stage import Stage
+from cfexplain.method.stop import psnr
+from cfexplain.search.descend import descend, minimise
 from cfexplain.terms import SamePixels
 from cfexplain.types import Problem
 from cfexplain_datasets.synthetic import SyntheticLesions

@@ -3,11 +3,12 @@
 import pytest
 import torch
 
-from cfexplain import NATURAL, Views, batch, explain, wrap
-from cfexplain.batch import RECORDING
+from cfexplain import NATURAL, Views, explain, wrap
+from cfexplain.engine import batch
+from cfexplain.engine.batch import RECORDING
+from cfexplain.engine.cuda_graph import CudaGraph, GraphedClassifier
 from cfexplain.generators import DeepImagePrior
-from cfexplain.replay import Replayed, ReplayedClassifier
-from cfexplain.views import Stream
+from cfexplain.method.views import Stream
 from toys import Toy, pale_images
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
@@ -17,7 +18,7 @@ def test_a_recorded_painter_paints_and_learns_as_it_does_step_by_step():
     query = torch.rand(1, 3, 64, 64, device="cuda")
     recipe = DeepImagePrior(widths=(8, 12, 16), skips=(4, 4, 4))
     module, z = recipe.build(query, torch.Generator()), recipe.draw(query, torch.Generator())
-    replayed, weights = Replayed(module), list(module.parameters())
+    replayed, weights = CudaGraph(module), list(module.parameters())
     for _ in range(4):
         theirs = torch.autograd.grad(module(z).square().sum(), weights)
         ours = torch.autograd.grad(replayed(z).square().sum(), weights)
@@ -40,7 +41,7 @@ class Waiting(Toy):
 @pytest.mark.parametrize("kind", [Toy, Waiting])
 def test_a_classifier_predicts_the_same_whether_or_not_it_can_be_recorded(kind):
     classifier = kind().cuda().requires_grad_(False)
-    replayed = ReplayedClassifier(classifier)
+    replayed = GraphedClassifier(classifier)
     assert replayed.classes == classifier.classes
     for seed in range(4):
         images = pale_images(3, seed=seed).cuda().requires_grad_()
@@ -56,7 +57,7 @@ def test_a_classifier_predicts_the_same_whether_or_not_it_can_be_recorded(kind):
 
 
 def test_a_classifier_that_waits_leaves_torch_as_it_was():
-    classifier = ReplayedClassifier(Waiting().cuda().requires_grad_(False))
+    classifier = GraphedClassifier(Waiting().cuda().requires_grad_(False))
     for _ in range(3):
         classifier(pale_images(2).cuda().requires_grad_())
     assert torch.cuda.get_sync_debug_mode() == 0
@@ -70,7 +71,7 @@ def test_a_classifier_that_waits_leaves_torch_as_it_was():
 
 def test_a_wrapped_classifier_is_recorded():
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
-    classifier = ReplayedClassifier(wrap(network.cuda().eval(), taps=["0"], classes=list("abcd"), image_size=16))
+    classifier = GraphedClassifier(wrap(network.cuda().eval(), taps=["0"], classes=list("abcd"), image_size=16))
     for _ in range(3):
         classifier(torch.rand(2, 3, 16, 16, device="cuda", requires_grad=True))
     assert classifier.replayed.calls[2, 3, 16, 16] not in (None, classifier.parts)

@@ -10,15 +10,15 @@ from PIL import Image
 from torch import nn
 
 import cfexplain
-from cfexplain import PIXELS, Counterfactual, explain, wrap
+from cfexplain import PIXELS, Edit, explain, wrap
 from cfexplain.attribution import painter
 from cfexplain.attribution.agreement import agreement, energy_inside, pointing, top_overlap
 from cfexplain.attribution.logits import Logits
+from cfexplain.explanation.path import path_of
+from cfexplain.explanation.verdict import judge_edits
 from cfexplain.generators import DeepImagePrior
 from cfexplain.images import load_mask
-from cfexplain.path import path_of
 from cfexplain.restore import DENOISE, denoise
-from cfexplain.verdict import judge_edits
 from cfexplain_classifiers import LesionClassifier, fit_estimator, load
 from cfexplain_classifiers.batches import BalancedOrder
 from cfexplain_classifiers.checkpoint import save
@@ -26,7 +26,7 @@ from cfexplain_classifiers.network import Architecture
 from toys import Toy, pale_images
 
 
-def unchanged() -> Counterfactual:
+def unchanged() -> Edit:
     found = explain(Toy(), pale_images(1), "pale", method=PIXELS)
     assert not bool(found.difference.any())
     return replace(found, mask=torch.ones(1, 1, 32, 32))
@@ -150,7 +150,7 @@ def test_tokens_and_channels_are_no_map_of_the_picture():
 
 def test_a_budget_leaves_the_edit_of_an_attribution_some_time(monkeypatch):
     seen = []
-    monkeypatch.setattr(painter, "paint_anchors", lambda sittings, deadline: seen.append(deadline) or 1 / 0)
+    monkeypatch.setattr(painter, "paint_anchors", lambda tasks, deadline: seen.append(deadline) or 1 / 0)
     method = replace(PIXELS, anchor=replace(PIXELS.edit, steps=3))
     began = time.perf_counter()
     with pytest.raises(ZeroDivisionError):
@@ -189,7 +189,7 @@ def test_a_verdict_on_a_classifier_of_another_precision(dtype):
 
 def test_the_path_of_a_wide_picture_is_wide(tmp_path):
     found = explain(Toy(), torch.nn.functional.interpolate(pale_images(1), (32, 96)), "red", method=PIXELS)
-    path_of(found, Toy(), frames=4).save_gif(tmp_path / "path.gif")
+    (tmp_path / "path.gif").write_bytes(path_of(found, Toy(), frames=4).gif())
     with Image.open(tmp_path / "path.gif") as animation:
         assert animation.size == (256, 85)
 
@@ -199,7 +199,7 @@ def test_names_are_no_formulas(tmp_path):
         classes = ("$10_$", "_over $10")
 
     found = explain(Priced(), pale_images(1), "_over $10", method=PIXELS)
-    found.save(tmp_path / "one")
+    cfexplain.save(cfexplain.describe(found, Priced()), tmp_path / "one")
     figure = path_of(found, Priced(), frames=4).plot()
     named = [text.get_text() for text in figure.axes[-1].get_legend().get_texts()]
     assert [name.replace("\\", "").strip() for name in named] == ["$10_$", "_over $10"]

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from cfexplain.metrics.closeness import feature_cosine, latent_divergence
+from cfexplain.explanation.metrics.closeness import feature_cosine, latent_divergence
 
 QUERY = torch.tensor([[0.0, 0.0], [10.0, 0.0]])
 TARGET = torch.tensor([[3.0, 4.0], [0.0, 20.0]])  # from the first query 5 and 20

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from cfexplain.metrics.cout import cout
+from cfexplain.explanation.metrics.cout import cout
 from cfexplain.types import Prediction
 from edits import edit_of, follows_the_order, random_edit, reordered
 from toys import Toy

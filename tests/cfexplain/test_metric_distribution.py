@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 
-from cfexplain.metrics.distribution import kernel_distance, split_frechet_distance
+from cfexplain.explanation.metrics.distribution import kernel_distance, split_frechet_distance
 
 pytest.importorskip("torchmetrics")
 

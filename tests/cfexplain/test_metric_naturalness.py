@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cfexplain.metrics.naturalness import knn_distance, percentile_among, pooled
+from cfexplain.explanation.metrics.naturalness import knn_distance, percentile_among, pooled
 from toys import Toy, pale_images
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cfexplain.metrics.oracle import believed
+from cfexplain.explanation.metrics.oracle import ask_oracle
 from cfexplain.types import Prediction
 from edits import edit_of, follows_the_order
 from toys import Toy
@@ -32,7 +32,7 @@ def edits():
 
 
 def test_each_answer_by_hand():
-    belief = believed(edits(), Redness(), classes=NAMES)
+    belief = ask_oracle(edits(), Redness(), classes=NAMES)
     assert belief.known.tolist() == [True, True, True, False]
     assert belief.counted.tolist() == [True, True, False, False]
     assert belief.flipped.tolist() == [True, False, True, False]
@@ -42,7 +42,7 @@ def test_each_answer_by_hand():
 
 
 def test_no_change_is_no_gain_and_no_flip():
-    belief = believed(edit_of(torch.zeros(2, 3, 16, 16)), Redness(), classes=NAMES[:2])
+    belief = ask_oracle(edit_of(torch.zeros(2, 3, 16, 16)), Redness(), classes=NAMES[:2])
     assert belief.gain.tolist() == [0.0, 0.0]
     assert not belief.flipped.any()
 
@@ -50,26 +50,26 @@ def test_no_change_is_no_gain_and_no_flip():
 def test_the_edit_may_name_its_classes():
     edit = edits()
     edit.classes = NAMES
-    assert believed(edit, Redness()).counted.any()
+    assert ask_oracle(edit, Redness()).counted.any()
 
 
 def test_missing_or_too_few_names_are_refused():
     with pytest.raises(ValueError, match="does not name its classes"):
-        believed(edits(), Redness())
+        ask_oracle(edits(), Redness())
     with pytest.raises(ValueError, match="2 class names but 3 logits"):
-        believed(edits(), Redness(), classes=NAMES[:2])
+        ask_oracle(edits(), Redness(), classes=NAMES[:2])
 
 
 def test_another_order_gives_the_same_answers():
     for part in ("known", "counted", "flipped"):
-        assert follows_the_order(lambda e, part=part: getattr(believed(e, Redness(), classes=NAMES), part), edits())
+        assert follows_the_order(lambda e, part=part: getattr(ask_oracle(e, Redness(), classes=NAMES), part), edits())
 
 
 def test_the_oracle_is_left_as_it_was():
     oracle = Toy()
     before = {name: value.clone() for name, value in oracle.state_dict().items()}
-    belief = believed(edit_of(torch.rand(1, 3, 16, 16) * 0.1), oracle, classes=Toy.classes)
+    belief = ask_oracle(edit_of(torch.rand(1, 3, 16, 16) * 0.1), oracle, classes=Toy.classes)
     assert not belief.gain.requires_grad
     assert all(torch.equal(before[name], value) for name, value in oracle.state_dict().items())
     with pytest.raises(ValueError, match="training mode"):
-        believed(edits(), oracle.train(), classes=NAMES)
+        ask_oracle(edits(), oracle.train(), classes=NAMES)

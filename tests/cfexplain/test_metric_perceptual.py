@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from cfexplain.metrics.perceptual import HEADS, LPIPS, TAPS, TRUNK, load_lpips
+from cfexplain.explanation.metrics.perceptual import HEADS, LPIPS, TAPS, TRUNK, load_lpips
 
 
 @pytest.fixture(scope="module")

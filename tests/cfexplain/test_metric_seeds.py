@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cfexplain.metrics.seeds import agreement_map, diversity, noise_floor, seed_agreement
+from cfexplain.explanation.metrics.seeds import agreement_map, diversity, noise_floor, seed_agreement
 from edits import edit_of, follows_the_order, random_edit, reordered
 
 

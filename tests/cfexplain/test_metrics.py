@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from cfexplain.metrics import METRICS, evaluate
-from cfexplain.metrics.metric import Metric
+from cfexplain.explanation.metrics import METRICS, evaluate
+from cfexplain.explanation.metrics.metric import Metric
 from cfexplain.types import Prediction
 
 

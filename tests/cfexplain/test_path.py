@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 
 from cfexplain import NATURAL, TV, explain
+from cfexplain.explanation.path import path_of
 from cfexplain.images import round8
-from cfexplain.path import path_of
 from toys import Toy, pale_images
 
 QUICK = replace(NATURAL, anchor=replace(NATURAL.anchor, steps=60), edit=replace(NATURAL.edit, steps=60))
@@ -42,7 +42,7 @@ def test_a_change_that_never_flips_has_no_crossing(result):
 def test_it_is_drawn_and_animated(result, tmp_path):
     path = path_of(result, Toy(), frames=5)
     assert len(path.plot().axes) == 7
-    path.save_gif(tmp_path / "path.gif", side=64)
+    (tmp_path / "path.gif").write_bytes(path.gif(side=64))
     with Image.open(tmp_path / "path.gif") as gif:
         assert gif.size == (64, 64)
         assert gif.n_frames == 8

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 import torch
 
-from cfexplain.appearance import COLOURS, Appearance, describe
+from cfexplain.dermoscopy.abcd import COLOURS, Appearance, describe
+from cfexplain.dermoscopy.segment import segment
+from cfexplain.explanation.readout import NOISE, SPREAD, Readout, least_change, readout
 from cfexplain.images import square
-from cfexplain.readout import NOISE, SPREAD, Readout, least_change, readout
-from cfexplain.segment import segment
 from cfexplain_datasets import open_dataset
 from cfexplain_datasets.synthetic import SyntheticLesions
 
@@ -192,7 +192,7 @@ def test_a_picture_beside_itself_has_not_changed_whatever_mask_is_given(mask):
     assert set(same.change.values()) == {0.0}
     assert same.standing_out == ()
     assert same.inside is None
-    assert "the same" in same.words("nv", "mel", flipped=False)
+    assert "the same" in same.qualification
 
 
 def test_a_rough_given_mask_makes_no_difference_that_the_edit_did_not_make():
@@ -218,14 +218,14 @@ def test_a_mask_that_nothing_matches_holds_the_outline():
     held = readout(picture(DISC), picture(STAR), elsewhere)
     assert held.outline_held
     assert held.change["diameter"] == held.change["irregularity"] == 0
-    assert "One outline served both" in held.words("nv", "mel")
+    assert "One outline served both" in held.qualification
 
 
 def test_a_lesion_that_fades_away_keeps_its_outline_and_loses_its_contrast():
     gone = readout(picture(DISC), SKIN.expand(3, 128, 128))
     assert gone.outline_held
     assert gone.after.contrast < 1 < gone.before.contrast
-    assert "lighter" in gone.words("mel", "nv") or "weaker" in gone.words("mel", "nv")
+    assert "lighter" in gone.finding("mel", "nv") or "weaker" in gone.finding("mel", "nv")
 
 
 def test_the_shape_of_a_lesion_that_the_picture_cuts_off_is_not_spoken_of():
@@ -234,7 +234,7 @@ def test_the_shape_of_a_lesion_that_the_picture_cuts_off_is_not_spoken_of():
     made = readout(*square_off)
     assert made.cut_off
     assert not {"irregularity", "asymmetry"} & set(made.standing_out)
-    assert "its shape is not compared" in made.words("nv", "mel")
+    assert "its shape is not compared" in made.qualification
     assert not readout(picture(DISC), picture(STAR)).cut_off
 
 
@@ -242,15 +242,15 @@ def test_words_name_a_new_border_and_a_new_colour():
     patch = STAR & (DISTANCE < 14)[None]
     made = readout(picture(DISC), torch.where(patch, BLUE_GREY, picture(STAR)))
     assert {"irregularity", "blue_grey"} <= set(made.standing_out)
-    said = made.words("nv", "mel", most=5)
+    said = made.finding("nv", "mel", most=5)
     assert said.startswith("The prediction flips from nv to mel when ")
     assert "more irregular" in said
     assert "a blue-grey area appears on " in said
-    assert "does not reach mel from nv although" in made.words("nv", "mel", flipped=False)
+    assert "does not reach mel from nv although" in made.finding("nv", "mel", flipped=False)
 
 
 def test_the_reverse_edit_is_said_in_reverse():
-    back = readout(picture(STAR), picture(DISC)).words("mel", "nv")
+    back = readout(picture(STAR), picture(DISC)).finding("mel", "nv")
     assert "more regular" in back
 
 
@@ -258,7 +258,7 @@ def test_no_more_than_asked_is_said_and_the_largest_first():
     made = readout(picture(DISC), torch.where(STAR & (COLUMNS > 0)[None], BLACK, picture(STAR)))
     sizes = [abs(made.change[name]) / SPREAD[name] for name in made.standing_out]
     assert sizes == sorted(sizes, reverse=True)
-    assert made.words("nv", "mel", most=1).split(". ")[0].count(" and ") == 0
+    assert made.finding("nv", "mel", most=1).count(" and ") == 0
 
 
 @pytest.fixture
@@ -274,22 +274,22 @@ def test_a_change_is_named_beyond_its_noise_and_not_below(plain, name):
         Readout(plain, replace(plain, **{name: getattr(plain, name) + factor * least}), 1.0) for factor in (0.9, 1.1)
     )
     assert below.standing_out == ()
-    assert "no measure" in below.words("nv", "mel")
+    assert "no measure" in below.finding("nv", "mel")
     assert beyond.standing_out == (name,)
-    assert "no measure" not in beyond.words("nv", "mel")
+    assert "no measure" not in beyond.finding("nv", "mel")
 
 
 def test_colours_appear_grow_shrink_and_disappear_in_words(plain):
     def said(before, after):
         sides = [replace(plain, shares={**plain.shares, "red": share}) for share in (before, after)]
-        return Readout(*sides, 0.5).words("nv", "mel")
+        return Readout(*sides, 0.5).finding("nv", "mel")
 
     assert "a red area appears on 60 % of the lesion" in said(0.0, 0.6)
     assert "the red area on 60 % of the lesion disappears" in said(0.6, 0.0)
     assert "the red area grows from 10 % to 60 % of the lesion" in said(0.1, 0.6)
     assert "the red area shrinks from 60 % to 10 % of the lesion" in said(0.6, 0.1)
     assert "no measure" in said(0.02, 0.06)
-    assert said(0.1, 0.6).endswith("50 % of the change lies on the lesion.")
+    assert Readout(plain, plain, 0.5).qualification == "50 % of the change lies on the lesion."
 
 
 def test_the_share_inside_is_of_the_absolute_change():
@@ -327,5 +327,6 @@ def test_real_lesions_seen_again_with_noise_are_rarely_said_to_have_changed(isic
 
 
 def test_importing_the_readout_loads_no_image_analysis():
-    check = "import sys, cfexplain.readout; sys.exit(any(m.split('.')[0] in ('skimage', 'scipy') for m in sys.modules))"
+    slow = "any(m.split('.')[0] in ('skimage', 'scipy') for m in sys.modules)"
+    check = f"import sys, cfexplain.explanation.readout; sys.exit({slow})"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cfexplain import explain
-from cfexplain.replay import ReplayedClassifier, _rough_products
+from cfexplain.engine.cuda_graph import GraphedClassifier, _rough_products
 from toys import Toy, pale_images
 
 
@@ -29,8 +29,8 @@ def test_rough_products_end_with_the_block(asked, precision):
 
 def test_anchors_are_kept_for_a_classifier_that_stands_for_another(tmp_path):
     toy = Toy()
-    assert ReplayedClassifier(toy).module is toy
-    explain(ReplayedClassifier(toy), pale_images(1), "red", anchors=tmp_path / "one")
+    assert GraphedClassifier(toy).module is toy
+    explain(GraphedClassifier(toy), pale_images(1), "red", anchors=tmp_path / "one")
     explain(toy, pale_images(1), "red", anchors=tmp_path / "other")
     kept, others = (sorted(p.name for p in (tmp_path / k).iterdir()) for k in ("one", "other"))
     assert kept == others != []

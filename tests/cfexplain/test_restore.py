@@ -14,6 +14,7 @@ from PIL import Image
 from torch import nn
 
 from cfexplain.generators import DeepDecoder, DeepImagePrior, Langevin, Noise, ResNet, TransposedUNet
+from cfexplain.method.stop import Step, decibels
 from cfexplain.restore import (
     DEHAIR,
     DENOISE,
@@ -43,8 +44,7 @@ from cfexplain.restore.preset import (
     large_hole,
 )
 from cfexplain.restore.quality import luminance_psnr, psnr, ssim
-from cfexplain.stop import Step, decibels
-from cfexplain.terms.low_resolution import shrink, stretch
+from cfexplain.terms.low_resolution import downsample, upsample
 from cfexplain.types import Problem
 
 TINY = DeepImagePrior(widths=(8, 8, 8), skips=(4, 4, 4))
@@ -110,10 +110,10 @@ class TestVerbs:
 
     def test_enlarging_is_right_when_reduced_and_has_the_size(self):
         truth = picture(32, 48)
-        small = shrink(truth, 4)
+        small = downsample(truth, 4)
         found = superresolve(small.clamp(0, 1), 4, method=quick(PRESETS["superresolve-4"], 120, jitter=0.0))
         assert found.image.shape == truth.shape
-        assert psnr(shrink(found.image, 4), small) > 24
+        assert psnr(downsample(found.image, 4), small) > 24
         plain = superresolve(small.clamp(0, 1), 2, method=quick(PRESETS["superresolve-4"], 2))
         assert plain.image.shape[-2:] == (16, 24), "the term is set to the factor"
 
@@ -153,12 +153,13 @@ class TestVerbs:
         assert found.decibels[0] == pytest.approx(decibels(float((found.painted - noisy).square().mean())))
         small = picture(8, 8)
         large = superresolve(small, 8, method=quick(PRESETS["superresolve-8"], 2))
-        assert large.decibels[0] == pytest.approx(decibels(float((shrink(large.painted, 8) - small).square().mean())))
+        error = float((downsample(large.painted, 8) - small).square().mean())
+        assert large.decibels[0] == pytest.approx(decibels(error))
 
     def test_where_no_rule_chooses_the_picture_is_painted_without_jitter(self):
         """It is nearer to the truth than what a jittered input becomes, on average over seeds."""
         truth, gains = picture(), []
-        small = shrink(truth, 4).clamp(0, 1)
+        small = downsample(truth, 4).clamp(0, 1)
         for seed in range(3):
             jittered = []
             watched = Run(seed, watch=lambda step, kept=jittered: kept.append(step.image))
@@ -356,7 +357,7 @@ class TestPresets:
             psnr(denoise(noisy, method=quick(TV_DENOISE, 100, TV_DENOISE.generator)).image, truth)
             > psnr(noisy, truth) + 4
         )
-        small = shrink(truth, 4).clamp(0, 1)
+        small = downsample(truth, 4).clamp(0, 1)
         methods = {name: quick(PRESETS[name], 150, TV_4.generator) for name in ("no-prior-4", "tv-4")}
         enlarged = {name: superresolve(small, 4, method=method).image for name, method in methods.items()}
         assert psnr(enlarged["tv-4"], truth) > psnr(enlarged["no-prior-4"], truth)
@@ -518,12 +519,12 @@ class TestThePriorIsThePublishedOne:
 
 def test_lanczos_keeps_constants_and_smooth_pictures():
     flat = torch.full((1, 3, 32, 32), 0.3)
-    torch.testing.assert_close(shrink(flat, 8), torch.full((1, 3, 4, 4), 0.3))
+    torch.testing.assert_close(downsample(flat, 8), torch.full((1, 3, 4, 4), 0.3))
     wave = torch.sin(torch.linspace(0, 3, 64)).expand(1, 1, 64, 64)
     torch.testing.assert_close(
-        shrink(wave, 4)[..., 3:-3], wave.unfold(3, 4, 4).mean(-1)[:, :, ::4, 3:-3], atol=2e-3, rtol=0
+        downsample(wave, 4)[..., 3:-3], wave.unfold(3, 4, 4).mean(-1)[:, :, ::4, 3:-3], atol=2e-3, rtol=0
     )
-    assert shrink(torch.rand(1, 1, 30, 45), 3).shape == (1, 1, 10, 15)
+    assert downsample(torch.rand(1, 1, 30, 45), 3).shape == (1, 1, 10, 15)
     ramp = torch.linspace(0, 1, 45).expand(1, 1, 45, 45)
-    torch.testing.assert_close(shrink(ramp, 3)[..., 2:-2], ramp[..., ::3, 7:-7:3], msg="centred")
-    assert stretch(flat, 4).shape[-1] == 128
+    torch.testing.assert_close(downsample(ramp, 3)[..., 2:-2], ramp[..., ::3, 7:-7:3], msg="centred")
+    assert upsample(flat, 4).shape[-1] == 128

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from cfexplain.dermoscopy.segment import as_array, central_disc, dark_corners, lesion_above, segment, without_hair
 from cfexplain.images import Square, resize, square
-from cfexplain.segment import as_array, central_disc, dark_corners, lesion_above, segment, without_hair
 from cfexplain_datasets import open_dataset
 from cfexplain_datasets.synthetic import SyntheticLesions
 

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from cfexplain.artefact import find_artefacts
-from cfexplain.skin import ita, tone
+from cfexplain.dermoscopy.artefacts import find_artefacts
+from cfexplain.dermoscopy.skin_tone import ita, tone
 from cfexplain_datasets import open_dataset
 
 NONE = torch.zeros(1, 90, 120)

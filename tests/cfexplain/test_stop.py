@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cfexplain.stop import CloseEnough, Step, TargetReached, psnr
+from cfexplain.method.stop import CloseEnough, Step, TargetReached, psnr
 from cfexplain.types import Prediction, Problem
 
 PROBLEM = Problem(torch.zeros(1, 3, 2, 2), target=torch.tensor([1]))

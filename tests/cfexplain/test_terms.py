@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import cfexplain.terms as package
-from cfexplain.objective import Part, ramp, rising, total
+from cfexplain.method.objective import WeightedTerm, geometric, ramp, total
 from cfexplain.terms import (
     CompactChange,
     EstimatedLoss,
@@ -159,7 +159,7 @@ def test_objectives_add_up():
     seen = Candidate(torch.ones(1, 3, 2, 2), Problem(torch.zeros(1, 3, 2, 2)), progress=0.5)
     assert float(total((2.0, SamePixels()), (ramp(0, 4), SamePixels()))(seen)) == 4
     later = Candidate(torch.ones(1, 3, 2, 2), Problem(torch.zeros(1, 3, 2, 2)), progress=2.0)
-    insisting = total((rising(1.0, factor=3.0), SamePixels()))
+    insisting = total((geometric(1.0, factor=3.0), SamePixels()))
     assert [float(insisting(c)) for c in (seen, later)] == [1, 3], "in further steps it weighs more"
     both = total((1.0, SamePixels())) | total((1.0, TotalVariation()))
     assert len(both.parts) == 2
@@ -172,9 +172,9 @@ def test_objectives_add_up():
 
 def test_negative_weights_are_refused():
     with pytest.raises(ValueError, match="negative"):
-        total((rising(-1.0, factor=3.0), SamePixels()))
+        total((geometric(-1.0, factor=3.0), SamePixels()))
     with pytest.raises(ValueError, match="negative"):
-        Part(-1.0, SamePixels())
+        WeightedTerm(-1.0, SamePixels())
 
 
 def test_perceptual_distance_sees_which_features_a_place_has_and_not_their_strength():

@@ -6,10 +6,9 @@ import pytest
 import torch
 
 from cfexplain import PIXELS, TV, explain
-from cfexplain.evidence import evidence
+from cfexplain.explanation.verdict import Kind, judge_edits
 from cfexplain.images import round8
 from cfexplain.types import Prediction
-from cfexplain.verdict import Kind, judge_edits
 from toys import Toy, pale_images
 
 
@@ -38,18 +37,17 @@ def red():
 def test_a_change_that_others_see_and_that_survives_is_semantic(red):
     for verdict in judge_edits(red, Toy(), {"other": Toy(seed=3)}):
         assert verdict.kind is Kind.SEMANTIC
-        assert verdict.believed == 1
-        assert verdict.survives["together"]
-        assert verdict.to_dict()["kind"] == "semantic"
+        assert verdict.oracle_agreement == 1
+        assert verdict.robustness["together"]
 
 
-def test_without_another_mind_or_with_one_that_disagrees_it_is_fragile(red):
-    assert judge_edits(red, Toy())[0].kind is Kind.FRAGILE
-    assert judge_edits(red, Toy())[0].believed is None
+def test_a_robust_flip_is_unconfirmed_without_an_oracle_and_fragile_where_oracles_disagree(red):
+    assert judge_edits(red, Toy())[0].kind is Kind.UNCONFIRMED
+    assert judge_edits(red, Toy())[0].oracle_agreement is None
     seen = judge_edits(red, Toy(), {"stubborn": Stubborn()})[0]
-    assert (seen.kind, seen.believed) == (Kind.FRAGILE, 0.0)
+    assert (seen.kind, seen.oracle_agreement) == (Kind.FRAGILE, 0.0)
     half = judge_edits(red, Toy(), {"stubborn": Stubborn(), "other": Toy(seed=3)})[0]
-    assert (half.kind, half.believed) == (Kind.SEMANTIC, 0.5)
+    assert (half.kind, half.oracle_agreement) == (Kind.SEMANTIC, 0.5)
 
 
 def test_grain_is_adversarial_whoever_believes_it():
@@ -88,15 +86,5 @@ def test_what_is_not_known_is_none(red):
             raise ValueError("never measured")
 
     verdict = judge_edits(red, Unmeasured(), {"other": Other()})[0]
-    assert (verdict.oracles["other"]["counted"], verdict.oracles["other"]["gain"]) == (False, None)
+    assert (verdict.oracles["other"].counted, verdict.oracles["other"].gain) == (False, None)
     assert verdict.naturalness is None
-    assert red[0].files(extra={"verdict": verdict.to_dict()}, figures=False)["result.json"]
-
-
-def test_seeds_are_compared_where_there_is_something_to_compare(red):
-    other = explain(Toy(), pale_images(2), "red", method=TV, seed=1)
-    said = evidence(red[0], Toy(), others=[other[0]])
-    assert "seed_agreement" in said
-    assert "noise_floor" not in said, "total variation has no anchor"
-    already = explain(Toy(), pale_images(1), "pale", method=TV)
-    assert "seed_agreement" not in evidence(already, Toy(), others=[already])

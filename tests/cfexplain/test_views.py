@@ -5,16 +5,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-from cfexplain import DIP, NATURAL, Shrink, Views, explain
+from cfexplain import DIP, NATURAL, LineSearch, Views, describe, explain
 from cfexplain.generators import Pixels
 from cfexplain.images import round8
-from cfexplain.method import Stage
-from cfexplain.methods import at_confidence
-from cfexplain.objective import total
-from cfexplain.solve import descend, minimise
+from cfexplain.method.objective import total
+from cfexplain.method.presets import at_confidence
+from cfexplain.method.stage import Stage
+from cfexplain.method.views import split
+from cfexplain.search.descend import descend, minimise
 from cfexplain.terms import EstimatedLoss, TargetClass
 from cfexplain.types import Candidate, Prediction, Problem
-from cfexplain.views import split
 from toys import Toy, pale_images
 
 STILL = Views(count=1, rotation=0, scale=(1, 1), shift=0, flip=False, noise=0, blur=0, colour=0)
@@ -128,17 +128,17 @@ def test_shrinking_finds_the_smallest_share_that_holds():
     change = torch.zeros_like(query)
     change[:, 0] = 0.4
     problem = Problem(query, toy, toy(query).detach(), torch.tensor([1]))
-    shrink = Shrink(confidence=0.9, views=replace(STILL, count=2), rounds=8)
-    alpha = shrink(problem, query, change, rng())
+    line_search = LineSearch(confidence=0.9, views=replace(STILL, count=2), rounds=8)
+    alpha = line_search(problem, query, change, rng())
     assert 0 < alpha < 1
-    assert shrink.probability(problem, round8(query + alpha * change), rng()) >= 0.9
-    assert shrink.probability(problem, round8(query + (alpha - 2**-7) * change), rng()) < 0.9
+    assert line_search.probability(problem, round8(query + alpha * change), rng()) >= 0.9
+    assert line_search.probability(problem, round8(query + (alpha - 2**-7) * change), rng()) < 0.9
 
 
 def test_a_change_that_does_not_hold_is_left_whole():
     toy, query = Toy(), pale_images(1)
     problem = Problem(query, toy, toy(query).detach(), torch.tensor([1]))
-    assert Shrink(confidence=0.999)(problem, query, torch.full_like(query, 1e-3), rng()) == 1.0
+    assert LineSearch(confidence=0.999)(problem, query, torch.full_like(query, 1e-3), rng()) == 1.0
 
 
 def test_without_a_confidence_most_of_what_the_whole_change_reaches_is_kept():
@@ -146,13 +146,14 @@ def test_without_a_confidence_most_of_what_the_whole_change_reaches_is_kept():
     change = torch.zeros_like(query)
     change[:, 0] = 0.25
     problem = Problem(query, toy, toy(query).detach(), torch.tensor([1]))
-    shrink = Shrink(kept=0.85, views=replace(STILL, count=2), rounds=10)
-    whole = shrink.probability(problem, round8(query + change), rng())
-    alpha = shrink(problem, query, change, rng())
+    line_search = LineSearch(kept=0.85, views=replace(STILL, count=2), rounds=10)
+    whole = line_search.probability(problem, round8(query + change), rng())
+    alpha = line_search(problem, query, change, rng())
     assert whole > 0.5
     assert 0 < alpha < 1
-    assert shrink.probability(problem, round8(query + alpha * change), rng()) == pytest.approx(0.85 * whole, abs=0.02)
-    assert shrink(problem, query, 0.1 * change, rng()) == 1.0, "no flip, nothing to keep"
+    shown = round8(query + alpha * change)
+    assert line_search.probability(problem, shown, rng()) == pytest.approx(0.85 * whole, abs=0.02)
+    assert line_search(problem, query, 0.1 * change, rng()) == 1.0, "no flip, nothing to keep"
 
 
 def test_the_mean_of_the_last_paintings_is_handed_over():
@@ -173,12 +174,12 @@ def test_the_mean_of_the_last_paintings_is_handed_over():
 def test_the_default_shows_the_shrunken_change_and_says_its_share():
     method = replace(NATURAL, anchor=replace(NATURAL.anchor, steps=60), edit=replace(NATURAL.edit, steps=60))
     short = explain(Toy(), pale_images(1), "red", method=method)
-    whole = explain(Toy(), pale_images(1), "red", method=replace(method, shrink=None))
+    whole = explain(Toy(), pale_images(1), "red", method=replace(method, line_search=None))
     assert short.found == whole.found == (True,)
     assert 0 < short.alpha[0] <= 1
     assert whole.alpha == (1.0,)
     torch.testing.assert_close(short.difference, short.alpha[0] * whole.difference)
-    assert short.records()[0]["alpha"] == pytest.approx(short.alpha[0], abs=1e-6)
+    assert describe(short, Toy()).record.alpha == pytest.approx(short.alpha[0], abs=1e-6)
 
 
 @pytest.mark.parametrize("method", [NATURAL, replace(DIP, name="dip")], ids=lambda m: m.name)
@@ -187,7 +188,7 @@ def test_a_requested_confidence_is_reached_and_hardly_exceeded(method):
     reached = []
     for wanted in (0.55, 0.7):
         result = explain(Toy(), pale_images(1), "red", method=at_confidence(method, wanted))
-        views = Shrink().views.draw(result.image, rng(9))
+        views = LineSearch().views.draw(result.image, rng(9))
         reached.append(float(Toy()(torch.cat([result.image, views])).probabilities[:, 1].mean()))
         assert result.found == (True,)
     assert reached[0] == pytest.approx(0.55, abs=0.12)

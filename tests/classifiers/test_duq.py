@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import cfexplain
-from cfexplain.objective import total
+from cfexplain.method.objective import total
 from cfexplain.terms import NearClass
 from cfexplain.types import Candidate, Prediction, Problem
 from cfexplain_classifiers import fit_centroids

@@ -48,7 +48,7 @@ def test_explaining_two_pictures_writes_what_the_contract_names(lesions, tmp_pat
     )
     assert result.exit_code == 0, result.output
     records = [json.loads(line) for line in result.stdout.splitlines()]
-    assert [r["image"] for r in records] == [str(lesions / "lesion0.png"), str(lesions / "lesion1.png")]
+    assert [r["provenance"]["image"] for r in records] == [str(lesions / "lesion0.png"), str(lesions / "lesion1.png")]
     for i, record in enumerate(records):
         assert {p.name for p in (tmp_path / f"lesion{i}").iterdir()} == FILES
         assert json.loads((tmp_path / f"lesion{i}" / "result.json").read_text()) == record
@@ -277,11 +277,11 @@ def test_the_verdict_the_words_the_path_and_the_seeds(lesions, tmp_path):
         "flipped": True,
         "gain": pytest.approx(record["metrics"]["target_gain"], abs=1e-4),
     }
-    assert set(verdict["survives"]) == {"jpeg", "blur", "noise", "shift", "resize", "together"}
-    assert record["target"] in record["words"]
-    assert any("irregularity" in name for name in record["readout"])
-    assert 0 <= record["seed_agreement"] <= 1
-    assert 0 < record["noise_floor"] < 0.2
+    assert set(verdict["robustness"]) == {"jpeg", "blur", "noise", "shift", "resize", "together"}
+    assert record["target"] in record["finding"]
+    assert record["readout"]["before"]["irregularity"] >= 1
+    assert 0 <= record["seeds"]["overlap"] <= 1
+    assert 0 < record["seeds"]["noise_floor"] < 0.2
     assert {"path.gif", "path.png", "seeds.png"} < {p.name for p in (tmp_path / "lesion1").iterdir()}
     with Image.open(tmp_path / "lesion1" / "path.gif") as gif:
         assert gif.n_frames > 10

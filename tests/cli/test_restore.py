@@ -195,7 +195,7 @@ def test_explain_takes_hair_off_only_where_it_is_asked_to(tmp_path):
 
     (_, plain), (_, bare) = query(), query("--dehair", "dullrazor")
     (page,) = (tmp_path / "out---dehair-dullrazor").rglob("report.html")
-    assert "taken off beforehand (dullrazor)" in page.read_text()
+    assert "removed beforehand (dullrazor)" in page.read_text()
     assert all("taken off" not in path.read_text() for path in (tmp_path / "out").rglob("report.html"))
     changed = (plain - bare).abs().amax(0) > 0.02
     assert 0.002 < float(changed.float().mean()) < 0.3

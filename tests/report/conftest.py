@@ -13,7 +13,9 @@ from PIL import Image
 import cfexplain
 import cfexplain_classifiers
 from cfexplain.audit.section import Check, Section, Summary
-from cfexplain.evidence import evidence
+from cfexplain.explanation.explanation import describe
+from cfexplain.explanation.folder import save
+from cfexplain.explanation.record import Provenance
 from cfexplain_datasets.synthetic import SyntheticLesions
 
 VERDICTS = ("semantic", "fragile", "adversarial")
@@ -28,10 +30,8 @@ def lesions(tmp_path_factory) -> Path:
     method = replace(cfexplain.PIXELS, edit=replace(cfexplain.PIXELS.edit, steps=30))
     results = cfexplain.explain(classifier, torch.stack([lesion.image for lesion in drawn]), method=method)
     for k, (lesion, found) in enumerate(zip(drawn, results, strict=True)):
-        (out / f"lesion-{k}").mkdir()
-        said = evidence(found, classifier, {"other": classifier})
-        for name, content in found.files(image=f"{lesion.id}.png", extra=said, figures=False).items():
-            (out / f"lesion-{k}" / name).write_bytes(content)
+        explanation = describe(found, classifier, {"other": classifier}, provenance=Provenance(f"{lesion.id}.png"))
+        save(explanation, out / f"lesion-{k}", figures=False)
     for name in ("path", "seeds", "comparison", "curves"):
         Image.new("RGB", (900, 300), "lightgrey").save(out / "lesion-0" / f"{name}.png")
     rows = [{"method": "gradcam", "image": 0, "rank_correlation": 0.4, "cout": None, "curves": None}]
@@ -84,8 +84,8 @@ def make_rows(count: int, cases: list[str]) -> pd.DataFrame:
             "margin": share,
             "verdict": np.where(status == "found", verdict, "none"),
             "words": "The prediction flips from nv to mel when the border becomes 12 % more irregular.",
-            "believed": rng.random(count),
-            "survives.together": rng.random(count) < 0.8,
+            "oracle_agreement": rng.random(count),
+            "robust.together": rng.random(count) < 0.8,
             "ita": rng.normal(40, 15, count),
             "tone": rng.choice(["light", "intermediate", "tan"], count),
             "meta.age_approx": [str(5 * (k % 18)) for k in range(count)],
@@ -110,7 +110,8 @@ def make_rows(count: int, cases: list[str]) -> pd.DataFrame:
 def make_summary(cases: list[str]) -> Summary:
     """Rules and a section of each kind."""
     rng = np.random.default_rng(1)
-    groups = [("found", g) for g in ("all", "male", "female")] + [("believed", g) for g in ("all", "light", "tan")]
+    groups = [("found", g) for g in ("all", "male", "female")]
+    groups += [("oracle_agreement", g) for g in ("all", "light", "tan")]
     intervals = [
         {"measure": m, "group": g, "n": 500, "mean": v, "low": v - 0.06, "high": v + 0.05}
         for (m, g), v in zip(groups, rng.uniform(0.3, 0.9, len(groups)), strict=True)
@@ -122,14 +123,14 @@ def make_summary(cases: list[str]) -> Summary:
         {"classifiers": "ham10000, witness", "method": "natural", "images": "1500", "seconds": "3600"},
         (
             Check("found<0.9", "pass", 0.93, 0.91, 0.95, 1500),
-            Check("believed<0.5", "warn", 0.52, 0.48, 0.56, 900, "skin tone tan"),
+            Check("oracle_agreement<0.5", "warn", 0.52, 0.48, 0.56, 900, "skin tone tan"),
             Check("artefact>0.2", "fail", 0.31, 0.25, 0.37, 120, "hair"),
         ),
         (
             Section("found", "Is there one for everyone?", "Shares.", "intervals", pd.DataFrame(intervals)),
             Section("flips", "Which classes turn into which?", "Share found.", "matrix", pd.DataFrame(matrix)),
             Section("artefacts", "Does the change sit on artefacts?", "", "table", pd.DataFrame(table)),
-            Section("worst", "Where does it fail?", "The least believed.", "cases", pd.DataFrame({"case": cases[:3]})),
+            Section("worst", "Where does it fail?", "The least robust.", "cases", pd.DataFrame({"case": cases[:3]})),
             Section("nothing", "What is not known?", "", "intervals", pd.DataFrame()),
         ),
     )

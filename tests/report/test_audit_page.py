@@ -1,15 +1,16 @@
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from cfexplain.audit.section import Section, Summary
-from cfexplain.report import audit_page, gallery, render
-from cfexplain.report.audit import broken, finding, suspected
+from cfexplain.report import gallery, load_case, render
+from cfexplain.report.audit import AuditRows, audit_page, broken, finding, suspected
 from cfexplain.report.drawing import axis_of
-from cfexplain.report.gallery import page_of
+from cfexplain.report.gallery import card, page_of
 from cfexplain.report.page import percent
 from cfexplain.report.rows import MOST_CELLS, table
 from cfexplain.report.section import shown
@@ -26,6 +27,12 @@ def written(folder, rows: pd.DataFrame | None = None, summary: Summary | None = 
     return folder
 
 
+def page_of_audit(folder: Path) -> str:
+    """The page of an audit's folder, with its cases."""
+    audit = AuditRows.read(folder)
+    return audit_page(audit, [card(load_case(folder / "cases" / row["case"], row)) for row in audit.cases])
+
+
 def data_of(text: str):
     """The table inside a page."""
     return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL).group(1))
@@ -33,10 +40,10 @@ def data_of(text: str):
 
 def test_an_audits_page_says_what_it_found(audit, monkeypatch):
     monkeypatch.setattr(gallery, "A_PAGE", 4)
-    text = audit_page(audit)
+    text = page_of_audit(audit)
     outline = assert_sound(text)
     assert "Of 130 questions" in text
-    assert "Broken: artefact&gt;0.2. In doubt: believed&lt;0.5." in text
+    assert "Broken: artefact&gt;0.2. In doubt: oracle_agreement&lt;0.5." in text
     assert text.count("<svg") == 8
     assert data_of(text)["rows"] == 130
     cards = [a for a in outline.addresses if re.fullmatch(r"pages/case-\d+\.html", a)]
@@ -56,7 +63,7 @@ def test_every_address_of_a_rendered_audit_is_there(audit, tmp_path, monkeypatch
 
 
 def test_an_audit_without_rows_has_a_page(tmp_path):
-    text = audit_page(written(tmp_path / "run", summary=Summary({})))
+    text = page_of_audit(written(tmp_path / "run", summary=Summary({})))
     assert_sound(text)
     assert "holds no rows yet" in text
 
@@ -66,7 +73,7 @@ def test_missing_columns_are_left_out(tmp_path, columns):
     rows = pd.DataFrame({name: ["found"] for name in columns})
     for name in ("image_id", "classifier", "asked"):
         rows[name] = "a"
-    assert_sound(audit_page(written(tmp_path / "run", rows)))
+    assert_sound(page_of_audit(written(tmp_path / "run", rows)))
 
 
 def test_rows_that_all_failed_are_shown_with_their_errors(tmp_path):
@@ -74,7 +81,7 @@ def test_rows_that_all_failed_are_shown_with_their_errors(tmp_path):
         "image_id": ["a", "b"], "classifier": "c", "asked": "mel", "status": "failed", "verdict": [None, None],
         "error": "OSError: gone", "margin": [np.nan, np.nan],
     })  # fmt: skip
-    text = audit_page(written(tmp_path / "run", rows))
+    text = page_of_audit(written(tmp_path / "run", rows))
     assert_sound(text)
     assert "None of 2 questions found" in text
     assert "OSError: gone" in text
@@ -89,7 +96,7 @@ def test_hostile_rows_and_sections_stay_text(audit, tmp_path):
     })  # fmt: skip
     frame = pd.DataFrame({"measure": [HOSTILE], "group": HOSTILE, "n": 1, "mean": 0.5, "low": None, "high": None})
     sections = (Section("a", HOSTILE, HOSTILE, "intervals", frame), Section("b", HOSTILE, "", "table", frame))
-    text = audit_page(written(tmp_path / "run", rows, Summary({HOSTILE: HOSTILE}, (), sections)))
+    text = page_of_audit(written(tmp_path / "run", rows, Summary({HOSTILE: HOSTILE}, (), sections)))
     outline = assert_sound(text)
     assert outline.tags.count("script") == 2
     assert "<script>alert" not in text
@@ -164,15 +171,16 @@ def test_the_finding_counts():
         finding(rows)
         == "Of 4 questions, 50\u202f% found a counterfactual; 50\u202f% of those are semantic, 0\u202f% adversarial."
     )
-    assert finding(rows.assign(believed=None)).endswith("without another classifier's view, none is called semantic.")
+    unasked = finding(rows.assign(oracle_agreement=None))
+    assert unasked.endswith("; no independent classifier could confirm any of them.")
 
 
 def test_a_folder_that_is_no_audit_is_refused_in_a_sentence(tmp_path):
     with pytest.raises(ValueError, match="is no audit's folder"):
-        audit_page(tmp_path)
+        AuditRows.read(tmp_path)
     (tmp_path / "summary.json").write_text("{}")
     with pytest.raises(ValueError, match="summarise the audit again"):
-        audit_page(tmp_path)
+        AuditRows.read(tmp_path)
 
 
 def test_suspects_beyond_chance_are_named_first():

@@ -1,14 +1,18 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from cfexplain.appearance import COLOURS, Appearance
-from cfexplain.readout import Readout
-from cfexplain.report import lesion_page, render
-from cfexplain.report.lesion import CUT_OFF, about
+from cfexplain import Edit, Status
+from cfexplain.dermoscopy.abcd import COLOURS, Appearance
+from cfexplain.explanation.readout import Readout
+from cfexplain.explanation.record import Provenance
+from cfexplain.explanation.verdict import Kind, OracleAnswer, Verdict
+from cfexplain.report import lesion_page, load_case, render
+from cfexplain.report.lesion import about
 from cfexplain.report.page import LICENCE
 from cfexplain.report.rows import plain
 from report_pages import HOSTILE, assert_sound
@@ -23,7 +27,7 @@ def copied(folder: Path, to: Path, **changes: object) -> Path:
 
 
 def test_a_lesions_page_shows_everything_that_its_folder_holds(lesion):
-    text = lesion_page(lesion)
+    text = lesion_page(load_case(lesion))
     outline = assert_sound(text)
     headings = ("Probabilities", "Change", "speaks for", "before and after", "The path", "Attribution maps", "Details")
     assert all(heading in text for heading in headings)
@@ -37,79 +41,66 @@ def test_a_lesions_page_shows_everything_that_its_folder_holds(lesion):
 def test_a_page_is_written_whole_and_given_back(lesion, tmp_path):
     path = render(lesion, tmp_path / "new")
     assert path == tmp_path / "new" / "report.html"
-    assert path.read_text() == lesion_page(lesion)
+    assert path.read_text() == lesion_page(load_case(lesion))
     assert [p.name for p in path.parent.iterdir()] == ["report.html"]
 
 
-PARTS = ["verdict", "readout", "words", "metrics", "probabilities", "history", "method", "versions", "seed", "image"]
+def page_of(folder: Path, **changes: object) -> str:
+    """The page of a folder's explanation with other parts."""
+    case = load_case(folder)
+    return lesion_page(replace(case, explanation=replace(case.explanation, **changes)))
 
 
-@pytest.mark.parametrize("missing", PARTS)
-def test_a_page_stays_useful_without_a_part_of_the_record(lesion, tmp_path, missing):
-    assert_sound(lesion_page(copied(lesion, tmp_path / "one", **{missing: ...})))
+def edited(folder: Path, **changes: object) -> Edit:
+    """The folder's edit with other values."""
+    return replace(load_case(folder).explanation.edit, **changes)
 
 
-def test_a_page_stays_useful_with_a_record_alone(lesion, tmp_path):
-    folder = tmp_path / "bare"
-    folder.mkdir()
-    (folder / "result.json").write_text("{}")
-    outline = assert_sound(lesion_page(folder))
-    assert not outline.images
+def test_the_page_of_a_folder_and_of_the_object_that_was_saved_are_the_same(lesion):
+    assert lesion_page(load_case(lesion)) == lesion_page(load_case(lesion))
+    assert "Attribution maps" in lesion_page(load_case(lesion))
 
 
-def test_a_damaged_picture_and_damaged_tensors_are_left_out(lesion, tmp_path):
-    folder = copied(lesion, tmp_path / "one")
-    (folder / "anchor.png").write_bytes(b"no picture")
-    (folder / "tensors.safetensors").write_bytes(b"no tensors")
-    text = lesion_page(folder)
+def test_a_folder_of_format_1_has_a_page():
+    text = lesion_page(load_case(Path(__file__).parents[1] / "explanation" / "format-1"))
     assert_sound(text)
-    assert "The anchor" not in text
-    assert "Purple is darker" in text
+    assert "The prediction flips from pale to red" in text
+    assert "no independent classifier could confirm it" in text
 
 
 @pytest.mark.parametrize("status", ["not_found", "already_target", "diverged", "out_of_budget"])
-def test_a_search_that_failed_says_so_first(lesion, tmp_path, status):
-    folder = copied(lesion, tmp_path / "one", status=status, words=..., readout=..., advice="Try more steps.")
-    text = lesion_page(folder)
+def test_a_search_that_failed_says_so_first(lesion, status):
+    text = page_of(lesion, edit=edited(lesion, status=(Status(status),)), readout=None)
     assert_sound(text)
-    assert re.search(rf"<h1>.* → .*: {status.replace('_', ' ')}</h1>", text)
-    assert "Try more steps." in text
+    assert re.search(rf"<h1>.* → .*: {status.replace('_', ' ')}.</h1>", text)
+    assert Status(status).advice in text
 
 
-def test_hostile_text_stays_text(lesion, tmp_path):
-    verdict = {
-        "kind": HOSTILE,
-        "meaning": HOSTILE,
-        "survives": {HOSTILE: True},
-        "oracles": {HOSTILE: {"counted": False}},
-    }
-    folder = copied(
-        lesion, tmp_path / "one", image=HOSTILE, words=HOSTILE, source=HOSTILE, target=HOSTILE, verdict=verdict,
-        metrics={HOSTILE: 1.0}, method={"name": HOSTILE}, versions={HOSTILE: HOSTILE}, licence=HOSTILE,
-        probabilities={"query": {HOSTILE: 0.5}, "counterfactual": {HOSTILE: 0.5}},
-    )  # fmt: skip
-    text = lesion_page(folder)
+def test_hostile_text_stays_text(lesion):
+    verdict = Verdict(Kind.SEMANTIC, {HOSTILE: True}, {HOSTILE: OracleAnswer(False, False, None)}, None, 0.1, 50.0)
+    text = page_of(
+        lesion,
+        verdict=verdict,
+        metrics={HOSTILE: 1.0},
+        provenance=Provenance(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, {HOSTILE: HOSTILE}),
+        edit=edited(lesion, classes=(HOSTILE, HOSTILE + "2"), settings={"name": HOSTILE}, method=HOSTILE),
+    )
     outline = assert_sound(text)
     assert outline.tags.count("script") == 1
     assert "onerror" not in {k for image in outline.images for k in image}
     assert "<script>alert" not in text
 
 
-def test_the_licence_of_the_classifier_replaces_the_general_sentence(lesion, tmp_path):
-    about = {"name": "ham10000", "licence": "CC BY-NC 4.0"}
-    text = lesion_page(copied(lesion, tmp_path / "one", classifier=about))
+def test_the_licence_of_the_classifier_replaces_the_general_sentence(lesion):
+    text = page_of(lesion, provenance=Provenance("a.png", "ham10000", "CC BY-NC 4.0"))
     assert "Classifier ham10000: CC BY-NC 4.0" in text
     assert LICENCE not in text
 
 
-def test_what_the_rim_cuts_is_not_marked(lesion, tmp_path):
+def test_what_the_border_cuts_off_is_not_marked(lesion):
     look = Appearance(0.1, 5, 1.1, 0.3, dict.fromkeys(COLOURS, 0.0), 0.4, 51, 0.5, 30, 8)
-    said = Readout(look, look, 0.9, cut_off=True).words("nv", "mel")
-    assert CUT_OFF in said
-    record = json.loads((lesion / "result.json").read_text())
-    numbers = record["readout"] | {"irregularity_before": 1.0, "irregularity_after": 3.0}
-    marked = lesion_page(copied(lesion, tmp_path / "whole", readout=numbers, words="A whole lesion."))
-    unmarked = lesion_page(copied(lesion, tmp_path / "cut", readout=numbers, words=said))
+    told = Readout(look, replace(look, irregularity=3.0), 0.9)
+    marked, unmarked = (page_of(lesion, readout=replace(told, cut_off=cut)) for cut in (False, True))
     assert marked.count("stands out</strong>") == unmarked.count("stands out</strong>") + 1
     assert unmarked.count(">not compared") == 2
 
@@ -128,6 +119,7 @@ def test_several_lesions_get_a_gallery_with_their_pages(lesions, tmp_path):
 @pytest.mark.parametrize("content", ["", "[]", "{"])
 def test_a_damaged_record_is_refused_in_a_sentence(tmp_path, content):
     (tmp_path / "result.json").write_text(content)
+    (tmp_path / "tensors.safetensors").write_bytes(b"")
     with pytest.raises(ValueError, match="explain the picture again"):
         render(tmp_path)
 
@@ -150,39 +142,49 @@ def test_maps_of_another_question_are_left_out(lesion, tmp_path):
     record, told = (json.loads((other / name).read_text()) for name in ("result.json", "comparison.json"))
     same = told | {"source": record["source"], "target": record["target"]}
     (other / "comparison.json").write_text(json.dumps(same))
-    assert "Attribution maps" in lesion_page(other)
+    assert "Attribution maps" in lesion_page(load_case(other))
     (other / "comparison.json").write_text(json.dumps(same | {"target": "another"}))
-    assert "Attribution maps" not in lesion_page(other)
+    assert "Attribution maps" not in lesion_page(load_case(other))
 
 
-@pytest.mark.parametrize("status", ["not_found", "already_target"])
-def test_of_what_did_not_flip_no_flip_is_judged(lesion, tmp_path, status):
-    text = lesion_page(copied(lesion, tmp_path / "one", status=status))
-    assert "Does the flip survive" not in text
-    assert "Does the flip survive" in lesion_page(copied(lesion, tmp_path / "two", status="found"))
+@pytest.mark.parametrize("status", [Status.NOT_FOUND, Status.ALREADY_TARGET])
+def test_of_what_did_not_flip_no_flip_is_judged(lesion, status):
+    assert "Is the flip robust" not in page_of(lesion, edit=edited(lesion, status=(status,)))
+    assert "Is the flip robust" in page_of(lesion)
 
 
-def test_an_oracle_that_does_not_know_the_target_is_said_to(lesion, tmp_path):
-    record = json.loads((lesion / "result.json").read_text())
-    for gain, said in ((None, "It does not know the class malignant"), (0.1, "It did not see benign")):
-        verdict = record["verdict"] | {"oracles": {"other": {"counted": False, "flipped": False, "gain": gain}}}
-        assert said in lesion_page(copied(lesion, tmp_path / said, verdict=verdict))
+def test_an_oracle_that_does_not_know_the_target_is_said_to(lesion):
+    verdict = load_case(lesion).explanation.verdict
+    for gain, said in ((None, "It does not know the class malignant"), (0.1, "It does not predict benign")):
+        oracles = {"other": OracleAnswer(False, False, gain)}
+        assert said in page_of(lesion, verdict=replace(verdict, oracles=oracles))
+
+
+def test_no_oracle_disagrees_where_none_was_asked(lesion):
+    verdict = replace(load_case(lesion).explanation.verdict, kind=Kind.UNCONFIRMED, oracles={}, oracle_agreement=None)
+    text = page_of(lesion, verdict=verdict)
+    assert "No independent classifier was given." in text
+    assert "do not flip" not in text
+
+
+def test_one_damaged_record_costs_its_own_page_alone(lesions, tmp_path):
+    shutil.copytree(lesions, tmp_path / "some")
+    (tmp_path / "some" / "lesion-1" / "tensors.safetensors").write_bytes(b"no tensors")
+    path = render(tmp_path / "some")
+    outline = assert_sound(path.read_text())
+    pages = [a for a in outline.addresses if a.startswith("pages/")]
+    assert len(pages) == 3
+    assert "cannot be read" in (path.parent / "pages" / "lesion-1.html").read_text()
+    assert "Probabilities" in (path.parent / "pages" / "lesion-2.html").read_text()
 
 
 def test_attribution_maps_of_another_picture_are_not_shown(lesion, tmp_path):
-    assert "Attribution maps beside it" in lesion_page(lesion)
+    assert "Attribution maps beside it" in lesion_page(load_case(lesion))
     for name, other in (("image", "other.png"), ("seed", 7), ("target", "benign")):
         told = json.loads((lesion / "comparison.json").read_text())
         folder = copied(lesion, tmp_path / name)
         (folder / "comparison.json").write_text(json.dumps(told | {name: other}))
-        assert "Attribution maps beside it" not in lesion_page(folder)
-
-
-def test_a_full_stop_in_a_class_name_ends_no_sentence(lesion, tmp_path):
-    first = "The prediction flips from E. coli to P. x when the border becomes 9 % more irregular."
-    words = f"{first} 90 % of the change lies on the lesion."
-    text = lesion_page(copied(lesion, tmp_path / "one", words=words))
-    assert f"<h1>{first}</h1>" in text.replace("\u202f", " ")
+        assert "Attribution maps beside it" not in lesion_page(load_case(folder))
 
 
 def test_numbers_that_are_names_stay_whole():

@@ -1,0 +1,1 @@
+"""Classifiers: wrapping a network, and checking that it can be explained."""

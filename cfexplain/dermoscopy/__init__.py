@@ -1,0 +1,1 @@
+"""Dermoscopy: lesion outlines, ABCD criteria, skin tone, artefacts."""

@@ -1,0 +1,1 @@
+"""What is known about a counterfactual: metrics, verdict, readout, record."""

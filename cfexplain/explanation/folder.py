@@ -1,0 +1,72 @@
+"""One explanation as a folder: result.json, exact tensors, pictures; the only place that writes and reads one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from cfexplain.explanation import plot
+from cfexplain.explanation.explanation import Explanation, caption
+from cfexplain.explanation.record import decode, encode, plain
+from cfexplain.images import png_bytes, write_whole
+
+FIGURES = ("fullsize.png", "path.gif", "path.png", "seeds.png")
+"""Pictures that only some explanations have; those of an earlier explanation must not stay in the folder."""
+
+
+def save(explanation: Explanation, out: str | Path, *, figures: bool = True) -> Path:
+    """Write one explanation to a folder: pictures, panel, exact tensors, and result.json last, as a seal.
+
+    Args:
+        explanation: of one image.
+        out: the folder; it is made where it does not exist.
+        figures: draw panel.png, and change.png with its scale; otherwise change.png is the bare coloured change.
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "result.json").unlink(missing_ok=True)
+    for name in FIGURES:
+        (out / name).unlink(missing_ok=True)
+    for name, content in files(explanation, figures=figures).items():
+        write_whole(out / name, content)
+    return out
+
+
+def load(folder: str | Path) -> Explanation:
+    """Read what `save` wrote; tensors are bit-identical, features of the classifier are not kept.
+
+    Raises:
+        ValueError: the folder holds no complete explanation; the message says what is wrong.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    folder = Path(folder)
+    for name in ("result.json", "tensors.safetensors"):
+        if not (folder / name).is_file():
+            raise ValueError(f"{folder} holds no explanation: it has no {name}")
+    try:
+        record = decode((folder / "result.json").read_bytes())
+        found = Explanation.from_json(plain(record), load_file(folder / "tensors.safetensors"))
+    except (SafetensorError, ValueError, OSError) as error:
+        raise ValueError(f"{folder} is damaged ({error}): explain the picture again") from None
+    kept = {name: (folder / name).read_bytes() for name in FIGURES if (folder / name).is_file()}
+    return replace(found, figures=kept)
+
+
+def files(explanation: Explanation, *, figures: bool = True) -> dict[str, bytes]:
+    """What `save` writes, by name, result.json last."""
+    from safetensors.torch import save as pack
+
+    edit = explanation.edit
+    made = {"query": edit.query[0], "anchor": edit.anchor[0], "counterfactual": edit.image[0]}
+    if not figures:
+        made["change"] = plot.change_image(edit.difference[0])
+    found = {f"{name}.png": png_bytes(content) for name, content in made.items()} | dict(explanation.figures)
+    if figures:
+        found["change.png"] = plot.png(plot.change_figure(edit))
+        found["panel.png"] = plot.png(plot.panel(edit, caption=caption(explanation)))
+    found["tensors.safetensors"] = pack(explanation.tensors())
+    return found | {"result.json": encode(explanation.record)}
+
+

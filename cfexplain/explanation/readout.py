@@ -1,0 +1,291 @@
+"""The readout of a counterfactual in words and numbers: the lesion's ABCD before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from cfexplain.dermoscopy.abcd import COLOURS, PRESENT, Appearance, appearance_within, checked_mask, describe
+from cfexplain.dermoscopy.segment import (
+    OTSU_SHARE,
+    Array,
+    as_array,
+    central_disc,
+    colour_distance,
+    lesion_above,
+    outline_level,
+)
+from cfexplain.images import check_images
+from cfexplain.types import Image
+
+__all__ = ["NOISE", "SPREAD", "Appearance", "Readout", "describe", "outlines", "readout"]
+
+SPREAD: Mapping[str, float] = {
+    "asymmetry": 0.0444,
+    "colour_asymmetry": 2.76,
+    "irregularity": 0.164,
+    "abruptness": 0.413,
+    "white": 0.00404,
+    "red": 0.236,
+    "light_brown": 0.23,
+    "dark_brown": 0.194,
+    "blue_grey": 0.054,
+    "black": 0.136,
+    "diameter": 0.156,
+    "darkness": 0.0975,
+    "contrast": 10.9,
+    "inhomogeneity": 4.01,
+}
+"""Natural spread: standard deviation over real lesions. Source: experiments/readout_check.py."""
+
+NOISE: Mapping[str, float] = {
+    "asymmetry": 0.0165,
+    "colour_asymmetry": 0.68,
+    "irregularity": 0.0329,
+    "abruptness": 0.0894,
+    "white": 0.0,
+    "red": 0.0526,
+    "light_brown": 0.0486,
+    "dark_brown": 0.02,
+    "blue_grey": 0.00566,
+    "black": 0.00432,
+    "diameter": 0.0111,
+    "darkness": 0.00559,
+    "contrast": 0.417,
+    "inhomogeneity": 0.24,
+}
+"""Noise of each measure: 95 % of the absolute changes are smaller when the same lesion is seen again, turned by up to
+5 degrees, shifted by up to 1 % and with noise of 0.01. Source: experiments/readout_check.py."""
+
+BEYOND_NOISE = 2.0
+"""A change is believed from this multiple of its noise on: fourteen measures are looked at together and their
+noise has heavy tails; experiments/readout_check.py gives the false alarms that are left."""
+
+WORTH_A_WORD = 0.5
+"""Smaller changes than half a standard deviation, a medium effect, are left to the numbers."""
+
+ROOM = 0.12
+"""How far a lesion may grow beyond a given mask, share of the side; what lies farther off is taken for skin."""
+
+MATCH = 0.6
+"""A given mask counts as matched by a found outline from this IoU on."""
+
+
+@dataclass(frozen=True)
+class Readout:
+    """A lesion and its counterfactual in numbers; `words` says what stands out.
+
+    Attributes:
+        before: the query's lesion.
+        after: the counterfactual's.
+        inside: share of the absolute change that lies on the query's lesion; None where nothing changed.
+        outline_held: True where one outline had to serve both pictures, so that its shape cannot have changed.
+        cut_off: True where the picture's rim cuts a lesion, so that its whole shape is not known; words leave it out.
+    """
+
+    before: Appearance
+    after: Appearance
+    inside: float | None
+    outline_held: bool = False
+    cut_off: bool = False
+
+    @property
+    def change(self) -> dict[str, float]:
+        """After - before, by name."""
+        before, after = self.before.numbers(), self.after.numbers()
+        return {name: after[name] - before[name] for name in before}
+
+    @property
+    def standing_out(self) -> tuple[str, ...]:
+        """Measures that changed beyond `least_change`, the largest share of their `SPREAD` first, one of a kind."""
+        change = {name: abs(value) for name, value in self.change.items()}
+        size = {name: change[name] / _unit(name) for name in SPREAD if change[name] > least_change(name)}
+        if self.cut_off:
+            size = {name: value for name, value in size.items() if name not in _OF_WHOLE}
+        kinds: dict[str, str] = {}
+        for name in sorted(size, key=lambda n: -size[n]):
+            kinds.setdefault(_KIND.get(name, name), name)
+        return tuple(kinds.values())
+
+    def compared(self, name: str) -> bool:
+        """Whether a measure can be compared: not the shape of a lesion that the image's border cuts off."""
+        return not (self.cut_off and name in _OF_WHOLE)
+
+    def exceeds_noise(self, name: str) -> bool:
+        """Whether a measure changed by more than `least_change`."""
+        return abs(self.change[name]) > least_change(name)
+
+    def in_spreads(self, name: str) -> float:
+        """The change of a measure as a multiple of its natural spread."""
+        return self.change[name] / _unit(name)
+
+    def numbers(self) -> dict[str, float]:
+        """Everything as plain values for JSON: each measure before, after, and its change; `inside` where known."""
+        sides = {"before": self.before.numbers(), "after": self.after.numbers(), "change": self.change}
+        flat = {f"{name}_{side}": value for side, values in sides.items() for name, value in values.items()}
+        return flat if self.inside is None else flat | {"inside": self.inside}
+
+    def finding(self, source: str, target: str, *, flipped: bool = True, most: int = 3) -> str:
+        """One sentence: the largest changes relative to their natural spread.
+
+        Args:
+            source: class predicted of the query.
+            target: class asked for.
+            flipped: whether the counterfactual is predicted as the target.
+            most: changes named at most.
+
+        Example:
+            >>> from dataclasses import replace
+            >>> before = Appearance(0.1, 5, 1.1, 0.3, dict.fromkeys(COLOURS, 0.0), 0.4, 51, 0.5, 30, 8)
+            >>> after = replace(before, irregularity=1.6)
+            >>> found = Readout(before, after, 0.9)
+            >>> found.finding("nv", "mel")
+            'The prediction flips from nv to mel when the border becomes 45 % more irregular.'
+            >>> found.qualification
+            '90 % of the change lies on the lesion.'
+        """
+        named = [self._phrase(name) for name in self.standing_out[:most]]
+        verb = f"flips from {source} to {target}" if flipped else f"does not reach {target} from {source}"
+        if named:
+            return f"The prediction {verb} {'when' if flipped else 'although'} {_listed(named)}."
+        return (
+            f"The prediction {verb}, {'but' if flipped else 'and'} no measure of the lesion's shape or colour "
+            "stands out from its noise."
+        )
+
+    @property
+    def qualification(self) -> str:
+        """What qualifies the finding: where the change lies, and what of the outline could not be compared."""
+        if self.inside is None:
+            return "The two pictures are the same."
+        held = " One outline served both pictures." if self.outline_held else ""
+        cut = " The outline reaches the picture's rim: its shape is not compared." if self.cut_off else ""
+        return f"{100 * self.inside:.0f} % of the change lies on the lesion.{held}{cut}"
+
+    def _phrase(self, name: str) -> str:
+        before, after = self.before.numbers()[name], self.after.numbers()[name]
+        if name in COLOURS:
+            return _colour_phrase(name.replace("_", "-" if name == "blue_grey" else " "), before, after)
+        subject, more, less = _WORDS[name]
+        amount = f"{abs(after / before - 1) * 100:.0f} % " if before > 1e-3 and after / before < 3 else "much "
+        return f"{subject} {amount}{more if after > before else less}"
+
+
+_WORDS = {
+    "asymmetry": ("the outline becomes", "more asymmetric", "more symmetric"),
+    "colour_asymmetry": ("the colours become", "more asymmetric", "more symmetric"),
+    "irregularity": ("the border becomes", "more irregular", "more regular"),
+    "abruptness": ("the border becomes", "more abrupt", "more gradual"),
+    "diameter": ("the lesion becomes", "wider", "narrower"),
+    "darkness": ("the lesion becomes", "darker", "lighter"),
+    "contrast": ("the lesion's contrast to the skin becomes", "stronger", "weaker"),
+    "inhomogeneity": ("the pigment becomes", "more uneven", "more even"),
+}
+_OF_WHOLE = ("asymmetry", "irregularity")
+_KIND = {"abruptness": "irregularity", "contrast": "darkness", "colour_asymmetry": "inhomogeneity"} | dict.fromkeys(
+    COLOURS, "colour"
+)
+
+
+def readout(query: Image, counterfactual: Image, mask: Float[Tensor, "1 h w"] | None = None) -> Readout:
+    """Describe a lesion and its counterfactual by the same ruler.
+
+    Both outlines are found in one way, at one colour distance from each picture's own skin, the one found on the
+    query: so the outline moves only where the picture does, and a picture beside itself reads out zero. A given mask
+    never stands against a found one, which would be a difference that the edit did not make: it says which colour
+    distance and which part of the query is the lesion (the best overlap), and both outlines are then found with
+    those, no farther from the mask than `ROOM`. Where no colour distance matches it (IoU below `MATCH`), or the
+    counterfactual has no lesion left at that distance, the query's outline serves both and only colours are compared.
+
+    Args:
+        query: RGB in [0, 1], shape (3, h, w).
+        counterfactual: of the same shape.
+        mask: 1 on the query's lesion, shape (1, h, w); None to find it.
+
+    Raises:
+        TypeError: an image is not a floating-point tensor.
+        ValueError: shapes differ, values lie outside [0, 1], or the mask is empty.
+    """
+    check_images(query[None])
+    check_images(counterfactual[None])
+    if query.shape != counterfactual.shape:
+        raise ValueError(f"query {tuple(query.shape)} and counterfactual {tuple(counterfactual.shape)} differ in size")
+    given = None if mask is None else checked_mask(mask, query)
+    start, after, held = outlines(query, counterfactual, given)
+    moved = np.abs(as_array(counterfactual) - as_array(query)).sum(2)
+    inside = float((moved * start).sum() / moved.sum()) if moved.any() else None
+    return Readout(
+        appearance_within(query, start),
+        appearance_within(counterfactual, after),
+        inside,
+        held,
+        _at_rim(start) or _at_rim(after),
+    )
+
+
+def outlines(query: Image, counterfactual: Image, given: Array | None = None) -> tuple[Array, Array, bool]:
+    """The lesion before and after as booleans (h, w), and whether one outline had to serve both; see `readout`."""
+    distance, seen = colour_distance(as_array(query))
+    level = outline_level(distance, seen)
+    before = lesion_above(distance, seen, level)
+    around = np.ones_like(before)
+    if given is not None:
+        around = _grown(given)
+        # Otsu's threshold is the middle of the search; experts differ by more than its ends do.
+        tried = [(share / OTSU_SHARE) * level for share in np.linspace(0.2, 1.4, 13)]
+        level = max(tried, key=lambda t: _overlap(lesion_above(distance, seen & around, t, given), given))
+        before = lesion_above(distance, seen & around, level, given)
+        if _overlap(before, given) < MATCH:
+            return given, given, True
+    elif not before.any():
+        before = central_disc(before.shape)
+        return before, before, True
+    distance, seen = colour_distance(as_array(counterfactual))
+    after = lesion_above(distance, seen & around, level, before)
+    return (before, after, False) if after.any() else (before, before, True)
+
+
+def _grown(mask: Array) -> Array:
+    """A mask with room for a lesion to grow, `ROOM` of the side all around."""
+    from scipy.ndimage import distance_transform_edt
+
+    return np.asarray(distance_transform_edt(~mask) <= ROOM * min(mask.shape))
+
+
+def least_change(name: str) -> float:
+    """The change that earns a measure a word: beyond its noise and a share of its spread; of a colour, `PRESENT`."""
+    return max(BEYOND_NOISE * NOISE[name], PRESENT if name in COLOURS else WORTH_A_WORD * SPREAD[name])
+
+
+def _unit(name: str) -> float:
+    """What a change is compared with; rare colours have next to no spread, so theirs is at least `PRESENT`."""
+    return max(SPREAD[name], PRESENT) if name in COLOURS else SPREAD[name]
+
+
+def _at_rim(lesion: Array) -> bool:
+    """Whether a lesion reaches the picture's rim."""
+    return bool(lesion[[0, -1]].any() or lesion[:, [0, -1]].any())
+
+
+def _overlap(found: Array, given: Array) -> float:
+    """Intersection over union."""
+    return float((found & given).sum() / (found | given).sum())
+
+
+def _colour_phrase(colour: str, before: float, after: float) -> str:
+    article = "an" if colour[0] in "aeiou" else "a"
+    if before < PRESENT <= after:
+        return f"{article} {colour} area appears on {100 * after:.0f} % of the lesion"
+    if after < PRESENT <= before:
+        return f"the {colour} area on {100 * before:.0f} % of the lesion disappears"
+    verb = "grows" if after > before else "shrinks"
+    return f"the {colour} area {verb} from {100 * before:.0f} % to {100 * after:.0f} % of the lesion"
+
+
+def _listed(phrases: list[str]) -> str:
+    """Phrases joined as one list in a sentence."""
+    return phrases[0] if len(phrases) == 1 else f"{', '.join(phrases[:-1])} and {phrases[-1]}"

@@ -1,0 +1,1 @@
+"""Methods as values: objective, stages, schedules, stop rules, views, line search, presets."""

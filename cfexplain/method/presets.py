@@ -1,0 +1,189 @@
+"""Every method as a value: the difference between two methods is the difference between two expressions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cfexplain.generators import FourierNetwork, Pixels, WarmStart
+from cfexplain.generators.warm import NARROW
+from cfexplain.method.line_search import LineSearch
+from cfexplain.method.objective import Objective, geometric, ramp, total
+from cfexplain.method.stage import Continuation, Method, Stage
+from cfexplain.method.stop import CloseEnough, TargetReached
+from cfexplain.method.views import Views
+from cfexplain.terms import (
+    CompactChange,
+    EstimatedLoss,
+    PerceptualDistance,
+    SameColour,
+    SameFeatures,
+    SamePixels,
+    SparseChange,
+    TargetClass,
+    TotalVariation,
+)
+
+HOURGLASS = NARROW
+"""A narrow hourglass, 664,663 parameters where the published network has 2,217,831, for the sake of time."""
+
+_ANCHOR = Stage(
+    objective=total((10.0, SamePixels()), (ramp(0.0, 0.02, share=0.4), SameFeatures(), 3)),
+    steps=250,
+    learning_rate=1e-2,
+    stop=CloseEnough(psnr=32.0, least=150),
+)
+_STAY = total((0.3, SameFeatures()), (50.0, SamePixels(to="anchor")), (10.0, SparseChange()))
+_ESTIMATED = total((0.3, EstimatedLoss(quantile=0.5)))
+
+DIP = Method(
+    name="dip",
+    generator=HOURGLASS,
+    anchor=_ANCHOR,
+    edit=Stage(
+        _STAY | total((1.0, TargetClass(confidence=0.9))),
+        steps=200,
+        learning_rate=5e-4,
+        stop=TargetReached(confidence=0.85),
+    ),
+)
+"""Plain DIP inversion with a target: the foil of the founding paper."""
+
+REGULARISED_DIP = replace(
+    DIP, name="regularised-dip", edit=replace(DIP.edit, objective=DIP.edit.objective | _ESTIMATED)
+)
+"""The founding idea: features, target and estimated loss (Narayanaswamy et al. 2021); weights are ours."""
+
+TV = Method(
+    name="tv",
+    generator=Pixels(),
+    edit=Stage(
+        total(
+            (0.3, SameFeatures()), (1.0, TargetClass(confidence=0.9)), (20.0, SamePixels()), (10.0, TotalVariation())
+        ),
+        steps=200,
+        learning_rate=3e-2,
+        stop=TargetReached(confidence=0.85),
+    ),
+    transfer="never",
+)
+"""Free pixels with total variation, the classical prior."""
+
+PIXELS = replace(
+    TV,
+    name="pixels",
+    edit=replace(TV.edit, objective=TV.edit.objective.without(TotalVariation, SameFeatures)),
+)
+"""Free pixels alone: the adversarial control."""
+
+NATURAL = Method(
+    name="natural",
+    generator=HOURGLASS,
+    anchor=_ANCHOR,
+    edit=Stage(
+        total(
+            (geometric(1.0, factor=256.0), TargetClass(confidence=0.985)),
+            (0.3, EstimatedLoss(quantile=0.5)),
+            (2.0, SparseChange()),
+            (2.0, PerceptualDistance()),
+            (20.0, CompactChange()),
+            (600.0, SameColour()),
+        ),
+        steps=80,
+        learning_rate=2e-3,
+        stop=TargetReached(confidence=0.97, patience=10),
+        views=Views(),
+        averaged=0.25,
+        continuation=Continuation(steps=160),
+    ),
+    line_search=LineSearch(),
+)
+"""The default: target and estimated loss judged over random views, texture and colours kept, the last quarter of the
+paintings averaged, then the smallest share that keeps nearly all of the target's probability. Where the classifier has
+not changed its mind by then, it goes on and lets the target weigh more and more.
+"""
+
+NATURAL_WARM = replace(
+    NATURAL,
+    name="natural-warm",
+    generator=WarmStart(HOURGLASS),
+    anchor=Stage(total((10.0, SamePixels())), steps=80, learning_rate=1e-2, stop=CloseEnough(psnr=30.0, least=30)),
+    edit=replace(
+        NATURAL.edit,
+        objective=NATURAL.edit.objective.without(SparseChange, PerceptualDistance) | total((8.0, SparseChange())),
+        steps=100,
+        learning_rate=4e-3,
+        averaged=0.0,
+    ),
+    line_search=LineSearch(confidence=0.8),
+)
+"""The default with a painter that has seen lesions before (`WarmStart`): for lesions, sooner.
+
+Its changes lie a little more on the lesion and are larger by LPIPS; two of three independent classifiers follow them
+less often than those of the default (experiments/isic_paired.py).
+"""
+
+WITHOUT_ESTIMATOR = replace(
+    NATURAL,
+    name="without-estimator",
+    edit=replace(NATURAL.edit, objective=NATURAL.edit.objective.without(EstimatedLoss)),
+)
+"""The default for a classifier that has no loss estimator."""
+
+DISC = replace(
+    REGULARISED_DIP,
+    name="disc",
+    generator=FourierNetwork(),
+    anchor=replace(_ANCHOR, learning_rate=3e-3),
+    edit=replace(REGULARISED_DIP.edit, learning_rate=1e-4, unlock=0.5),
+)
+"""An implicit network as the prior, with the estimated loss, set free layer by layer (Thiagarajan et al. 2021).
+
+The paper's schedule is not published: weights, rates and the order, from the coordinates on, are ours.
+"""
+
+METHODS = {m.name: m for m in (NATURAL, NATURAL_WARM, WITHOUT_ESTIMATOR, REGULARISED_DIP, DIP, DISC, TV, PIXELS)}
+
+DIP_INVERSION = Method(
+    name="dip",
+    generator=HOURGLASS,
+    edit=Stage(total((1.0, SameFeatures())), steps=600, learning_rate=1e-2),
+    transfer="never",
+)
+"""Pre-images from latent encodings by the prior alone (Ulyanov et al. 2018, section 3)."""
+
+TV_INVERSION = Method(
+    name="tv",
+    generator=Pixels(start="noise"),
+    edit=Stage(total((1.0, SameFeatures()), (3.0, TotalVariation())), steps=600, learning_rate=5e-2),
+    transfer="never",
+)
+"""Pre-images by total variation (Mahendran and Vedaldi 2015, ported to Adam and mean energies)."""
+
+INVERSIONS = {m.name: m for m in (DIP_INVERSION, TV_INVERSION)}
+
+
+def at_confidence(method: Method, confidence: float) -> Method:
+    """The same method asked for a probability of the target, on average over views where it has some.
+
+    The edit goes a little beyond it, and what is shown is the smallest share that reaches it.
+
+    Raises:
+        ValueError: the confidence is not between 0 and 1.
+
+    Example:
+        >>> at_confidence(NATURAL, 0.6).line_search.confidence
+        0.6
+    """
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence is a probability between 0 and 1, got {confidence}")
+    beyond = (2 * confidence + 1) / 3
+    parts = tuple(
+        replace(part, term=TargetClass(beyond)) if isinstance(part.term, TargetClass) else part
+        for part in method.edit.objective.parts
+    )
+    stop = method.edit.stop
+    stop = replace(stop, confidence=(confidence + beyond) / 2) if isinstance(stop, TargetReached) else stop
+    continuation = None if method.edit.continuation is None else replace(method.edit.continuation, until=1.0)
+    single = replace(method.edit, averaged=0.0, continuation=continuation)  # a mean lags behind
+    edit = replace(single, objective=Objective(parts), stop=stop)
+    return replace(method, edit=edit, line_search=replace(method.line_search or LineSearch(), confidence=confidence))

@@ -1,0 +1,102 @@
+"""A method as a value: stages of descent, and what is made of where they end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from cfexplain.generators.generator import Generator
+from cfexplain.method.line_search import LineSearch
+from cfexplain.method.objective import Objective
+from cfexplain.method.stop import StopRule
+from cfexplain.method.views import Views
+
+Transfer = Literal["never", "after", "during"]
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """Further steps for an image that no step of a stage has brought to its target; a `rising` weight grows in them.
+
+    Attributes:
+        steps: further ones, at most.
+        until: probability of the target, of the image or on average over its views, whichever is smaller, that counts
+            as its being reached, beside the classifier's saying so of the image; 1 goes on to the stop rule.
+        patience: further steps in which it must be reached, for a mean of paintings lags behind.
+
+    Source: ours; what it brings where a classifier is hard to move: experiments/results/isic_robust.md.
+    """
+
+    steps: int
+    until: float = 0.0
+    patience: int = 10
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One descent: what is minimised, how far, how fast, and when it may stop early.
+
+    Attributes:
+        objective: weighted terms.
+        steps: at most.
+        learning_rate: of Adam on the generator's parameters.
+        stop: ends the stage early, and may choose the image that is handed over (see `Chooser`); None uses all steps.
+        views: random views of each candidate that the target and estimator terms are averaged over.
+        jitter: standard deviation of the noise added to the generator's input at each step.
+        precision: in which the generator computes; the classifier always keeps its own.
+        unlock: share of the steps over which the generator's layers are set free one after another, coarse to
+            fine (see `Generator`); 0 moves them all from the start.
+        averaged: share of the steps taken (of further ones no more than of `steps`), the last ones, of whose paintings
+            the mean is handed over instead of one painting: what chance views and jitter added to each averages out
+            (Polyak and Juditsky 1992). 0: no mean.
+        continuation: further steps where the target is not reached in these; None gives up.
+    """
+
+    objective: Objective
+    steps: int
+    learning_rate: float
+    stop: StopRule | None = None
+    views: Views | None = None
+    jitter: float = 0.0
+    precision: Literal["float32", "bfloat16"] = "float32"
+    unlock: float = 0.0
+    averaged: float = 0.0
+    continuation: Continuation | None = None
+
+    @property
+    def most(self) -> int:
+        """Steps that one image can take, further ones included."""
+        return self.steps + (0 if self.continuation is None else self.continuation.steps)
+
+    def expected(self, index: int) -> int:
+        """Steps to expect in this one: further ones count once they are taken."""
+        return self.steps if index < self.steps else self.most
+
+    def progress(self, index: int) -> float:
+        """Share of the steps done in this one; from 1 to 2 in further ones."""
+        if self.continuation is None or index < self.steps:
+            return index / max(1, self.steps - 1)
+        return 1 + (index + 1 - self.steps) / self.continuation.steps
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to find counterfactuals, as a value: vary it with `dataclasses.replace`.
+
+    Attributes:
+        name: for people and files.
+        generator: what paints.
+        edit: the descent that changes the classifier's mind.
+        anchor: the descent that paints the query first; None where the generator starts at the query.
+        transfer: what is shown. "never": the painting itself. "after": query + (painted - anchor), which keeps
+            what the generator did not paint (hairs, texture), where the classifier sees the target there too, and
+            otherwise the painting. "during": the edit itself is judged on query + (painted - anchor).
+        line_search: makes the change that the edit found smaller, as far as it still holds; None shows it whole.
+    """
+
+    name: str
+    generator: Generator
+    edit: Stage
+    anchor: Stage | None = None
+    transfer: Transfer = "during"
+    line_search: LineSearch | None = None

@@ -1,0 +1,1 @@
+"""The algorithm: descend, anchor, compose, explain, invert."""
