@@ -30,8 +30,8 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 import cfexplain
-from cfexplain.attribution.comparison import BETTER, Comparison, interval, summary
-from cfexplain.attribution.reference import CHANGE, EDGES, RANDOM, REFERENCES
+from cfexplain.attribution.comparison import Comparison, interval, summary
+from cfexplain.attribution.measures import BETTER, CHANGE, EDGES, RANDOM, REFERENCES
 from cfexplain.attribution.report import named, table
 from cfexplain.classifier.checks import predict
 from cfexplain.explanation import plot

@@ -1,9 +1,8 @@
-"""A classifier as captum wants it: a module whose answer is a tensor, its layers found by name."""
+"""A classifier as captum needs it: a module that returns a tensor and whose layers are found by name."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -15,16 +14,16 @@ from cfexplain.classifier.checks import dtype_of_weights
 from cfexplain.types import Classifier, Images
 
 ACTIVATIONS = frozenset(("relu", "relu6", "hardswish", "silu", "swish", "gelu", "leakyrelu", "elu", "mish"))
-"""Lower-case class names of activations that guided backpropagation acts on; gates such as sigmoids are none."""
-PLACES = 7
-"""A side of the maps that Grad-CAM was published with (VGG 14, ResNet 7); of small images the last maps are coarser."""
+"""Lower-case class names of the activations that guided backpropagation acts on; gates such as sigmoids are not."""
+SMALLEST_MAP = 7
+"""Shortest side of a default layer's feature map. Grad-CAM was published with maps of 14 (VGG) and 7 (ResNet)."""
 
 
 class Logits(nn.Module):
-    """Maps images in [0, 1] to logits, for captum and whatever else hooks modules; the classifier stays untouched.
+    """Maps images in [0, 1] to logits, for captum and other tools that hook modules; the classifier is not changed.
 
     Args:
-        classifier: any; where it or its attribute `module` is a torch module, its layers can be found.
+        classifier: any; its layers can be found if it or its attribute `module` is a torch module.
 
     Example:
         >>> from cfexplain_classifiers import load
@@ -34,107 +33,101 @@ class Logits(nn.Module):
 
     def __init__(self, classifier: Classifier) -> None:
         super().__init__()
-        self.training = False
         self.classifier = classifier
-        inner = getattr(classifier, "module", None)
-        if not isinstance(classifier, nn.Module) and isinstance(inner, nn.Module):
-            self.inner = inner
+        self.inner = None if isinstance(classifier, nn.Module) else getattr(classifier, "module", None)
+        self.training = False
 
     def forward(self, images: Images) -> Float[Tensor, "n k"]:
-        """The classifier's logits; captum's noise makes float32 of what was coarser."""
+        """The classifier's logits. Images are cast to its precision, because captum's noise is float32."""
         return self.classifier(images.to(dtype_of_weights(self.classifier))).logits
 
     @property
     def network(self) -> nn.Module:
-        """The torch module inside.
+        """The torch module of the classifier.
 
         Raises:
-            ValueError: there is none to be seen.
+            ValueError: it has none.
         """
-        inside = self.classifier if isinstance(self.classifier, nn.Module) else getattr(self, "inner", None)
-        if not isinstance(inside, nn.Module):
+        network = self.classifier if isinstance(self.classifier, nn.Module) else self.inner
+        if not isinstance(network, nn.Module):
             raise ValueError("methods that read layers need a classifier with a torch module: give it as `.module`")
-        return inside
+        return network
 
     def layer(self, name: str | None, image: Images) -> nn.Module:
-        """The layer of a name; by default the deepest whose map has `PLACES` a side, among named taps where there are.
+        """A layer by name, or the deepest whose feature map has at least `SMALLEST_MAP` pixels a side.
 
         Args:
-            name: as in `network.named_modules()`.
-            image: of which the classifier is asked where the layer must be searched for, shape (1, 3, h, w).
+            name: as in `network.named_modules()`; None searches the classifier's taps, then all modules.
+            image: an input for the search, shape (1, 3, h, w).
 
         Raises:
-            ValueError: there is no such layer, or no layer answers with a map.
+            ValueError: there is no such layer, or it does not return a feature map.
         """
-        modules = dict(self.network.named_modules())
-        if name is None:
-            taps = getattr(self.classifier, "tap_names", ())
-            seen = self._maps([modules[tap] for tap in taps], image) or self._maps(list(modules.values()), image)
-            if not seen:
-                raise ValueError("no layer of the classifier answers with a map: name one with `layer`")
-            fine = [module for places, module in seen if places >= PLACES]
-            return fine[-1] if fine else seen[-1][1]
-        if name not in modules:
+        modules: dict[str, nn.Module] = dict(self.network.named_modules())
+        if name is not None and name not in modules:
             known = [k for k in modules if k and k.count(".") < 2][-8:]
             raise ValueError(f"the classifier has no layer {name!r}; its last ones are {', '.join(known)}")
-        found: nn.Module = modules[name]
-        if not self._maps([found], image):
+        maps = self._feature_maps(modules, image)
+        if name is None:
+            taps = getattr(self.classifier, "tap_names", ())
+            maps = [found for found in maps if found[0] in taps] or maps
+            if not maps:
+                raise ValueError("no layer of the classifier answers with a map: name one with `layer`")
+            name = ([found for found in maps if found[1] >= SMALLEST_MAP] or maps)[-1][0]
+        elif name not in dict(maps):
             raise ValueError(f"the layer {name} does not answer with a map of the picture, shape (n, channels, h, w)")
-        return found
+        return modules[name]
 
-    def _maps(self, among: Sequence[nn.Module], image: Images) -> list[tuple[int, nn.Module]]:
-        """The modules that answer with a map of more than one place, in order, each with its shorter side."""
-        seen: list[tuple[int, nn.Module]] = []
+    def _feature_maps(self, modules: dict[str, nn.Module], image: Images) -> list[tuple[str, int]]:
+        """Name and shorter side of each feature map, in the order of execution."""
+        maps: list[tuple[str, int]] = []
 
-        def note(module: nn.Module, inputs: Any, output: Any) -> None:
-            if isinstance(output, Tensor) and output.ndim == 4 and _maps_the_picture(output, image):
-                seen.append((min(output.shape[-2:]), module))
+        def record(name: str, output: Any) -> None:
+            if isinstance(output, Tensor) and output.ndim == 4 and _is_feature_map(output, image):
+                maps.append((name, min(output.shape[-2:])))
 
         with ExitStack() as hooks, torch.no_grad():
-            for module in among:
-                hooks.callback(module.register_forward_hook(note).remove)
+            for name, module in modules.items():
+                hook = module.register_forward_hook(lambda module, inputs, output, name=name: record(name, output))
+                hooks.callback(hook.remove)
             self(image)
-        return seen
+        return maps
 
     def rectified(self) -> Logits:
-        """A copy whose activations count as ReLUs for captum, none of them in place; the outputs are the same.
+        """A copy with the same outputs whose activations count as ReLUs for captum and do not work in place.
 
         Raises:
-            ValueError: the network has no activation modules to act on.
+            ValueError: the network has no activation modules.
         """
         twin = Logits(copy.deepcopy(self.classifier))
-        if sum(_rectify(parent) for parent in list(twin.network.modules())) == 0:
+        activations = [
+            (parent, name, child)
+            for parent in twin.network.modules()
+            for name, child in parent.named_children()
+            if type(child).__name__.lower() in ACTIVATIONS
+        ]
+        if not activations:
             raise ValueError("guided backpropagation and DeepLift need activations that are modules, such as nn.ReLU")
+        for parent, name, child in activations:
+            setattr(child, "inplace", False)  # noqa: B010 - to mypy the attributes of a module are tensors or modules
+            setattr(parent, name, child if type(child) is nn.ReLU else Rectifier(child))
         return twin
 
 
-def _maps_the_picture(output: Tensor, image: Images) -> bool:
-    """Whether the last two sides are those of a smaller picture: not channels or tokens, as transformers have there."""
+def _is_feature_map(output: Tensor, image: Images) -> bool:
+    """Whether the last two sides are those of a smaller image, not the tokens or channels of a transformer."""
     (h, w), (height, width) = output.shape[-2:], image.shape[-2:]
     return min(h, w) > 1 and h <= height and w <= width and abs(h * width - w * height) <= max(height, width)
 
 
 class Rectifier(nn.ReLU):
-    """Any activation under the name of ReLU: captum's guided rule then drops what is negative in its gradient."""
+    """Any activation as a subclass of ReLU, so that captum's guided backpropagation clips its gradient at 0."""
 
     def __init__(self, activation: nn.Module) -> None:
         super().__init__()
-        self.training = False
         self.activation = activation
 
     def forward(self, values: Tensor) -> Tensor:
-        """What the activation says."""
+        """Apply the activation."""
         answer: Tensor = self.activation(values)
         return answer
-
-
-def _rectify(parent: nn.Module) -> int:
-    """Replace the activations among the children; how many there were."""
-    count = 0
-    for name, child in list(parent.named_children()):
-        if type(child).__name__.lower() in ACTIVATIONS and not isinstance(parent, Rectifier):
-            if hasattr(child, "inplace"):
-                setattr(child, "inplace", False)  # noqa: B010 - a module's attributes are tensors or modules to mypy
-            setattr(parent, name, child if type(child) is nn.ReLU else Rectifier(child))
-            count += 1
-    return count

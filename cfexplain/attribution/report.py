@@ -1,29 +1,29 @@
-"""What a comparison leaves on disk: pictures and numbers of each lesion, a table and a plot of the methods."""
+"""The files of a comparison: figures and numbers of each image, a table and a figure of the methods."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from cfexplain import images as files
 from cfexplain.attribution import figure
-from cfexplain.attribution.comparison import BETTER, Comparison, compare, summary
-from cfexplain.attribution.heatmap import EIGHT, HEATMAPS, attribute
-from cfexplain.attribution.reference import REFERENCES
+from cfexplain.attribution.comparison import Comparison, compare, summary
+from cfexplain.attribution.heatmap import attribute
+from cfexplain.attribution.measures import BETTER, REFERENCES
+from cfexplain.attribution.methods import EIGHT, HEATMAPS
 from cfexplain.explanation import plot
 from cfexplain.explanation.record import NOTICE
 from cfexplain.method.presets import NATURAL
 from cfexplain.method.stage import Method
 from cfexplain.search.edit import Edit
-from cfexplain.search.explain import Watch, explain
-from cfexplain.types import Classifier, Image, Status
+from cfexplain.search.explain import explain
+from cfexplain.types import Classifier, Status
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Asked:
-    """Which counterfactuals are asked for; see `explain`."""
+    """The arguments of `explain` for the counterfactuals."""
 
     target: int | str = "auto"
     method: Method = NATURAL
@@ -42,14 +42,14 @@ class Asked:
 
 @dataclass(eq=False)
 class Report:
-    """Compares methods lesion by lesion and keeps the rows for the table over all of them.
+    """Compares attribution methods image by image, and keeps the rows for the table of the methods.
 
     Attributes:
         classifier: the explained one.
-        methods: names of `HEATMAPS`.
-        asked: which counterfactuals.
-        masks: a folder with `<stem>.png` for each picture, or one mask for all; None without.
-        rows: what was measured so far, a row a lesion and a method.
+        methods: names in `HEATMAPS`.
+        asked: arguments of the counterfactuals.
+        masks: a folder with `<stem>.png` for each image, or one mask for all; None for no masks.
+        rows: of each comparison so far.
         statuses: how the search for each counterfactual ended.
     """
 
@@ -57,70 +57,57 @@ class Report:
     methods: Sequence[str]
     asked: Asked = field(default_factory=Asked)
     masks: Path | None = None
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    rows: list[pd.DataFrame] = field(default_factory=list)
     statuses: list[Status] = field(default_factory=list)
 
-    def compare(self, path: Path, folder: Path, watch: Watch | None = None) -> Comparison:
-        """Explain one picture, compare, and write into its folder."""
-        picture, size, asked = files.load_picture(path), self.classifier.image_size, self.asked
-        mask = self._mask(path, picture)
-        found = explain(
-            self.classifier,
-            files.square(picture, size)[None].to(asked.device),
-            asked.target,
-            method=asked.method,
-            seed=asked.seed,
-            budget=math.inf if asked.budget is None else asked.budget,
-            mask=None if mask is None else mask.to(asked.device),
-            watch=watch,
-        )
-        return self.add(found, folder, files.readable(str(path)))
+    def compare(self, path: Path, folder: Path) -> Comparison:
+        """Explain one image file, compare, and write into its folder."""
+        picture, size, asked, mask = files.load_picture(path), self.classifier.image_size, self.asked, None
+        query = files.square(picture, size)[None].to(asked.device)
+        if self.masks is not None:
+            file = self.masks / f"{path.stem}.png" if self.masks.is_dir() else self.masks
+            mask = files.square_mask(files.load_mask(file), picture, size)[None].to(asked.device)
+        budget = math.inf if asked.budget is None else asked.budget
+        options = {"method": asked.method, "seed": asked.seed, "budget": budget, "mask": mask}
+        edit = explain(self.classifier, query, asked.target, **options)  # type: ignore[arg-type]
+        return self.add(edit, folder, files.readable(str(path)))
 
-    def _mask(self, path: Path, picture: Image) -> Tensor | None:
-        """The lesion's mask in the classifier's square, shape (1, 1, s, s)."""
-        if self.masks is None:
-            return None
-        place = self.masks / f"{path.stem}.png" if self.masks.is_dir() else self.masks
-        return files.square_mask(files.load_mask(place), picture, self.classifier.image_size)[None]
-
-    def add(self, found: Edit, folder: Path, image: str) -> Comparison:
-        """Compare on one lesion and write comparison.png, curves.png and comparison.json into its folder."""
+    def add(self, edit: Edit, folder: Path, image: str) -> Comparison:
+        """Compare maps with one counterfactual; write comparison.png, curves.png and comparison.json into a folder."""
         folder.mkdir(parents=True, exist_ok=True)
+        seed = self.asked.seed
         maps = {
-            name: attribute(
-                self.classifier, found.query, found.source, name, counterfactual=found.image, seed=self.asked.seed
-            )
+            name: attribute(self.classifier, edit.query, edit.source, name, counterfactual=edit.image, seed=seed)
             for name in self.methods
         }
-        comparison = compare(found, maps, classifier=self.classifier, seed=self.asked.seed)
+        comparison = compare(edit, maps, classifier=self.classifier, seed=seed)
         plot.save(comparison.plot(), folder / "comparison.png")
         if comparison.swaps:
             plot.save(figure.curves_figure(comparison), folder / "curves.png")
-        self.statuses.append(found.status[0])
-        source, target = (found.classes[int(k)] for k in (found.source, found.target))
-        asked = {"image": image, "source": source, "target": target, "method": found.method, "seed": found.seed}
-        _write(folder / "comparison.json", asked | {"status": found.status[0].value} | comparison.to_dict())
-        self.rows += comparison.rows.assign(image=image).to_dict("records")  # type: ignore[arg-type]
+        source, target = (edit.classes[int(index)] for index in (edit.source, edit.target))
+        head = {"image": image, "source": source, "target": target, "method": edit.method, "seed": edit.seed}
+        _write(folder / "comparison.json", **head, status=edit.status[0].value, **to_json(comparison))
+        self.statuses.append(edit.status[0])
+        self.rows.append(comparison.rows.assign(image=image))
         return comparison
 
     def save(self, out: Path) -> None:
-        """Write what all lesions say, where there are some: comparison.json, rows.csv, methods.csv, .md and .png."""
+        """Write the summary of all images, if there are any: comparison.json, rows.csv, methods.csv, .md and .png."""
         import pandas as pd
 
         if not self.rows:
             return
-        rows = pd.DataFrame(self.rows)
-        found = summary(rows)
+        rows = pd.concat(self.rows, ignore_index=True)
+        means = summary(rows)
         rows.to_csv(out / "rows.csv", index=False, float_format="%.6g")
-        found.to_csv(out / "methods.csv", index=False, float_format="%.6g")
-        files.write_whole(out / "methods.md", table(found).encode())
-        plot.save(figure.methods_figure(found), out / "methods.png")
-        plain: list[Any] = found.astype(object).where(found.notna(), None).to_dict("records")
-        _write(out / "comparison.json", {"images": rows["image"].nunique(), "better": BETTER, "summary": plain})
+        means.to_csv(out / "methods.csv", index=False, float_format="%.6g")
+        files.write_whole(out / "methods.md", table(means).encode())
+        plot.save(figure.methods_figure(means), out / "methods.png")
+        _write(out / "comparison.json", images=rows["image"].nunique(), better=BETTER, summary=_records(means))
 
 
 def named(text: str) -> tuple[str, ...]:
-    """Methods from a list with commas; `all` is all of them, and nothing the eight of `EIGHT`.
+    """Methods from a comma-separated list; `all` is all of them, and an empty list the eight of `EIGHT`.
 
     Example:
         >>> named("gradcam, saliency")
@@ -138,46 +125,48 @@ def named(text: str) -> tuple[str, ...]:
     return listed
 
 
-def table(found: pd.DataFrame) -> str:
-    """The summary as Markdown: a row a method, mean and interval of each measure that anything has."""
-    known = [name for name in BETTER if found.loc[found["measure"] == name, "n"].sum() > 0]
-    heads = [f"{figure.LABELS[name]} ({'+' if BETTER[name] == 'higher' else '-'})" for name in known]
-    lines = [f"| method | {' | '.join(heads)} |", "|---" * (len(known) + 1) + "|"]
-    for method, own in found.groupby("method", sort=False):
-        cells = [_cell(own[own["measure"] == name].iloc[0]) for name in known]
-        lines.append(f"| {method} | {' | '.join(cells)} |")
+def to_json(comparison: Comparison) -> dict[str, Any]:
+    """Measures and curves of each image and method as plain values with six decimals."""
+    rows = _records(comparison.rows)
+    for row in rows:
+        swap, row["curves"] = comparison.swaps.get((row["image"], row["method"])), None
+        if swap is not None:
+            curves = torch.cat([swap.shares[:, None], swap.deletion, swap.insertion], dim=1).double()
+            names = ("share", "deletion_source", "deletion_target", "insertion_source", "insertion_target")
+            row["curves"] = dict(zip(names, curves.T.round(decimals=6).tolist(), strict=True))
+    return {"better": BETTER, "rows": rows}
+
+
+def table(means: pd.DataFrame) -> str:
+    """A summary as a Markdown table: a row per method, mean and interval of each measure."""
+    measures = figure.measured(means)
+    heads = [f"{figure.LABELS[name]} ({'+' if BETTER[name] == 'higher' else '-'})" for name in measures]
+    lines = [f"| method | {' | '.join(heads)} |", "|---" * (len(measures) + 1) + "|"]
+    for method, rows in means.set_index("measure").groupby("method", sort=False):
+        cells = [f"{row['mean']:.3f} [{row['low']:.3f}, {row['high']:.3f}]" for _, row in rows.loc[measures].iterrows()]
+        lines.append(f"| {method} | {' | '.join('' if 'nan' in cell else cell for cell in cells)} |")
     return "\n".join([*lines, "", "Means with 95 % bootstrap intervals over images; + higher is better, - lower.", ""])
 
 
 def sentence(comparison: Comparison, image: str) -> str:
-    """One lesion in a sentence: which map agrees most, and which finds the pixels that flip the model."""
-    rows = comparison.rows[~comparison.rows["method"].isin(REFERENCES)]
+    """One image in a sentence: the map that agrees most, and the one that finds the pixels that flip the model."""
     if not comparison.counterfactual.found[0]:
         return f"{image}: {comparison.counterfactual.status[0].advice}"
-    agrees: Any = rows.sort_values("rank_correlation", ascending=False, kind="stable").iloc[0]
-    text = (
-        f"{image}: {agrees['method']} agrees most with the change (rank correlation {agrees['rank_correlation']:.2f})"
-    )
-    known = rows.dropna(subset=["sufficiency"])
-    if known.empty:
+    rows = comparison.rows[~comparison.rows["method"].isin(REFERENCES)]
+    best: Any = rows.sort_values("rank_correlation", ascending=False, kind="stable").iloc[0]
+    first: Any = rows.sort_values("sufficiency", kind="stable").iloc[0]
+    text = f"{image}: {best['method']} agrees most with the change (rank correlation {best['rank_correlation']:.2f})"
+    if math.isnan(first["sufficiency"]):
         return f"{text}."
-    first: Any = known.sort_values("sufficiency", kind="stable").iloc[0]
     return f"{text}; the top {first['sufficiency']:.0%} of {first['method']} suffices to flip the model."
 
 
-def _cell(row: Any) -> str:
-    return "" if math.isnan(row["mean"]) else f"{row['mean']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as plain values with six decimals, None for NaN."""
+    records: list[dict[str, Any]] = json.loads(rows.to_json(orient="records", double_precision=6))
+    return records
 
 
-def _write(path: Path, values: Mapping[str, Any]) -> None:
-    """Plain values as JSON, without digits that float32 does not have."""
-    text = json.dumps(_rounded(dict(values) | {"notice": NOTICE}), indent=2, allow_nan=False)
+def _write(path: Path, **values: Any) -> None:
+    text = json.dumps(values | {"notice": NOTICE}, indent=2, allow_nan=False)
     files.write_whole(path, (text + "\n").encode())
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _rounded(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_rounded(one) for one in value]
-    return round(value, 6) if isinstance(value, float) else value

@@ -1,4 +1,4 @@
-"""Swapping pixels between query and counterfactual in the order of a map: how much of its top changes the mind?"""
+"""Swapping pixels between query and counterfactual in the order of a map: how much of its top flips the prediction?"""
 
 from __future__ import annotations
 
@@ -14,119 +14,100 @@ from cfexplain.classifier.checks import predict
 from cfexplain.search.edit import Edit
 from cfexplain.types import Classifier, Images
 
-STEPS = 25
-"""Of a curve; each step swaps the same number of pixels."""
-PARTS = 8
-"""Of the step in which the model changes its mind: shares are found to 1 / (25 * 8) of the picture."""
+# Steps of a curve, each of which swaps the same number of pixels, and parts of the step in which the prediction flips:
+# shares are found to 1 / (25 * 8) of the image.
+STEPS, PARTS = 25, 8
+# Images in one forward pass.
+BATCH = 16
 
 
 @dataclass(frozen=True, eq=False)
 class Swap:
-    """What the classifier says while pixels are swapped, the highest of a map first; k + 1 points from 0 to all.
+    """Predictions while pixels are swapped, those with the map's highest magnitude first; k + 1 points from 0 to all.
 
-    Deletion begins at the query and brings in the counterfactual; insertion begins at the counterfactual and brings
-    back the query. Both ends are images that the classifier knows, so that no black square decides the result.
+    Deletion starts at the query and inserts the counterfactual's pixels; insertion starts at the counterfactual and
+    puts back the query's. Both ends look like training images, so no black square decides the result.
 
     Attributes:
-        shares: of the pixels swapped, from 0 to 1.
-        deletion: probabilities of (source, target) on the way from query to counterfactual, shape (k + 1, 2).
-        insertion: the same on the way back.
-        flipped: where the deletion's image is predicted as the target.
-        held: where the insertion's image still is.
-        sufficiency: the smallest share of the map's top that flips the query to the target; lower is better, missing
-            where none does. Found on the curve, then to an eighth of a step.
-        necessity: the smallest share whose return to the query undoes the counterfactual, likewise.
+        deletion: probabilities of (source, target) from query to counterfactual.
+        insertion: the same from counterfactual to query.
+        sufficiency: the smallest share of the map's top that flips the query to the target, lower is better; NaN if
+            there is none. Found on the curve, then within an eighth of a step.
+        necessity: the smallest share whose return to the query undoes the counterfactual, found likewise.
     """
 
-    shares: Float[Tensor, " points"]
     deletion: Float[Tensor, "points 2"]
     insertion: Float[Tensor, "points 2"]
-    flipped: Bool[Tensor, " points"]
-    held: Bool[Tensor, " points"]
     sufficiency: float
     necessity: float
 
+    @property
+    def shares(self) -> Float[Tensor, " points"]:
+        """Shares of the pixels that are swapped."""
+        return torch.linspace(0, 1, len(self.deletion))
+
     def measures(self) -> dict[str, float]:
-        """Areas under the curves by the trapezoid rule, and the shares at which the model changes its mind.
+        """Areas under the curves by the trapezoid rule, and the shares at which the prediction flips.
 
-        `deletion` and `insertion` are areas under the source's probability; `cout` that under the target's less the
-        source's on the way of deletion.
+        `deletion` and `insertion` are areas under the source's probability. `cout` is the area under the target's
+        minus the source's probability during deletion, in [-1, 1], higher is better. It rewards large edits (if the
+        whole image is replaced, few pixels suffice): read it beside the metric `changed_share`.
+
+        Source: deletion and insertion of RISE (Petsiuk et al. 2018) with the counterfactual as the baseline. COUT:
+        Khorram and Fuxin, "Cycle-Consistent Counterfactuals by Latent Transformations", CVPR 2022, where the map is
+        the change itself; they swap P // steps of P pixels a step and overshoot 1 if that leaves a rest, we divide P
+        evenly. Sufficiency and necessity are ours.
         """
-        width = 1 / (len(self.shares) - 1)
-        return {
-            "deletion": float(torch.trapezoid(self.deletion[:, 0], dx=width)),
-            "insertion": float(torch.trapezoid(self.insertion[:, 0], dx=width)),
-            "cout": float(torch.trapezoid(self.deletion[:, 1] - self.deletion[:, 0], dx=width)),
-            "sufficiency": self.sufficiency,
-            "necessity": self.necessity,
+        curves = {
+            "deletion": self.deletion[:, 0],
+            "insertion": self.insertion[:, 0],
+            "cout": self.deletion[:, 1] - self.deletion[:, 0],
         }
-
-    def to_dict(self) -> dict[str, list[float]]:
-        """The curves as plain numbers for JSON."""
-        return {
-            "share": _plain(self.shares),
-            "deletion_source": _plain(self.deletion[:, 0]),
-            "deletion_target": _plain(self.deletion[:, 1]),
-            "insertion_source": _plain(self.insertion[:, 0]),
-            "insertion_target": _plain(self.insertion[:, 1]),
-        }
+        areas = {name: float(torch.trapezoid(curve, dx=1 / (len(curve) - 1))) for name, curve in curves.items()}
+        return areas | {"sufficiency": self.sufficiency, "necessity": self.necessity}
 
 
-def swap(
-    classifier: Classifier,
-    counterfactual: Edit,
-    heatmap: Float[Tensor, "h w"],
-    *,
-    steps: int = STEPS,
-    batch: int = 16,
-) -> Swap:
-    """Ask the classifier about every share of a map's top, swapped one way and the other.
+def swap(classifier: Classifier, edit: Edit, heatmap: Float[Tensor, "h w"], *, steps: int = STEPS) -> Swap:
+    """Predict the images between query and counterfactual for every share of a map's top, in both directions.
 
     Args:
         classifier: the explained one, in evaluation mode.
-        counterfactual: of one image; the image that is shown is swapped in.
-        heatmap: its largest magnitudes are swapped first, equal ones row by row.
+        edit: one counterfactual.
+        heatmap: pixels are swapped in the descending order of its magnitude, equal ones row by row; at step k of n
+            the first k P // n of P.
         steps: of each curve.
-        batch: images in one pass at most.
 
     Raises:
         ValueError: there is no step, or several counterfactuals.
-
-    Source: deletion and insertion of RISE (Petsiuk et al. 2018) with the counterfactual as the baseline, and the
-    areas of COUT (Khorram and Fuxin, CVPR 2022) in the order of any map; sufficiency and necessity are ours.
     """
-    if len(counterfactual) != 1 or steps < 1:
-        raise ValueError(f"swap one counterfactual in at least 1 step, got {len(counterfactual)} in {steps}")
-    query, shown = counterfactual.query, counterfactual.image
-    rank, pixels = places(heatmap.to(query.device)), heatmap.numel()
-    wanted = torch.stack([counterfactual.source, counterfactual.target], dim=1)
+    if len(edit) != 1 or steps < 1:
+        raise ValueError(f"swap one counterfactual in at least 1 step, got {len(edit)} in {steps}")
+    pixels, classes, rank = (
+        heatmap.numel(),
+        [int(edit.source), int(edit.target)],
+        pixel_rank(heatmap.to(edit.query.device)),
+    )
     counts = [k * pixels // steps for k in range(steps + 1)]
 
-    def asked(start: Images, end: Images, swapped: Sequence[int]) -> tuple[Tensor, Tensor]:
-        return _asked(classifier, start, end, torch.stack([rank < count for count in swapped])[:, None], wanted, batch)
+    def curve(start: Images, end: Images, counts: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Probabilities of the two classes, and whether the target is predicted, for each count of swapped pixels."""
+        tops = torch.stack([rank < count for count in counts])[:, None].split(BATCH)
+        predictions = [predict(classifier, torch.where(top, end, start)) for top in tops]
+        probabilities = torch.cat([prediction.probabilities for prediction in predictions]).cpu()
+        return probabilities[:, classes], probabilities.argmax(1) == classes[1]
 
-    there, flipped = asked(query, shown, counts)
-    back, held = asked(shown, query, counts)
-    enough = _crossing(flipped, counts, lambda finer: asked(query, shown, finer)[1])
-    needed = _crossing(~held, counts, lambda finer: ~asked(shown, query, finer)[1])
-    return Swap(torch.linspace(0, 1, steps + 1), there, back, flipped, held, enough / pixels, needed / pixels)
-
-
-def _crossing(reached: Tensor, counts: Sequence[int], ask: Callable[[Sequence[int]], Tensor]) -> float:
-    """The first count that is reached, looked for again between it and the one before; missing where none is."""
-    if not bool(reached.any()):
-        return math.nan
-    first = int(reached.float().argmax())
-    low, high = counts[max(0, first - 1)], counts[first]
-    finer = sorted({low + (high - low) * part // PARTS for part in range(1, PARTS + 1)})
-    return float(finer[int(ask(finer).float().argmax())])
+    deletion, flipped = curve(edit.query, edit.image, counts)
+    insertion, held = curve(edit.image, edit.query, counts)
+    sufficient = _first(flipped, counts, lambda finer: curve(edit.query, edit.image, finer)[1])
+    necessary = _first(~held, counts, lambda finer: ~curve(edit.image, edit.query, finer)[1])
+    return Swap(deletion, insertion, sufficient / pixels, necessary / pixels)
 
 
-def places(heatmap: Float[Tensor, "h w"]) -> Int[Tensor, "h w"]:
-    """Place of each pixel in the descending order of magnitude, equal ones row by row.
+def pixel_rank(heatmap: Float[Tensor, "h w"]) -> Int[Tensor, "h w"]:
+    """Rank of each pixel in the descending order of magnitude, equal ones row by row.
 
     Example:
-        >>> places(torch.tensor([[1.0, -3.0], [2.0, 0.0]]))
+        >>> pixel_rank(torch.tensor([[1.0, -3.0], [2.0, 0.0]]))
         tensor([[2, 0],
                 [1, 3]])
     """
@@ -134,14 +115,13 @@ def places(heatmap: Float[Tensor, "h w"]) -> Int[Tensor, "h w"]:
     return order.argsort().view_as(heatmap)
 
 
-def _asked(
-    classifier: Classifier, start: Images, end: Images, tops: Tensor, wanted: Int[Tensor, "1 2"], batch: int
-) -> tuple[Float[Tensor, "points 2"], Bool[Tensor, " points"]]:
-    """Probabilities of source and target, and whether the target is the prediction, with each top swapped in."""
-    said = [predict(classifier, torch.where(top, end, start)) for top in tops.split(batch)]
-    probabilities = torch.cat([one.probabilities for one in said])
-    return probabilities[:, wanted[0]].cpu(), (probabilities.argmax(1) == wanted[0, 1]).cpu()
-
-
-def _plain(values: Tensor) -> list[float]:
-    return [round(float(v), 6) for v in values]
+def _first(
+    reached: Bool[Tensor, " points"], counts: Sequence[int], reached_at: Callable[[Sequence[int]], Tensor]
+) -> float:
+    """The first count that is reached, refined between it and the one before; NaN if there is none."""
+    if not bool(reached.any()):
+        return math.nan
+    first = int(reached.float().argmax())
+    low, high = counts[max(0, first - 1)], counts[first]
+    finer = sorted({low + (high - low) * part // PARTS for part in range(1, PARTS + 1)})
+    return float(finer[int(reached_at(finer).float().argmax())])
