@@ -1,4 +1,4 @@
-"""The nouns that every part shares: images, predictions, classifiers, problems, candidates, outcomes."""
+"""Shared types: images, predictions, classifiers, problems, candidates, outcomes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Which = slice | list[int]
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """All that a classifier says of a batch.
+    """The output of a classifier for a batch.
 
     Attributes:
         logits: shape (n, k), already temperature-scaled where the classifier is calibrated.
@@ -48,7 +48,7 @@ class Prediction:
         return Prediction(self.logits.detach(), tuple(f.detach() for f in self.features), loss)
 
     def without_features(self) -> Prediction:
-        """What is small of it: a result of many images would hold gigabytes of features that nobody reads."""
+        """Logits and loss alone: the features of many images would take gigabytes."""
         return Prediction(self.logits, (), self.loss)
 
     def at(self, which: Which) -> Prediction:
@@ -96,13 +96,13 @@ _ADVICE = {
     Status.NOT_FOUND: "The prediction did not change: allow more steps, or lower the weights that hold the image back.",
     Status.ALREADY_TARGET: "The query is already predicted as the target class: choose another target.",
     Status.DIVERGED: "The optimisation met infinite or undefined values: lower the learning rate, or use float32.",
-    Status.OUT_OF_BUDGET: "The time was up before the prediction changed: the best so far is kept; raise the budget.",
+    Status.OUT_OF_BUDGET: "The time was up before the prediction changed: raise the budget. This is the best so far.",
 }
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """What is asked: move `query` until `classifier` says `target`, inside `region`.
+    """The task: change `query` inside `region` until `classifier` predicts `target`.
 
     Attributes:
         query: the images to explain, shape (n, 3, h, w).
@@ -119,7 +119,7 @@ class Problem:
     region: Float[Tensor, "n 1 h w"] | None = None
 
     def at(self, which: Which) -> Problem:
-        """What is asked of some of the images."""
+        """The task for some of the images."""
         source = None if self.source is None else self.source.at(which)
         target, region = (None if part is None else part[which] for part in (self.target, self.region))
         return Problem(self.query[which], self.classifier, source, target, region)
@@ -127,13 +127,13 @@ class Problem:
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """What a term may see of one step.
+    """What a term can read at one step.
 
     Attributes:
-        image: the generator's painting, shape (n, 3, h, w).
-        problem: what is asked.
+        image: the image that the terms see, shape (n, 3, h, w).
+        problem: the task.
         prediction: the classifier's prediction of `image`; None where no term needs one.
-        anchor: the painting of the query from which the edit departs; None while it is being painted.
+        anchor: the reconstruction that the edit starts from; None while it is being fitted.
         progress: share of the stage's steps done, in [0, 1]; from 1 to 2 in further ones (`Continuation`).
         views: the classifier's prediction of random views of `image`, shape (count * n, ...), view by view;
             None where the stage has no views.
@@ -145,6 +145,36 @@ class Candidate:
     anchor: Images | None = None
     progress: float = 0.0
     views: Prediction | None = None
+
+
+def join_predictions(parts: Sequence[Prediction]) -> Prediction:
+    """The predictions of single images or batches as that of one batch."""
+    losses = [part.loss for part in parts if part.loss is not None]
+    features = tuple(torch.cat(tap) for tap in zip(*(part.features for part in parts), strict=True))
+    return Prediction(torch.cat([part.logits for part in parts]), features, torch.cat(losses) if losses else None)
+
+
+def join_problems(problems: Sequence[Problem]) -> Problem:
+    """The problems of single images as one; they must share the classifier.
+
+    Raises:
+        ValueError: some have a region and some have none.
+    """
+    first = problems[0]
+    if len(problems) == 1:
+        return first
+    sources = [p.source for p in problems if p.source is not None]
+    targets = [p.target for p in problems if p.target is not None]
+    regions = [p.region for p in problems if p.region is not None]
+    if 0 < len(regions) < len(problems):
+        raise ValueError("of a batch either all images have a region or none has")
+    return Problem(
+        torch.cat([p.query for p in problems]),
+        first.classifier,
+        join_predictions(sources) if sources else None,
+        torch.cat(targets) if targets else None,
+        torch.cat(regions) if regions else None,
+    )
 
 
 def mean_over_views(value: Tensor, views: Tensor | None) -> Tensor:

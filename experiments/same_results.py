@@ -26,8 +26,13 @@ from safetensors.torch import load_file, save_file
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("CFEXPLAIN_DATA", ROOT.parent / "shared" / "data"))
 
-RENAMED: dict[str, str] = {}
-"""Columns of an audit's rows, before and after."""
+RENAMED = {
+    "colour_cast": "colour_shift",
+    "metric.colour_cast": "metric.colour_shift",
+    "believed": "oracle_agreement",
+    **{f"survives.{name}": f"robust.{name}" for name in ("jpeg", "blur", "noise", "shift", "resize", "together")},
+}
+"""Metrics and columns of an audit's rows, before and after."""
 
 TENSORS = ("query", "anchor", "painted", "image", "target")
 
@@ -137,7 +142,8 @@ def run(out: Path, count: int, methods: list[str]) -> None:
     restorations(out)
     comparison(classifier, images[:1], out)
     explanations(classifier, images, methods or list(module("cfexplain.method.presets", "cfexplain.methods").METHODS), out)
-    audited(classifier, samples, out)
+    if not methods:
+        audited(classifier, samples, out)
 
 
 UNLIKE = ("seconds", "search_seconds", "versions", "time", "seconds of the last start")

@@ -125,8 +125,7 @@ class Search:
             seed=asked.seed,
             budget=math.inf if asked.budget is None else asked.budget,
             region=self.region,
-            anchors=self.anchors,
-            watch=watch,
+            callback=watch,
         )
         self._check()
         self.said.put(("judge", Step(0, result.image, None, torch.zeros(1))))

@@ -100,7 +100,6 @@ class Examiner:
             seed=self.seed,
             budget=self.budget,
             mask=masks.to(device),
-            anchors=self.anchors,
             batch=len(questions) if len(questions) > 1 else None,
         )
         rows = [

@@ -51,7 +51,7 @@ class WrappedClassifier:
 
     @staticmethod
     def _channels(values: tuple[float, ...], images: Images) -> Tensor:
-        # Filled in where the images are: a copy from the CPU cannot be recorded on a GPU (`CudaGraph`).
+        # Created on the images' device: a copy from the CPU cannot be recorded in a CUDA graph.
         return torch.stack([images.new_full((1, 1, 1), value) for value in values], 1)
 
 

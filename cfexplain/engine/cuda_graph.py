@@ -1,4 +1,4 @@
-"""Small networks on a GPU: their kernels are recorded once and replayed; to ask for each costs more than its work."""
+"""CUDA graphs: the kernels of a small network take less time than launching them, so they are recorded and replayed."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class CudaGraph:
 
     Args:
         module: without hooks and without randomness; its weights may change in place between calls.
-        rough: let matrix products be as rough as torch's convolutions on a GPU: TF32, ten bits of mantissa.
+        tf32: compute matrix products in TF32 (ten bits of mantissa), as torch does convolutions on a GPU.
 
     Source: `torch.cuda.make_graphed_callables`; what it brings: experiments/benchmarks/throughput.py.
     """
 
-    def __init__(self, module: nn.Module, *, rough: bool = False) -> None:
-        self.module, self.rough = module, rough
+    def __init__(self, module: nn.Module, *, tf32: bool = False) -> None:
+        self.module, self.tf32 = module, tf32
         self.calls: dict[tuple[int, ...], Callable[[Tensor], Any] | None] = {}  # None until the second call
 
     def __call__(self, x: Tensor) -> Any:
@@ -56,7 +56,7 @@ class CudaGraph:
         try:
             with _without_waiting():  # a recording that is broken off would leave torch's memory pool in disorder
                 self.module(example)
-            with _rough_products(self.rough):
+            with tf32_matmul(self.tf32):
                 recorded: Callable[[Tensor], Any] = torch.cuda.make_graphed_callables(
                     _Fresh(self.module), (example,), **_OTHER_THREADS_MAY_GO_ON
                 )
@@ -89,7 +89,7 @@ def _without_waiting() -> Iterator[None]:
 
 
 @contextmanager
-def _rough_products(wanted: bool) -> Iterator[None]:
+def tf32_matmul(wanted: bool) -> Iterator[None]:
     """TF32 in products of matrices; torch has two ways to ask for it, and the older spoils what the newer says."""
     products = torch.backends.cuda.matmul
     name, value = ("fp32_precision", "tf32") if hasattr(products, "fp32_precision") else ("allow_tf32", True)

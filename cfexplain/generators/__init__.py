@@ -4,7 +4,6 @@ from cfexplain.generators.deep_decoder import DeepDecoder as DeepDecoder
 from cfexplain.generators.dip import DeepImagePrior as DeepImagePrior
 from cfexplain.generators.generator import Generator as Generator
 from cfexplain.generators.implicit import FourierNetwork as FourierNetwork
-from cfexplain.generators.implicit import Siren as Siren
 from cfexplain.generators.langevin import Langevin as Langevin
 from cfexplain.generators.noise import Noise as Noise
 from cfexplain.generators.pixels import Pixels as Pixels
@@ -12,18 +11,3 @@ from cfexplain.generators.resnet import ResNet as ResNet
 from cfexplain.generators.transposed import TransposedUNet as TransposedUNet
 from cfexplain.generators.unet import UNet as UNet
 from cfexplain.generators.warm import WarmStart as WarmStart
-
-__all__ = [
-    "DeepDecoder",
-    "DeepImagePrior",
-    "FourierNetwork",
-    "Generator",
-    "Langevin",
-    "Noise",
-    "Pixels",
-    "ResNet",
-    "Siren",
-    "TransposedUNet",
-    "UNet",
-    "WarmStart",
-]

@@ -1,4 +1,4 @@
-"""The Deep Decoder: a prior with fewer weights than the image has values, which cannot paint noise."""
+"""The Deep Decoder: a prior with fewer weights than the image has values, which cannot fit noise."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from cfexplain.generators.noise import Noise, seeded
-from cfexplain.images import precise
+from cfexplain.generators.generator import NetworkGenerator, to_image
+from cfexplain.generators.noise import Noise
 from cfexplain.types import Images
 
 
 @dataclass(frozen=True)
-class DeepDecoder:
+class DeepDecoder(NetworkGenerator):
     """`scales` layers Conv1x1 - Upsample x2 - ReLU - BN and one without upsampling; the tail is Conv1x1 - sigmoid.
 
     Convolutions have no bias; the only coupling of pixels is the bilinear upsampling. A size that is no multiple of
-    2^scales is painted larger and cropped centrally.
+    2^scales is generated larger and cropped centrally.
 
     Attributes:
         width: channels of all layers.
@@ -27,7 +27,7 @@ class DeepDecoder:
         noise: the input z, at 2^-scales of the size; its channels are always `width`.
 
     Shape:
-        paints from z of shape (1, width, h / 2^scales, w / 2^scales) an image of the query's shape.
+        z of shape (1, width, h / 2^scales, w / 2^scales) to an image of the query's shape.
 
     Source: Heckel and Hand, "Deep Decoder", ICLR 2019, and the released `decodernw`: widths 32, 64, 128 have 6,624,
     25,536 and 100,224 parameters for three colours; Adam at 0.01. Deviation: BN keeps no running statistics.
@@ -42,14 +42,12 @@ class DeepDecoder:
     scales: int = 5
     noise: Noise = Noise(channels=128, low=0.0, high=0.1)
 
-    def build(self, query: Images, rng: torch.Generator) -> nn.Module:
-        """A fresh network for one query, its weights drawn from `rng`."""
-        with seeded(rng):
-            network = Decoder(self.width, self._fitting(query), query.shape[1], query.shape[-2:])
-        return network.to(query.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    def network(self, query: Images) -> nn.Module:
+        """The network for one query."""
+        return Decoder(self.width, self._fitting(query), query.shape[1], query.shape[-2:])
 
     def draw(self, query: Images, rng: torch.Generator) -> Float[Tensor, "1 c y x"]:
-        """The small input that the network paints from."""
+        """The small input z."""
         step = 2 ** self._fitting(query)
         height, width = (-(-side // step) for side in query.shape[-2:])
         small = query.new_zeros(1, query.shape[1], height, width)
@@ -71,15 +69,14 @@ class Decoder(nn.Module):
         self.tail = nn.Conv2d(width, channels, 1, bias=False)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Paint; the last layer runs in float32."""
+        """The image for z."""
         x, last = z, len(self.mixing) - 1
         for k, (mix, norm) in enumerate(zip(self.mixing, self.norms, strict=True)):
             x = mix(x)
             if k < last:
                 x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
             x = norm(F.relu(x))
-        with torch.autocast(z.device.type, enabled=False):
-            return torch.sigmoid(self.tail(precise(self._cropped(x))))
+        return to_image(self.tail, self._cropped(x))
 
     def _cropped(self, x: Tensor) -> Tensor:
         top, left = (x.shape[-2] - self.size[0]) // 2, (x.shape[-1] - self.size[1]) // 2

@@ -8,13 +8,12 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from cfexplain.generators.doubling import Upsampling, doubled
-from cfexplain.generators.noise import Noise, seeded
+from cfexplain.generators.generator import NetworkGenerator, to_image
+from cfexplain.generators.noise import Noise
 from cfexplain.generators.stacked import convolved, normalised
-from cfexplain.images import precise
 from cfexplain.types import Images
 
 Downsampling = Literal["stride", "average", "max"]
@@ -25,8 +24,8 @@ _PAD = {"reflect": "reflect", "zeros": "constant", "replicate": "replicate"}
 
 
 @dataclass(frozen=True)
-class DeepImagePrior:
-    """Skip hourglass f_theta(z) of Ulyanov et al.; the image is painted by its weights alone.
+class DeepImagePrior(NetworkGenerator):
+    """Skip hourglass f_theta(z) of Ulyanov et al.; its weights alone determine the image.
 
     At scale i: a skip branch Conv1x1 - BN - LReLU, and a deeper branch Conv(stride 2) - BN - LReLU - Conv -
     BN - LReLU - [next scale] - Upsample; both are concatenated - BN - Conv - BN - LReLU - [Conv1x1 - BN -
@@ -47,7 +46,7 @@ class DeepImagePrior:
             networks of this package begin at 1.
 
     Shape:
-        build(query) paints from z of shape (1, noise channels, h, w) an image of the query's shape.
+        z of shape (1, noise channels, h, w) to an image of the query's shape.
 
     Source: Ulyanov, Vedaldi, Lempitsky, "Deep Image Prior", CVPR 2018, and its released networks. The defaults
     are the published denoising network, 2,217,831 parameters. Deviation: BN keeps no running statistics (the
@@ -76,11 +75,9 @@ class DeepImagePrior:
         if self.gains not in ("ones", "uniform"):
             raise ValueError(f"gains are ones or uniform, not {self.gains}")
 
-    def build(self, query: Images, rng: torch.Generator) -> nn.Module:
-        """A fresh network for one query, its weights drawn from `rng`."""
-        with seeded(rng):
-            network = Hourglass(self._fitting(query), query.shape[1])
-        return network.to(query.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    def network(self, query: Images) -> nn.Module:
+        """The network for one query; a small image gets fewer scales."""
+        return Hourglass(self._fitting(query), query.shape[1])
 
     def fits(self, query: Images) -> bool:
         """Whether the query is large enough for all scales and has three colours."""
@@ -94,10 +91,6 @@ class DeepImagePrior:
         while scales > 1 and math.ceil(side / 2**scales) <= max(1, border):
             scales -= 1
         return replace(self, widths=self.widths[:scales], skips=self.skips[:scales])
-
-    def draw(self, query: Images, rng: torch.Generator) -> Float[Tensor, "1 c h w"]:
-        """The input that `build`'s network paints from."""
-        return self.noise.draw(query, rng)
 
 
 class Hourglass(nn.Module):
@@ -113,10 +106,8 @@ class Hourglass(nn.Module):
                 nn.init.uniform_(module.weight)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Paint; the last layer runs in float32, for eight bits of mantissa are too few for an image."""
-        painted = self.scales(z)
-        with torch.autocast(z.device.type, enabled=False):
-            return torch.sigmoid(self.tail(precise(painted)))
+        """The image for z."""
+        return to_image(self.tail, self.scales(z))
 
     def coarse_to_fine(self) -> list[list[nn.Parameter]]:
         """Parameters by scale: the two deepest together, then each above them, the last with the tail."""

@@ -1,4 +1,4 @@
-"""A painter with an unsteady hand: stochastic gradient Langevin dynamics as a wish about the weights."""
+"""Stochastic gradient Langevin dynamics: noise on the weights of another generator."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from cfexplain.types import Images
 
 @dataclass(frozen=True)
 class Langevin:
-    """Another generator whose convolutions receive noise before every painting: w <- w + N(0, deviation^2).
+    """Another generator whose convolutions receive noise before every forward pass: w <- w + N(0, deviation^2).
 
-    With a descent between paintings this samples weights around good ones instead of settling at the best, so that
-    the mean of late paintings does not learn the noise of the query; hand it over with the rule `Sampled`.
+    Together with gradient steps this samples weights around an optimum instead of converging to it, so that the mean
+    of late outputs does not fit the noise of the query; the stop rule `Sampled` returns that mean.
 
     Attributes:
-        painter: the generator that paints.
+        painter: the generator.
         deviation: standard deviation of the noise; the source takes twice the learning rate.
 
     Shape:
@@ -28,11 +28,11 @@ class Langevin:
 
     Source: Cheng et al., "A Bayesian Perspective on the Deep Image Prior", CVPR 2019, and its released code: Adam at
     0.01, noise of 0.02 on the convolutions' weights after each step, burn-in of 7,000 steps, mean to 20,000. Deviation:
-    without their weight decay of 5e-8; the first painting is disturbed too.
+    without their weight decay of 5e-8; the first output is disturbed too.
 
     Example:
-        >>> hand = Langevin(DeepImagePrior(widths=(4, 4), skips=(2, 2)))
-        >>> hand.build(torch.zeros(1, 3, 16, 16), torch.Generator().manual_seed(0))(torch.zeros(1, 32, 16, 16)).shape
+        >>> generator, rng = Langevin(DeepImagePrior(widths=(4, 4), skips=(2, 2))), torch.Generator().manual_seed(0)
+        >>> generator.build(torch.zeros(1, 3, 16, 16), rng)(torch.zeros(1, 32, 16, 16)).shape
         torch.Size([1, 3, 16, 16])
     """
 
@@ -40,7 +40,7 @@ class Langevin:
     deviation: float = 0.02
 
     def build(self, query: Images, rng: torch.Generator) -> nn.Module:
-        """The painter's network, shaken by noise from a generator that `rng` seeds."""
+        """The network with noise from a random generator that `rng` seeds."""
         network = self.painter.build(query, rng)
         seed = int(torch.randint(2**62, (), generator=rng))
         return SGLDNoise(network, self.deviation, torch.Generator(query.device).manual_seed(seed))
@@ -51,14 +51,20 @@ class Langevin:
 
 
 class SGLDNoise(nn.Module):
-    """A network whose convolutions' weights move a little before each call."""
+    """Adds noise to the weights of a network's convolutions before each call.
+
+    Attributes:
+        stochastic: it draws random numbers when called, so it can neither be stacked nor recorded.
+    """
+
+    stochastic = True
 
     def __init__(self, network: nn.Module, deviation: float, rng: torch.Generator) -> None:
         super().__init__()
         self.network, self.deviation, self.rng = network, deviation, rng
 
     def forward(self, z: Tensor) -> Tensor:
-        """Shake, then paint."""
+        """Add noise to the weights, then generate."""
         with torch.no_grad():
             for weights in self.network.parameters():
                 if weights.ndim == 4:

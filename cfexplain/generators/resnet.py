@@ -1,25 +1,23 @@
-"""A residual network without change of scale: the prior that the founding paper finds wanting in large holes."""
+"""A residual network at one scale: the prior that Ulyanov et al. 2018 find too local for large holes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from cfexplain.generators.dip import Convolution
-from cfexplain.generators.noise import Noise, seeded
-from cfexplain.images import precise
+from cfexplain.generators.generator import NetworkGenerator, to_image
+from cfexplain.generators.noise import Noise
 from cfexplain.types import Images
 
 
 @dataclass(frozen=True)
-class ResNet:
+class ResNet(NetworkGenerator):
     """Conv3x3 - LReLU - blocks x + (Conv3x3 - BN - LReLU - Conv3x3 - BN)(x) - Conv3x3 - BN - Conv3x3 - sigmoid.
 
-    All at the image's size: what is far away is seen only through depth.
+    All at the image's size: distant pixels are connected only through depth.
 
     Attributes:
         blocks: residual blocks.
@@ -27,7 +25,7 @@ class ResNet:
         noise: the input z.
 
     Shape:
-        paints from z of shape (1, noise channels, h, w) an image of the query's shape.
+        z of shape (1, noise channels, h, w) to an image of the query's shape.
 
     Source: Ulyanov et al. 2018, inpainting of large holes (figure 8), and the released `resnet.py`: 8 blocks of 32
     channels, one channel of noise, Adam at 1e-3. Deviation: BN keeps no running statistics.
@@ -42,15 +40,9 @@ class ResNet:
     width: int = 32
     noise: Noise = Noise(channels=1)
 
-    def build(self, query: Images, rng: torch.Generator) -> nn.Module:
-        """A fresh network for one query."""
-        with seeded(rng):
-            network = ResidualNetwork(self, query.shape[1])
-        return network.to(query.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-
-    def draw(self, query: Images, rng: torch.Generator) -> Float[Tensor, "1 c h w"]:
-        """The input that the network paints from."""
-        return self.noise.draw(query, rng)
+    def network(self, query: Images) -> nn.Module:
+        """The network for one query."""
+        return ResidualNetwork(self, query.shape[1])
 
 
 class ResidualNetwork(nn.Module):
@@ -65,13 +57,11 @@ class ResidualNetwork(nn.Module):
         self.tail = Convolution(width, channels, 3, "reflect")
 
     def forward(self, z: Tensor) -> Tensor:
-        """Paint; the last layer runs in float32."""
+        """The image for z."""
         x = F.leaky_relu(self.head(z), 0.2)
         for block in self.blocks:
             x = x + block(x)
-        gathered = self.gather(x)
-        with torch.autocast(z.device.type, enabled=False):
-            return torch.sigmoid(self.tail(precise(gathered)))
+        return to_image(self.tail, self.gather(x))
 
 
 def _block(width: int) -> nn.Sequential:

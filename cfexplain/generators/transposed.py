@@ -1,4 +1,4 @@
-"""The U-Net of the founding paper's inpainting figure: instance normalisation, transposed convolutions."""
+"""The U-Net of the inpainting figure in Ulyanov et al. 2018: instance normalisation, transposed convolutions."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
 from torch import Tensor, nn
 
-from cfexplain.generators.noise import Noise, seeded
-from cfexplain.images import precise
+from cfexplain.generators.generator import NetworkGenerator, to_image
+from cfexplain.generators.noise import Noise
 from cfexplain.types import Images
 
 
 @dataclass(frozen=True)
-class TransposedUNet:
+class TransposedUNet(NetworkGenerator):
     """At each scale twice Conv3x3 - IN - ReLU on the way down, twice Conv3x3 - ReLU on the way up, zero padding.
 
     Down by max pooling, up by transposed convolutions (4 x 4, stride 2); the encoder's maps are concatenated whole.
@@ -25,7 +24,7 @@ class TransposedUNet:
         noise: the input z.
 
     Shape:
-        paints from z of shape (1, noise channels, h, w) an image of the query's shape.
+        z of shape (1, noise channels, h, w) to an image of the query's shape.
 
     Source: Ulyanov et al. 2018, inpainting of large holes (figure 8), and the released `unet.py` with feature scale 8
     and one more layer: the default widths. Adam at 1e-3. Deviation: sizes that are no power of two are padded by
@@ -40,16 +39,10 @@ class TransposedUNet:
     widths: tuple[int, ...] = (8, 16, 32, 64, 128, 128)
     noise: Noise = Noise(channels=1)
 
-    def build(self, query: Images, rng: torch.Generator) -> nn.Module:
-        """A fresh network for one query."""
+    def network(self, query: Images) -> nn.Module:
+        """The network for one query; a small image gets fewer scales."""
         scales = max(1, min(len(self.widths), min(query.shape[-2:]).bit_length() - 1))
-        with seeded(rng):
-            network = TransposedUNetwork(self.noise.channels, self.widths[:scales], query.shape[1])
-        return network.to(query.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-
-    def draw(self, query: Images, rng: torch.Generator) -> Float[Tensor, "1 c h w"]:
-        """The input that the network paints from."""
-        return self.noise.draw(query, rng)
+        return TransposedUNetwork(self.noise.channels, self.widths[:scales], query.shape[1])
 
 
 class TransposedUNetwork(nn.Module):
@@ -64,15 +57,14 @@ class TransposedUNetwork(nn.Module):
         self.tail = nn.Conv2d(widths[0], out, 1)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Paint; the last layer runs in float32."""
+        """The image for z."""
         maps = [self.encoder[0](z)]
         for level in list(self.encoder)[1:]:
             maps.append(level(F.max_pool2d(maps[-1], 2)))
         x = maps.pop()
         for grow, level in zip(self.growing, self.decoder, strict=True):
             x = level(torch.cat([_fitted(grow(x), maps[-1]), maps.pop()], dim=1))
-        with torch.autocast(z.device.type, enabled=False):
-            return torch.sigmoid(self.tail(precise(x)))
+        return to_image(self.tail, x)
 
 
 def _double(channels: int, width: int, *, normalised: bool) -> nn.Sequential:

@@ -1,4 +1,4 @@
-"""The U-Net of the founding paper's method figure."""
+"""The U-Net of the method figure in Narayanaswamy et al. 2021."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from cfexplain.generators.dip import Block, Convolution
-from cfexplain.generators.noise import Noise, seeded
-from cfexplain.images import precise
+from cfexplain.generators.generator import NetworkGenerator, to_image
+from cfexplain.generators.noise import Noise
 from cfexplain.types import Images
 
 
 @dataclass(frozen=True)
-class UNet:
-    """Encoder-decoder with concatenated skips, painting from 3 channels of U(-1, 1) noise.
+class UNet(NetworkGenerator):
+    """Encoder-decoder with concatenated skips and 3 channels of U(-1, 1) noise as its input.
 
     At each scale two blocks Conv3x3 - BN - LReLU; down by max pooling, up bilinearly; the encoder's map of the
     same size is concatenated whole (unlike the hourglass, whose skips are narrow). The tail is Conv1x1 - sigmoid.
@@ -27,7 +26,7 @@ class UNet:
         noise: the input z; 3 channels of U(-1, 1) at the image's size.
 
     Shape:
-        paints from z of shape (1, 3, h, w) an image of the query's shape, (1, 3, h, w).
+        z of shape (1, 3, h, w) to an image of the query's shape.
 
     Source: Narayanaswamy, Thiagarajan and Spanias, ICASSP 2021, figure 1 (a U-Net with several skip links,
     64 x 64 x 3 noise of U(-1, 1)); widths, normalisation and upsampling are not given there: ours.
@@ -36,15 +35,9 @@ class UNet:
     widths: tuple[int, ...] = (32, 64, 128, 128)
     noise: Noise = Noise(channels=3, low=-1.0, high=1.0)
 
-    def build(self, query: Images, rng: torch.Generator) -> nn.Module:
-        """A fresh network for one query."""
-        with seeded(rng):
-            network = UNetwork(self.noise.channels, self.widths, query.shape[1])
-        return network.to(query.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-
-    def draw(self, query: Images, rng: torch.Generator) -> Float[Tensor, "1 c h w"]:
-        """The input that the network paints from."""
-        return self.noise.draw(query, rng)
+    def network(self, query: Images) -> nn.Module:
+        """The network for one query."""
+        return UNetwork(self.noise.channels, self.widths, query.shape[1])
 
 
 class UNetwork(nn.Module):
@@ -59,7 +52,7 @@ class UNetwork(nn.Module):
         self.tail = Convolution(widths[0], out, 1, "zeros")
 
     def forward(self, z: Tensor) -> Tensor:
-        """Paint; the last layer runs in float32."""
+        """The image for z."""
         maps = [self.encoder[0](z)]
         for level in list(self.encoder)[1:]:
             maps.append(level(F.max_pool2d(maps[-1], 2, ceil_mode=True)))
@@ -68,8 +61,7 @@ class UNetwork(nn.Module):
             beside = maps.pop()
             grown = F.interpolate(x, beside.shape[-2:], mode="bilinear", align_corners=False)
             x = level(torch.cat([grown, beside], dim=1))
-        with torch.autocast(z.device.type, enabled=False):
-            return torch.sigmoid(self.tail(precise(x)))
+        return to_image(self.tail, x)
 
 
 def _double(channels: int, width: int) -> nn.Sequential:

@@ -1,4 +1,4 @@
-"""A painter that has seen lesions before: it begins at learned weights and learns a new one in fewer steps."""
+"""A pretrained deep image prior: it starts from meta-learned weights and fits a lesion in fewer steps."""
 
 from __future__ import annotations
 
@@ -22,9 +22,8 @@ NARROW = DeepImagePrior(widths=(16, 32, 64, 96, 96), gains="ones")
 class WarmStart:
     """A deep image prior whose weights begin at learned ones instead of at random.
 
-    The input z is still drawn anew from the seed, and from each z the shipped weights paint another blurred lesion that
-    nobody has: they have learned what lesions have in common. An image too small for all scales of the network, or
-    without three colours, begins cold.
+    The input z is still drawn from the seed, and for each z the shipped weights generate another blurred lesion. An
+    image too small for all scales of the network, or without three channels, starts from random weights.
 
     Attributes:
         prior: the network and its input.

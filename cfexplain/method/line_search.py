@@ -1,4 +1,4 @@
-"""The smallest share of a change that still changes the classifier's mind."""
+"""Line search: the smallest share of a change that still changes the prediction."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from torch import Tensor
 
 from cfexplain.classifier.checks import predict
 from cfexplain.images import round8
-from cfexplain.method.views import Randomness, Viewing, Views
+from cfexplain.method.views import Randomness, ViewParameters, Views
 from cfexplain.types import Images, Problem
 
 
 @dataclass(frozen=True)
 class LineSearch:
-    """Bisection on alpha in base + alpha * change, down to the smallest that keeps the change of mind.
+    """Bisection on alpha in base + alpha * change, down to the smallest alpha that keeps the flip.
 
-    Kept means: the classifier says the target of the eight-bit image, and the mean probability of the target over
+    A flip is kept where the eight-bit image is predicted as the target and the mean probability of the target over
     that image and fixed random views of it is at least `confidence`. Where the whole change (alpha 1) does not keep
     it, it is left as it is.
 
     Attributes:
-        confidence: mean probability of the target over image and views; None asks for `kept` of what the whole
-            change reaches: the last part of a change goes where next to nothing is lost by it.
+        confidence: mean probability of the target over image and views; None asks for `kept` of the whole
+            change's probability, so that the last part of a change is dropped where it gains next to nothing.
         kept: share of the whole change's probability.
         views: fixed views by which a flip is judged.
         rounds: halvings of the interval; alpha is found to 2 ** -rounds.
@@ -46,10 +46,10 @@ class LineSearch:
             change: of the same shape.
             rng: of the views: one generator for all, or one an image.
         """
-        viewing = self.views.sample(base, rng)
+        parameters = self.views.sample(base, rng)
 
         def probability(alpha: Tensor) -> Tensor:
-            return self._probability(problem, round8(base + alpha.view(-1, 1, 1, 1) * change), viewing)
+            return self._probability(problem, round8(base + alpha.view(-1, 1, 1, 1) * change), parameters)
 
         low, high = base.new_zeros(len(base)), base.new_ones(len(base))
         whole = probability(high)
@@ -67,9 +67,9 @@ class LineSearch:
         """Mean probability of the target over each image and its views; 0 where the image itself is not flipped."""
         return self._probability(problem, image, self.views.sample(image, rng))
 
-    def _probability(self, problem: Problem, image: Images, viewing: Viewing) -> Tensor:
+    def _probability(self, problem: Problem, image: Images, parameters: ViewParameters) -> Tensor:
         target: Tensor = problem.target  # type: ignore[assignment]
-        images = torch.cat([image, self.views.see(image, viewing)])
+        images = torch.cat([image, self.views.apply(image, parameters)])
         seen = predict(problem.classifier, images, defined=False)  # type: ignore[arg-type]
         of_target = seen.probabilities.gather(1, target.repeat(1 + self.views.count)[:, None]).view(-1, len(image))
         return torch.where(seen.logits[: len(image)].argmax(1) == target, of_target.mean(0), 0.0)

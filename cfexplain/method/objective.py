@@ -1,4 +1,4 @@
-"""What is minimised: a weighted sum of terms, as a value that can be read, compared and extended."""
+"""The objective: a weighted sum of terms, as a value that can be read, compared and extended."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from cfexplain.types import Candidate, Problem
 
 
 class Term(Protocol):
-    """One wish about a candidate: smaller is better, finite, one value an image.
+    """One term of an objective: smaller is better, finite, one value an image.
 
     A term that reads `candidate.prediction` says so with `uses_classifier = True`; the loop then runs the
-    classifier once a step for all of them.
+    classifier once a step for all of them. Values are not negative, unless the term says `signed = True`.
     """
 
     def __call__(self, candidate: Candidate, /) -> Float[Tensor, " n"]:
@@ -110,7 +110,7 @@ class Objective:
         return any(getattr(p.term, "uses_classifier", False) for p in self.parts if p.due(step))
 
     def check(self, problem: Problem) -> None:
-        """Refuse, before any work is done, a problem that a term with a `check` of its own cannot take part in."""
+        """Let terms that have a `check` refuse the problem before any work is done."""
         for part in self.parts:
             getattr(part.term, "check", _anything)(problem)
 

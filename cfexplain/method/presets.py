@@ -24,7 +24,7 @@ from cfexplain.terms import (
 )
 
 HOURGLASS = NARROW
-"""A narrow hourglass, 664,663 parameters where the published network has 2,217,831, for the sake of time."""
+"""A narrow hourglass for speed: 664,663 parameters, where the published network has 2,217,831."""
 
 _ANCHOR = Stage(
     objective=total((10.0, SamePixels()), (ramp(0.0, 0.02, share=0.4), SameFeatures(), 3)),
@@ -46,12 +46,12 @@ DIP = Method(
         stop=TargetReached(confidence=0.85),
     ),
 )
-"""Plain DIP inversion with a target: the foil of the founding paper."""
+"""Plain DIP inversion with a target: the baseline of Narayanaswamy et al. 2021."""
 
 REGULARISED_DIP = replace(
     DIP, name="regularised-dip", edit=replace(DIP.edit, objective=DIP.edit.objective | _ESTIMATED)
 )
-"""The founding idea: features, target and estimated loss (Narayanaswamy et al. 2021); weights are ours."""
+"""Features, target and estimated loss (Narayanaswamy et al. 2021); weights are ours."""
 
 TV = Method(
     name="tv",
@@ -97,9 +97,9 @@ NATURAL = Method(
     ),
     line_search=LineSearch(),
 )
-"""The default: target and estimated loss judged over random views, texture and colours kept, the last quarter of the
-paintings averaged, then the smallest share that keeps nearly all of the target's probability. Where the classifier has
-not changed its mind by then, it goes on and lets the target weigh more and more.
+"""The default: target and estimated loss are averaged over random views, texture and colours are preserved, the last
+quarter of the iterates is averaged, and a line search keeps the smallest share of the change that retains nearly all of
+the target's probability. Where the prediction has not changed by then, the edit continues with a growing target weight.
 """
 
 NATURAL_WARM = replace(
@@ -116,10 +116,10 @@ NATURAL_WARM = replace(
     ),
     line_search=LineSearch(confidence=0.8),
 )
-"""The default with a painter that has seen lesions before (`WarmStart`): for lesions, sooner.
+"""The default with a generator pretrained on lesions (`WarmStart`): faster, for lesions only.
 
-Its changes lie a little more on the lesion and are larger by LPIPS; two of three independent classifiers follow them
-less often than those of the default (experiments/isic_paired.py).
+Its changes lie a little more on the lesion and are larger by LPIPS; two of three independent classifiers agree with
+them less often than with those of the default (experiments/isic_paired.py).
 """
 
 WITHOUT_ESTIMATOR = replace(
@@ -136,7 +136,7 @@ DISC = replace(
     anchor=replace(_ANCHOR, learning_rate=3e-3),
     edit=replace(REGULARISED_DIP.edit, learning_rate=1e-4, unlock=0.5),
 )
-"""An implicit network as the prior, with the estimated loss, set free layer by layer (Thiagarajan et al. 2021).
+"""An implicit network as the prior, with the estimated loss, unlocked layer by layer (Thiagarajan et al. 2021).
 
 The paper's schedule is not published: weights, rates and the order, from the coordinates on, are ours.
 """
@@ -163,9 +163,9 @@ INVERSIONS = {m.name: m for m in (DIP_INVERSION, TV_INVERSION)}
 
 
 def at_confidence(method: Method, confidence: float) -> Method:
-    """The same method asked for a probability of the target, on average over views where it has some.
+    """The same method with a target probability to reach, averaged over views where it has some.
 
-    The edit goes a little beyond it, and what is shown is the smallest share that reaches it.
+    The edit goes a little beyond it, and the line search returns the smallest share of the change that reaches it.
 
     Raises:
         ValueError: the confidence is not between 0 and 1.

@@ -1,4 +1,4 @@
-"""A method as a value: stages of descent, and what is made of where they end."""
+"""A method as a value: the stages of a descent, and how its result is shown."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Transfer = Literal["never", "after", "during"]
 
 @dataclass(frozen=True)
 class Continuation:
-    """Further steps for an image that no step of a stage has brought to its target; a `rising` weight grows in them.
+    """Further steps where the target has not been reached by the end of a stage; a `geometric` weight grows in them.
 
     Attributes:
-        steps: further ones, at most.
-        until: probability of the target, of the image or on average over its views, whichever is smaller, that counts
-            as its being reached, beside the classifier's saying so of the image; 1 goes on to the stop rule.
-        patience: further steps in which it must be reached, for a mean of paintings lags behind.
+        steps: at most.
+        until: target probability (see `StepMetrics.target_probability`) that counts as reaching the target, beside the
+            image being predicted as it; 1 continues to the stop rule.
+        patience: further steps that must reach it, since a mean of iterates lags behind.
 
     Source: ours; what it brings where a classifier is hard to move: experiments/results/isic_robust.md.
     """
@@ -46,9 +46,8 @@ class Stage:
         precision: in which the generator computes; the classifier always keeps its own.
         unlock: share of the steps over which the generator's layers are set free one after another, coarse to
             fine (see `Generator`); 0 moves them all from the start.
-        averaged: share of the steps taken (of further ones no more than of `steps`), the last ones, of whose paintings
-            the mean is handed over instead of one painting: what chance views and jitter added to each averages out
-            (Polyak and Juditsky 1992). 0: no mean.
+        averaged: share of the steps, the last ones, whose mean is returned instead of a single iterate; it averages out
+            the noise of views and jitter (Polyak and Juditsky 1992). 0: no mean.
         continuation: further steps where the target is not reached in these; None gives up.
     """
 
@@ -84,14 +83,14 @@ class Method:
     """A way to find counterfactuals, as a value: vary it with `dataclasses.replace`.
 
     Attributes:
-        name: for people and files.
-        generator: what paints.
-        edit: the descent that changes the classifier's mind.
-        anchor: the descent that paints the query first; None where the generator starts at the query.
-        transfer: what is shown. "never": the painting itself. "after": query + (painted - anchor), which keeps
-            what the generator did not paint (hairs, texture), where the classifier sees the target there too, and
-            otherwise the painting. "during": the edit itself is judged on query + (painted - anchor).
-        line_search: makes the change that the edit found smaller, as far as it still holds; None shows it whole.
+        name: shown to users and written to files.
+        generator: generates the image.
+        edit: the descent that changes the prediction.
+        anchor: the descent that reconstructs the query first; None where the generator starts at the query.
+        transfer: residual transfer, which keeps what the generator cannot reconstruct (hairs, texture). "never": the
+            output itself is shown. "after": query + (output - anchor) is shown where it is predicted as the target too,
+            and otherwise the output. "during": the terms see query + (output - anchor) already.
+        line_search: shrinks the change as far as the flip holds; None keeps all of it.
     """
 
     name: str

@@ -1,14 +1,11 @@
-"""When to stop: rules that watch the steps of a search."""
+"""Stop rules: when a descent ends, and which of its iterates is kept."""
 
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -17,14 +14,14 @@ from cfexplain.types import Images, Prediction, Problem
 
 @dataclass(frozen=True)
 class StepMetrics:
-    """What is decided by at a step, as plain numbers.
+    """What stop rules and histories read of one image at one step, as plain numbers.
 
     Attributes:
         objective: its value.
-        error: mean squared difference of the painting to the query; None where they differ in size.
-        target_probability: of the image or on average over its views, whichever is smaller; None without a target.
-        estimated_loss: of the image; None without an estimator.
-        flipped: whether the image, views aside, is taken for the target; None without a target.
+        error: mean squared difference of the generator's output to the query; None where they differ in size.
+        target_probability: the smaller of the image's probability and the mean over its views; None without a target.
+        estimated_loss: of the image; None without a loss estimator.
+        flipped: whether the image itself is predicted as the target; None without a target.
     """
 
     objective: float
@@ -33,18 +30,31 @@ class StepMetrics:
     estimated_loss: float | None = None
     flipped: bool | None = None
 
+    def reaches(self, confidence: float) -> bool:
+        """Whether the image is predicted as the target with this probability (see `target_probability`)."""
+        return bool(self.flipped) and (self.target_probability or 0.0) >= confidence
+
+    def row(self) -> dict[str, float]:
+        """The numbers that a history keeps."""
+        row = {"objective": self.objective}
+        if self.target_probability is not None:
+            row["target_probability"] = self.target_probability
+            if self.estimated_loss is not None:
+                row["estimated_loss"] = self.estimated_loss
+        return row
+
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One step of a search, as it stands before the parameters move on.
+    """One step of a descent, before the parameters are updated.
 
     Attributes:
         index: counted from 0.
-        image: the painting, shape (n, 3, h, w), cut from the graph.
-        prediction: of the image that the terms judge, where one of this step asked for it.
-        views: of random views of it, where the stage has some.
+        image: output of the generator, shape (n, 3, h, w), detached.
+        prediction: of the image that the terms see, where one of this step's terms reads it.
         value: of the objective, shape (n,).
-        metrics: of each image, where they have been worked out (see `metrics_of`); `descend` does.
+        views: prediction of random views of that image, shape (count * n, ...), where the stage has some.
+        metrics: of each image.
     """
 
     index: int
@@ -54,82 +64,62 @@ class Step:
     views: Prediction | None = None
     metrics: tuple[StepMetrics, ...] = ()
 
+    def at(self, place: int) -> Step:
+        """The step of one image of a batch, as views of the batch's memory and without features."""
+        here, own_views = slice(place, place + 1), slice(place, None, len(self.image))
+        prediction = None if self.prediction is None else self.prediction.without_features().at(here)
+        views = None if self.views is None else self.views.without_features().at(own_views)
+        return Step(self.index, self.image[here], prediction, self.value[here], views, self.metrics[here])
 
-class ImageStep(Step):
-    """One image of a step of n, sliced on access: of most steps only the metrics are ever read."""
-
-    def __init__(self, whole: Step, place: int) -> None:
-        self.__dict__.update(whole=whole, place=place, index=whole.index, metrics=whole.metrics[place : place + 1])
-
-    @property
-    def image(self) -> Images:
-        """Its painting, a part of the batch's memory."""
-        return self._whole.image[self._here]
-
-    @property
-    def value(self) -> Tensor:
-        """Of the objective, shape (1,)."""
-        return self._whole.value[self._here]
-
-    @property
-    def prediction(self) -> Prediction | None:
-        """Of the image, without features."""
-        return self._light(self._whole.prediction, self._here)
-
-    @property
-    def views(self) -> Prediction | None:
-        """Of its views, without features."""
-        place: int = self.__dict__["place"]
-        return self._light(self._whole.views, slice(place, None, len(self._whole.image)))
-
-    def own(self) -> Step:
-        """The same with a painting of its own, so that the batch's memory can go."""
+    def copy(self) -> Step:
+        """The same with memory of its own, so that the batch's can be freed."""
         return Step(self.index, self.image.clone(), self.prediction, self.value, self.views, self.metrics)
 
-    @property
-    def _whole(self) -> Step:
-        whole: Step = self.__dict__["whole"]
-        return whole
 
-    @property
-    def _here(self) -> slice:
-        place: int = self.__dict__["place"]
-        return slice(place, place + 1)
+class Monitor:
+    """Watches the descent of one image for a stop rule."""
 
-    @staticmethod
-    def _light(prediction: Prediction | None, which: slice) -> Prediction | None:
-        return None if prediction is None else prediction.without_features().at(which)
-
-
-Watch = Callable[[Step], bool]
-
-
-class StopRule(Protocol):
-    """A recipe for a watch: `start(problem)` gives a function that says of each step whether to stop there."""
-
-    def start(self, problem: Problem) -> Watch:
-        """Begin to watch one search."""
-        ...
-
-
-@runtime_checkable
-class Chooser(Protocol):
-    """A watch that also says which image is handed over, in place of the last or the best painting."""
-
-    def __call__(self, step: Step, /) -> bool:
+    def __call__(self, step: Step) -> bool:
         """Whether to stop at this step."""
-        ...
+        raise NotImplementedError
 
-    def chosen(self) -> Images:
-        """The image of this rule, after at least one step."""
-        ...
+    def chosen(self) -> Images | None:
+        """The image to return instead of the best or last iterate; None leaves the choice to the descent."""
+        return None
+
+
+class StopRule:
+    """A stop rule as a value; `start` begins to monitor one image."""
+
+    def start(self, problem: Problem) -> Monitor:
+        """A monitor for one image's descent."""
+        raise NotImplementedError
+
+    def score(self, metrics: StepMetrics) -> float:
+        """Which iterate an edit keeps: larger is better, of equal ones the latest."""
+        return target_score(metrics, confidence=1.0)
+
+    def failed(self, image: Images, query: Images) -> bool:
+        """Whether a descent that ran out of steps at this image should be repeated at half the learning rate."""
+        return False
+
+
+def target_score(metrics: StepMetrics, confidence: float) -> float:
+    """Score of an iterate: below the confidence (p + flipped) / 2, from it on 1 + 1 / (1 + objective).
+
+    So an image that is predicted as the target comes before one that is only more probable, and of those that reach
+    the confidence the one with the smallest objective is best.
+    """
+    if not metrics.reaches(confidence):
+        return ((metrics.target_probability or 0.0) + bool(metrics.flipped)) / 2
+    return 1 + 1 / (1 + max(0.0, metrics.objective))
 
 
 @dataclass(frozen=True)
-class TargetReached:
-    """Stop when the target class has had this probability in `patience` steps, counted from the first.
+class TargetReached(StopRule):
+    """Stop when the target class has had this probability in `patience` steps, not necessarily consecutive ones.
 
-    Between them the other terms draw the change back, and the smallest change that holds is kept (`better`).
+    Between them the other terms pull the change back, and the smallest change that holds is kept (`score`).
 
     Attributes:
         confidence: probability of the target class.
@@ -141,36 +131,23 @@ class TargetReached:
     confidence: float = 0.9
     patience: int = 20
 
-    def start(self, problem: Problem) -> Watch:
+    def start(self, problem: Problem) -> Monitor:
         """Count the steps that reach the confidence."""
-        count = 0
+        return _Count(lambda step: step.metrics[0].reaches(self.confidence), self.patience)
 
-        def watch(step: Step) -> bool:
-            nonlocal count
-            count += reaches(step, problem, self.confidence)
-            return count >= self.patience
-
-        return watch
-
-    def better(self, step: Step, problem: Problem) -> float:
-        """A score of steps: below the confidence what is predicted as the target comes first, then its probability.
-
-        Above it 1 and more for a smaller objective.
-        """
-        if not reaches(step, problem, self.confidence):
-            flipped = all(each.flipped for each in known(step, problem))
-            return (target_probability(step, problem) + flipped) / 2
-        return 1 + 1 / (1 + max(0.0, sum(each.objective for each in known(step, problem))))
+    def score(self, metrics: StepMetrics) -> float:
+        """See `target_score`."""
+        return target_score(metrics, self.confidence)
 
 
 @dataclass(frozen=True)
-class CloseEnough:
-    """Stop when the painting is within `psnr` decibels of the query, 10 log10(1 / mean squared difference).
+class CloseEnough(StopRule):
+    """Stop when the output is within `psnr` decibels of the query, 10 log10(1 / mean squared difference).
 
     Attributes:
         psnr: decibels.
-        patience: steps in a row.
-        least: steps to take in any case: a painter that has just begun moves wildly when it is edited.
+        patience: consecutive steps.
+        least: steps to take in any case: the image of a generator that has just started moves wildly when edited.
 
     Source: ours.
     """
@@ -179,17 +156,36 @@ class CloseEnough:
     patience: int = 3
     least: int = 0
 
-    def start(self, problem: Problem) -> Watch:
-        """Compare each painting with the query."""
-        count = 0
+    def start(self, problem: Problem) -> Monitor:
+        """Compare each output with the query."""
+        return _Count(self._close, self.patience, consecutive=True, least=self.least)
 
-        def watch(step: Step) -> bool:
-            nonlocal count
-            errors = [each.error for each in known(step, problem) if each.error is not None]
-            count = count + 1 if decibels(statistics.fmean(errors)) >= self.psnr else 0
-            return count >= self.patience and step.index + 1 >= self.least
+    def _close(self, step: Step) -> bool:
+        error = step.metrics[0].error
+        return error is not None and decibels(error) >= self.psnr
 
-        return watch
+    def failed(self, image: Images, query: Images) -> bool:
+        """Whether the output is more than `LOST` decibels short: Adam's steps are too long for some seeds."""
+        return psnr(image, query) < self.psnr - LOST
+
+
+LOST = 5.0
+"""Decibels short of `CloseEnough.psnr` from which an anchor is optimised anew at half the learning rate."""
+
+
+class _Count(Monitor):
+    """Stops after `patience` steps for which a condition holds."""
+
+    def __init__(
+        self, holds: Callable[[Step], bool], patience: int, *, consecutive: bool = False, least: int = 0
+    ) -> None:
+        self.holds, self.patience, self.consecutive, self.least = holds, patience, consecutive, least
+        self.count = 0
+
+    def __call__(self, step: Step) -> bool:
+        holds = self.holds(step)
+        self.count = self.count + 1 if holds else 0 if self.consecutive else self.count
+        return self.count >= self.patience and step.index + 1 >= self.least
 
 
 def psnr(image: Images, reference: Images) -> float:
@@ -206,86 +202,3 @@ def psnr(image: Images, reference: Images) -> float:
 def decibels(error: float) -> float:
     """-10 log10 of a mean squared error of intensities in [0, 1]; infinite for 0."""
     return math.inf if error <= 0 else -10 * math.log10(error)
-
-
-def target_probability(step: Step, problem: Problem) -> float:
-    """Probability of the target class, of the image or on average over its views, whichever is smaller.
-
-    The smallest in the batch; 0 where there is no prediction.
-    """
-    return min(each.target_probability or 0.0 for each in known(step, problem))
-
-
-def reaches(step: Step, problem: Problem, confidence: float) -> bool:
-    """Whether the classifier takes the image for the target, and with this probability (see `target_probability`)."""
-    metrics = known(step, problem)
-    return all(each.flipped and (each.target_probability or 0.0) >= confidence for each in metrics)
-
-
-def known(step: Step, problem: Problem) -> tuple[StepMetrics, ...]:
-    """The metrics that a step carries, or else those that can be worked out."""
-    return step.metrics or metrics_of(step, problem)
-
-
-def metrics_of(step: Step, problem: Problem) -> tuple[StepMetrics, ...]:
-    """The metrics of each image."""
-    return metrics_coming(step, problem)()
-
-
-def metrics_coming(step: Step, problem: Problem) -> Callable[[], tuple[StepMetrics, ...]]:
-    """The metrics of each image, on their way from its device, which meanwhile does what it is asked next.
-
-    They travel together, for one by one each would make a GPU wait.
-    """
-    image, query = step.image, problem.query
-    error = (image - query).square().flatten(1).mean(1) if image.shape == query.shape else None
-    reached = None if problem.target is None else _reached(step, problem.target)
-    loss = None if step.prediction is None else step.prediction.loss
-    flipped = None if problem.target is None else _flipped(step, problem.target)
-    asked = (step.value, error, reached, loss, flipped)
-    arrived = _fetched(torch.stack([part.detach() for part in asked if part is not None]))
-
-    def metrics() -> tuple[StepMetrics, ...]:
-        numbers = iter(arrived())
-        of_each = [next(numbers) if part is not None else [None] * len(image) for part in asked]
-        return tuple(
-            StepMetrics(value, error, reached, loss, None if flipped is None else bool(flipped))
-            for value, error, reached, loss, flipped in zip(*of_each, strict=True)
-        )
-
-    return metrics
-
-
-def _fetched(numbers: Tensor) -> Callable[[], list[list[float]]]:
-    """Numbers on their way to the CPU; calling waits for them."""
-    if not numbers.is_cuda:
-        return numbers.tolist
-    here = torch.empty(numbers.shape, dtype=numbers.dtype, pin_memory=True).copy_(numbers, non_blocking=True)
-    come = torch.cuda.Event()
-    come.record(torch.cuda.current_stream(numbers.device))
-
-    def wait() -> list[list[float]]:
-        come.synchronize()
-        found: list[list[float]] = here.tolist()
-        return found
-
-    return wait
-
-
-def _flipped(step: Step, target: Tensor) -> Tensor | None:
-    """1 where the image is taken for its target; as a number, to travel with the others."""
-    if step.prediction is None:
-        return None
-    logits = step.prediction.logits
-    return (logits.argmax(1) == target.to(logits.device)).to(step.value.dtype)
-
-
-def _reached(step: Step, target: Tensor) -> Tensor | None:
-    if step.prediction is None:
-        return None
-    asked = target.to(step.prediction.logits.device)[:, None]
-    of_image = step.prediction.probabilities.gather(1, asked).squeeze(1)
-    if step.views is None:
-        return of_image
-    seen = step.views.probabilities.gather(1, asked.repeat(len(step.views.logits) // len(target), 1))
-    return torch.minimum(of_image, seen.view(-1, len(target)).mean(0))

@@ -17,8 +17,8 @@ Randomness = torch.Generator | Sequence[torch.Generator]
 """One generator for a batch, or one for each of its images."""
 
 
-class Viewing(NamedTuple):
-    """How n views are seen.
+class ViewParameters(NamedTuple):
+    """The random parameters of n views.
 
     Attributes:
         affine: shape (n, 2, 3), of `affine_grid`.
@@ -77,23 +77,24 @@ class Views:
             images: n images.
             rng: one generator for all, or one an image, whose views then do not depend on its neighbours.
         """
-        return self.see(images, self.sample(images, rng))
+        return self.apply(images, self.sample(images, rng))
 
-    def sample(self, images: Images, rng: Randomness) -> Viewing:
-        """Draw how each view of each image is seen."""
+    def sample(self, images: Images, rng: Randomness) -> ViewParameters:
+        """Draw the parameters of each view of each image."""
         if isinstance(rng, torch.Generator):
             return self._sample(self.count * len(images), images, rng)
         each = [self._sample(self.count, images, own) for own in rng]
-        return Viewing(*(torch.stack(parts, 1).flatten(0, 1) for parts in zip(*each, strict=True)))
+        return ViewParameters(*(torch.stack(parts, 1).flatten(0, 1) for parts in zip(*each, strict=True)))
 
-    def _sample(self, n: int, like: Images, rng: torch.Generator) -> Viewing:
-        affine, blur, gain, sigma = self._small(n, rng)
-        drawn_by = there(rng, like) if like.is_cuda else rng
+    def _sample(self, n: int, like: Images, rng: torch.Generator) -> ViewParameters:
+        affine, blur, gain, sigma = self.parameters(n, rng)
+        # Noise for a GPU is drawn there: copied from the CPU it would take longer than the rest of the views.
+        drawn_by = generator_on(like.device, rng) if like.is_cuda else rng
         noise = torch.randn(n, 3, *like.shape[-2:], generator=drawn_by, device=drawn_by.device)
-        return Viewing(affine, blur, gain, sigma.to(noise.device) * noise)
+        return ViewParameters(affine, blur, gain, sigma.to(noise.device) * noise)
 
-    def _small(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """All that n views are seen by, but for the noise, of which only the size: (n, 1, 1, 1)."""
+    def parameters(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Parameters of n views: affine, blur, gain, and the standard deviation of the noise, shape (n, 1, 1, 1)."""
         angle = math.radians(self.rotation) * _signed(rng, n)
         zoom = torch.empty(n).uniform_(*self.scale, generator=rng)
         mirror = torch.where(torch.rand(n, generator=rng) < 0.5, -1.0, 1.0) if self.flip else torch.ones(n)
@@ -104,9 +105,9 @@ class Views:
         gain = 1 + self.colour * _signed(rng, n, 3, 1, 1)
         return affine, blur, gain, self.noise * torch.rand(n, 1, 1, 1, generator=rng)
 
-    def see(self, images: Images, viewing: Viewing) -> Images:
-        """The views that were drawn."""
-        affine, blur, gain, noise = (part.to(images) for part in viewing)
+    def apply(self, images: Images, parameters: ViewParameters) -> Images:
+        """The views with these parameters."""
+        affine, blur, gain, noise = (part.to(images) for part in parameters)
         affine = _in_pixels(affine, *images.shape[-2:])
         repeated = images.repeat(self.count, 1, 1, 1)
         grid = F.affine_grid(affine, list(repeated.shape), align_corners=False)
@@ -124,57 +125,9 @@ class Views:
         return _filtered(_filtered(images, taps[:, None, :, None]), taps[:, None, None, :])
 
 
-class Stream:
-    """Views of a batch, step after step.
-
-    On a GPU what they are seen by is drawn `AHEAD` steps at once, and the noise there, by a generator of each image's
-    own: drawn one by one on the CPU they would take longer than all the rest of a step.
-
-    Args:
-        views: which.
-        rng: one generator for all images, or one an image.
-    """
-
-    AHEAD = 16
-
-    def __init__(self, views: Views, rng: Randomness) -> None:
-        self.views = views
-        self.rng = rng
-        self.coming: list[tuple[Tensor, ...]] = []
-        self.there: list[torch.Generator] = []
-
-    def draw(self, images: Images) -> Images:
-        """The views of the next step; see `Views.draw`."""
-        own = [self.rng] if isinstance(self.rng, torch.Generator) else list(self.rng)
-        if not images.is_cuda or len(own) != len(images):
-            return self.views.draw(images, self.rng)
-        if not self.coming:
-            self.there = self.there or [there(rng, images) for rng in own]
-            self._look_ahead(own, images)
-        affine, blur, gain, sigma = self.coming.pop(0)
-        noise = images.new_empty(len(images), self.views.count, *images.shape[1:])
-        for part, rng in zip(noise, self.there, strict=True):
-            part.normal_(generator=rng)
-        return self.views.see(images, Viewing(affine, blur, gain, sigma * noise.transpose(0, 1).flatten(0, 1)))
-
-    def _look_ahead(self, own: Sequence[torch.Generator], images: Images) -> None:
-        each = [self.views._small(self.views.count * self.AHEAD, rng) for rng in own]
-        together = [torch.stack(parts, 1).to(images) for parts in zip(*each, strict=True)]
-        self.coming = list(zip(*(part.flatten(0, 1).chunk(self.AHEAD) for part in together), strict=True))
-
-    def keep(self, places: list[int]) -> None:
-        """Go on with some of the images."""
-        if isinstance(self.rng, torch.Generator):
-            return
-        n = len(self.rng)
-        self.rng = [self.rng[k] for k in places]
-        self.there = [self.there[k] for k in places] if self.there else []
-        self.coming = [tuple(p.unflatten(0, (-1, n))[:, places].flatten(0, 1) for p in parts) for parts in self.coming]
-
-
-def there(rng: torch.Generator, images: Images) -> torch.Generator:
-    """A generator on the images' device that begins where this one is."""
-    return torch.Generator(images.device).manual_seed(int(torch.randint(2**62, (), generator=rng)))
+def generator_on(device: torch.device, rng: torch.Generator) -> torch.Generator:
+    """A generator on a device, seeded by this one."""
+    return torch.Generator(device).manual_seed(int(torch.randint(2**62, (), generator=rng)))
 
 
 def split(prediction: Prediction, n: int) -> tuple[Prediction, Prediction]:

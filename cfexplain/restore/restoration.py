@@ -11,13 +11,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cfexplain.engine.executor import generate
 from cfexplain.generators.noise import generator_for
 from cfexplain.method.objective import WeightedTerm
 from cfexplain.method.stage import Method
 from cfexplain.method.stop import Step, decibels
 from cfexplain.restore.preset import DEJPEG, DENOISE, FLASH, INPAINT, SUPERRESOLVE_4, SUPERRESOLVE_8
 from cfexplain.restore.rule import HeldOut
-from cfexplain.search.descend import Ending, Solution, minimise, paint
+from cfexplain.search.descend import Ending, Solution, minimise
 from cfexplain.terms import KnownPixels, LowResolution, SamePixels
 from cfexplain.terms.low_resolution import upsample
 from cfexplain.types import Candidate, Problem
@@ -251,11 +252,11 @@ def _painted(canvas: Tensor, problem: Problem, method: Method, run: Run, deadlin
         canvas, problem, method = _held_out(canvas, problem, method, method.edit.stop, run.seed)
     stage, rng = method.edit, generator_for(canvas, run.seed)
     module, z = method.generator.build(canvas, rng).to(canvas.dtype), method.generator.draw(canvas, rng)
-    solution = minimise(module, z, problem, stage, rng=_jitter(rng, canvas), deadline=deadline, watch=run.watch)
+    solution = minimise(module, z, problem, stage, rng=_jitter(rng, canvas), deadline=deadline, callback=run.watch)
     if stage.stop is not None or stage.jitter == 0 or solution.ending == "diverged":
         return solution
     with torch.no_grad():
-        return replace(solution, image=paint(module, z, stage))
+        return replace(solution, image=generate(module, z, stage.precision))
 
 
 def _jitter(rng: torch.Generator, canvas: Tensor) -> torch.Generator:

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from cfexplain.generators.noise import generator_for
-from cfexplain.method.stop import Step
+from cfexplain.method.stop import Monitor, Step, StopRule
 from cfexplain.types import Images, Problem
 
 
 @dataclass(frozen=True)
-class Averaged:
+class Averaged(StopRule):
     """Hand over the exponential average of the paintings, a <- decay a + (1 - decay) x, from the first one on.
 
     Attributes:
@@ -43,7 +43,7 @@ class Averaged:
         return Averaging(self.decay, None if self.until is None else self.until.start(problem))
 
 
-class Averaging:
+class Averaging(Monitor):
     """The watch of `Averaged`."""
 
     def __init__(self, decay: float, until: Patient | None) -> None:
@@ -66,7 +66,7 @@ class Averaging:
 
 
 @dataclass(frozen=True)
-class Sampled:
+class Sampled(StopRule):
     """Hand over the mean of every `every`-th painting after the first `after`.
 
     Attributes:
@@ -84,7 +84,7 @@ class Sampled:
         return Sampling(self)
 
 
-class Sampling:
+class Sampling(Monitor):
     """The watch of `Sampled`."""
 
     def __init__(self, rule: Sampled) -> None:
@@ -107,7 +107,7 @@ class Sampling:
 
 
 @dataclass(frozen=True)
-class WindowedVariance:
+class WindowedVariance(StopRule):
     """Stop when the variance of the last `window` paintings has found no new minimum in `patience` steps.
 
     The variance is the mean over the window of |x - mean of the window|^2 a value (intensity^2); the painting that
@@ -129,7 +129,7 @@ class WindowedVariance:
 
 
 @dataclass(frozen=True)
-class MovingVariance:
+class MovingVariance(StopRule):
     """The cheap form of `WindowedVariance`: exponential mean and variance, no paintings are kept.
 
     With d = x - m: m <- m + weight d, and v <- (1 - weight) (v + weight |d|^2), |.|^2 a value (intensity^2).
@@ -151,7 +151,7 @@ class MovingVariance:
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class HeldOut(StopRule):
     """Stop when pixels that the descent never saw have been painted no better for `patience` steps.
 
     A share of the pixels is left out of the data term. What the prior paints there follows from the others, and where
@@ -194,7 +194,7 @@ class HeldOut:
         return HoldingOut(self, problem.query, problem.region)
 
 
-class HoldingOut:
+class HoldingOut(Monitor):
     """The watch of `HeldOut`.
 
     Attributes:
@@ -222,7 +222,7 @@ class HoldingOut:
         return _seen(self.kept)
 
 
-class Patient:
+class Patient(Monitor):
     """The watch of the rules of least variance: keeps the painting of least variance and waits for a smaller one.
 
     Attributes:

@@ -1,49 +1,55 @@
-"""Several different answers to one question."""
+"""Several different counterfactuals of one image."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
 from dataclasses import replace
-from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
 
 from cfexplain.method.objective import total
 from cfexplain.method.presets import NATURAL
 from cfexplain.method.stage import Method
-from cfexplain.search.edit import Edit, concatenate
-from cfexplain.search.explain import Target, check_area, explain
+from cfexplain.search.edit import Edit
+from cfexplain.search.explain import Callback, explain
 from cfexplain.terms import Unlike
 from cfexplain.types import Classifier, Images
 
 UNLIKE = 2.0
-"""Weight of being unlike the answers before."""
+"""Weight of `Unlike`, the squared cosine with the changes found before."""
 
 
 def explain_diverse(
     classifier: Classifier,
-    images: Images,
-    target: Target = "auto",
+    image: Images,
+    target: int | str = "auto",
     *,
     count: int = 3,
     method: Method = NATURAL,
     seed: int = 0,
-    weight: float = UNLIKE,
-    **settings: Any,
+    budget: float = math.inf,
+    region: Float[Tensor, "1 1 h w"] | None = None,
+    callback: Callback | None = None,
 ) -> list[Edit]:
-    """Find several counterfactuals of each image, each with a change unlike those of the answers before it.
+    """Find several counterfactuals of one image, each with a change unlike those before it.
 
     Args:
         classifier: as for `explain`.
-        images: as for `explain`.
+        image: one image, shape (1, 3, h, w).
         target: as for `explain`.
-        count: answers.
-        method: as for `explain`; its edit gains the term `Unlike`.
-        seed: of the first answer; the k-th has seed + k, so that it also starts from another painting.
-        weight: of being unlike the others.
-        **settings: passed on to `explain`.
+        count: how many.
+        method: its edit gains the term `Unlike`.
+        seed: of the first; the k-th has seed + k, so that it also starts from another anchor.
+        budget: seconds for each.
+        region: as for `explain`.
+        callback: as for `explain`.
 
     Returns:
-        The answers in the order they were found; the first is that of `explain`. `metrics.seeds.diversity` says how
-        different they are.
+        The counterfactuals in the order they were found; the first is that of `explain`.
+
+    Raises:
+        ValueError: there are several images, or `count` is below 1.
 
     Example:
         >>> import torch, cfexplain_classifiers
@@ -53,42 +59,16 @@ def explain_diverse(
     """
     if count < 1:
         raise ValueError(f"count must be at least 1, got {count}")
-    targets = [target] * len(images) if isinstance(target, int | str) else list(target)
-    if len(targets) != len(images):
-        raise ValueError(f"give one target for all images or one for each: got {len(targets)} for {len(images)} images")
-    for name in ("region", "mask"):
-        check_area(name, settings.get(name), images)
-    answers: list[Edit] = []
+    if len(image) != 1:
+        raise ValueError(f"give one image, shape (1, 3, h, w), got {len(image)} images")
+    found: list[Edit] = []
     for k in range(count):
-        found = [
-            explain(
-                classifier,
-                image,
-                targets[i],
-                method=_unlike(method, answers, i, weight),
-                seed=seed + k,
-                **_of_image(settings, i),
-            )
-            for i, image in enumerate(images.split(1))
-        ]
-        answers.append(concatenate(found))
-    return answers
+        unlike = _unlike(method, found) if found else method
+        settings = {"seed": seed + k, "budget": budget, "region": region, "callback": callback}
+        found.append(explain(classifier, image, target, method=unlike, **settings))  # type: ignore[arg-type]
+    return found
 
 
-def _of_image(settings: Mapping[str, Any], i: int) -> dict[str, Any]:
-    """What `explain` needs to be told of the i-th image alone."""
-    own = dict(settings)
-    for name in ("region", "mask"):
-        if own.get(name) is not None:
-            own[name] = own[name][i : i + 1]
-    watch = own.get("watch")
-    if watch is not None:
-        own["watch"] = lambda _, stage, step: watch(i, stage, step)
-    return own
-
-
-def _unlike(method: Method, answers: Sequence[Edit], i: int, weight: float) -> Method:
-    if not answers:
-        return method
-    term = Unlike(tuple(answer[i].difference for answer in answers))
-    return replace(method, edit=replace(method.edit, objective=method.edit.objective | total((weight, term))))
+def _unlike(method: Method, found: list[Edit]) -> Method:
+    term = Unlike(tuple(edit.difference for edit in found))
+    return replace(method, edit=replace(method.edit, objective=method.edit.objective | total((UNLIKE, term))))

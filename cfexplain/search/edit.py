@@ -10,18 +10,18 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from cfexplain.types import Images, Prediction, Status
+from cfexplain.types import Images, Prediction, Status, join_predictions
 
 
 @dataclass(frozen=True, eq=False)
 class Edit:
-    """What would have changed the model's mind, for a batch of images; `result[i]` is one of them.
+    """Counterfactuals of a batch of images, as tensors; `edit[i]` is one of them.
 
     Attributes:
         query: the images that were explained, shape (n, 3, h, w).
-        anchor: the generator's painting of them, from which the edit departs.
-        painted: the generator's painting after the edit (between it and the anchor, where alpha is below 1).
-        image: what is shown, rounded to eight bits: query + (painted - anchor), or the painting itself.
+        anchor: the generator's reconstruction of them, from which the edit starts.
+        painted: the generator's output after the edit (anchor + alpha * change).
+        image: the counterfactual, rounded to eight bits: query + (painted - anchor), or the output itself.
         target: class index asked for, shape (n,).
         classes: names of the classes.
         before: prediction of the query.
@@ -61,7 +61,7 @@ class Edit:
 
     @property
     def difference(self) -> Float[Tensor, "n 3 h w"]:
-        """What the edit changed: painted - anchor, free of the generator's reconstruction error."""
+        """The change: painted - anchor, free of the generator's reconstruction error."""
         return self.painted - self.anchor
 
     @property
@@ -103,8 +103,7 @@ def _part(value: Any, i: int) -> Any:
     if value is None:
         return None
     if isinstance(value, Prediction):
-        loss = None if value.loss is None else value.loss[i : i + 1]
-        return Prediction(value.logits[i : i + 1], tuple(f[i : i + 1] for f in value.features), loss)
+        return value.at(slice(i, i + 1))
     return value[i : i + 1]
 
 
@@ -117,9 +116,7 @@ def concatenate(results: Sequence[Edit]) -> Edit:
         if values[0] is None:
             return None
         if isinstance(values[0], Prediction):
-            loss = None if values[0].loss is None else torch.cat([v.loss for v in values])
-            taps = tuple(torch.cat(tap) for tap in zip(*(v.features for v in values), strict=True))
-            return Prediction(torch.cat([v.logits for v in values]), taps, loss)
+            return join_predictions(values)
         return torch.cat(values) if isinstance(values[0], Tensor) else tuple(x for v in values for x in v)
 
     return replace(first, **{f.name: joined(f.name) for f in fields(first) if f.name not in _WHOLE})

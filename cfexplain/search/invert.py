@@ -19,12 +19,10 @@ from cfexplain.method.presets import DIP_INVERSION
 from cfexplain.method.stage import Method
 from cfexplain.method.stop import Step, psnr
 from cfexplain.search.descend import minimise
+from cfexplain.search.explain import Callback
 from cfexplain.terms import SameFeatures
 from cfexplain.terms.features import relative_error
 from cfexplain.types import Classifier, Images, Problem
-
-Watch = Callable[[int, str, Step], object]
-"""Called as watch(index of the image, name of the stage, step)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +57,7 @@ def invert(
     layers: Sequence[int] | None = None,
     method: Method = DIP_INVERSION,
     seed: int = 0,
-    watch: Watch | None = None,
+    callback: Callback | None = None,
 ) -> Inversion:
     """Paint images that the classifier encodes as it encodes these: x* = argmin sum_l ||Psi_l(x*) - Psi_l(x)||^2.
 
@@ -69,7 +67,7 @@ def invert(
         layers: which taps to match, 0 the shallowest; None is all.
         method: `DIP_INVERSION`, `TV_INVERSION`, or your own; every `SameFeatures` in it gets these layers.
         seed: of noise and weights.
-        watch: called with every step.
+        callback: called with every step, see `explain`.
 
     Source: Ulyanov et al. 2018, section 3; Mahendran and Vedaldi 2015 for TV.
     """
@@ -85,7 +83,7 @@ def invert(
         module = method.generator.build(query, rng).to(query.dtype)
         z = method.generator.draw(query, rng)
         problem = Problem(query, classifier, sources[i])
-        painted.append(minimise(module, z, problem, stage, rng=rng, watch=_bind(watch, i, chosen)).image)
+        painted.append(minimise(module, z, problem, stage, rng=rng, callback=_for_layers(callback, i, chosen)).image)
         seconds.append(time.perf_counter() - started)
     reached = [predict(classifier, image) for image in painted]
     errors = [
@@ -112,8 +110,8 @@ def _at_layers(objective: Objective, layers: tuple[int, ...]) -> Objective:
     return Objective(tuple(replace(part, term=moved(part.term)) for part in objective.parts))
 
 
-def _bind(watch: Watch | None, index: int, layers: tuple[int, ...]) -> Callable[[Step], object] | None:
-    if watch is None:
+def _for_layers(callback: Callback | None, index: int, layers: tuple[int, ...]) -> Callable[[Step], object] | None:
+    if callback is None:
         return None
     name = "layers " + " ".join(map(str, layers))
-    return lambda step: watch(index, name, step)
+    return lambda step: callback(index, name, step)

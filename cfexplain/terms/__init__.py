@@ -13,19 +13,3 @@ from cfexplain.terms.pixels import SamePixels as SamePixels
 from cfexplain.terms.target import TargetClass as TargetClass
 from cfexplain.terms.unlike import Unlike as Unlike
 from cfexplain.terms.variation import TotalVariation as TotalVariation
-
-__all__ = [
-    "CompactChange",
-    "EstimatedLoss",
-    "KnownPixels",
-    "LowResolution",
-    "NearClass",
-    "PerceptualDistance",
-    "SameColour",
-    "SameFeatures",
-    "SamePixels",
-    "SparseChange",
-    "TargetClass",
-    "TotalVariation",
-    "Unlike",
-]

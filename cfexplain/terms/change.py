@@ -1,4 +1,4 @@
-"""Change little, in few places, in one piece, without new colours."""
+"""Penalties on the change: sparse, compact, without new colours."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from cfexplain.terms.pixels import Reference, reference_image
 from cfexplain.types import Candidate
 
 ROUNDING = 1e-6
-"""Before anything has moved a smaller change (intensity) is none: its sign is an accident of rounding, such as that
-of a painter that paints in a batch what it has learned alone, and would be followed like any other."""
+"""At the first step a smaller change (intensity) counts as none: it is rounding, such as between a batch and a single
+image, and its sign would be followed like that of a real change."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,13 @@ class CompactChange:
 class SameColour:
     """Mean squared change of colour, (d - mean over channels of d)^2 with d = x' - anchor (intensity).
 
-    A change of brightness alone costs nothing, a tint little; a colour that the lesion never had costs much.
+    A change of brightness costs nothing, a slight tint little, and a colour that the lesion does not have much.
 
     Attributes:
         to: the image the change is measured against.
 
-    Source: ours. The square, where an absolute value lets saturated clods through, is from a look at 16 validation
-    lesions; `free colour` in experiments/natural.py leaves the term out.
+    Source: ours. Squared, because an absolute value lets saturated spots through (seen on 16 validation lesions);
+    `free colour` in experiments/natural.py leaves the term out.
     """
 
     to: Reference = "anchor"

@@ -1,4 +1,4 @@
-"""Stay where the classifier can be trusted: keep the estimated loss low."""
+"""Keep the estimated loss low, so that the classifier's prediction can be trusted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cfexplain.types import Candidate, Prediction, Problem, mean_over_views
 
 @dataclass(frozen=True)
 class EstimatedLoss:
-    """The loss estimator's opinion of x', standardised: l(x'), or max(0, l(x') - q) with a quantile q.
+    """The estimated loss of x', standardised: l(x'), or max(0, l(x') - q) with a quantile q.
 
     Where the stage has views, it is the mean over x' and its views.
 
@@ -25,7 +25,7 @@ class EstimatedLoss:
             the target class lies (one of 0.05, 0.25, 0.5, 0.75, 0.95); None minimises the plain estimate.
 
     Raises:
-        ValueError: the classifier has no loss estimator, or no yardstick for the hinge.
+        ValueError: the classifier has no loss estimator, or no quantiles for the hinge.
 
     Source: the term L_mc of Narayanaswamy et al. 2021 (plain). The hinge is ours: ranking losses fix only
     order, so the plain estimate has no natural zero and can be driven below every real image.
@@ -33,6 +33,7 @@ class EstimatedLoss:
 
     quantile: float | None = None
     uses_classifier: ClassVar[bool] = True
+    signed: ClassVar[bool] = True
 
     def __call__(self, candidate: Candidate) -> Float[Tensor, " n"]:
         """Estimated loss of each image, in standard deviations of the validation images."""

@@ -1,4 +1,4 @@
-"""Look like the small picture when seen small: the data term of super-resolution."""
+"""Match the low-resolution image after downsampling: the data term of super-resolution."""
 
 from __future__ import annotations
 

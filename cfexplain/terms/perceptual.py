@@ -1,4 +1,4 @@
-"""Look like the query: edges and texture stay what the classifier's first layers see in it."""
+"""Keep the query's edges and texture, as the classifier's first layers represent them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cfexplain.terms.features import require_prediction
 from cfexplain.types import Candidate
 
 QUIET = 1e-2
-"""Of the mean squared length of an image's features: vectors much shorter than that are no features, but noise."""
+"""Share of the mean squared norm of an image's features below which a feature vector counts as noise."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class PerceptualDistance:
     """Mean over the shallow taps l, and over places p, of |u_lp(x') - u_lp(x)|^2, u_lp = f_lp / sqrt(|f_lp|^2 + e).
 
     f_lp are the features of tap l at place p, x is the query, e is a hundredth of the mean of |f_lp(x)|^2 over places.
-    What counts is which features a place has, not how strong they are: a change that follows the edges and the
-    texture that are there is cheap, one that wipes them out or draws new ones on smooth skin is dear. 0 for the
+    The distance compares which features a position has, not their strength: a change that follows existing edges and
+    texture is cheap, one that removes them or draws new ones on smooth skin is expensive. 0 for the
     query, 4 at most.
 
     Attributes:

@@ -14,7 +14,7 @@ Reference = Literal["query", "anchor"]
 
 
 def reference_image(candidate: Candidate, reference: Reference) -> Images:
-    """The image that a candidate is held to; the query until an anchor has been painted."""
+    """The image that a candidate is compared with; the query while there is no anchor."""
     if reference == "anchor" and candidate.anchor is not None:
         return candidate.anchor
     return candidate.problem.query

@@ -1,4 +1,4 @@
-"""Change the classifier's mind: reach the target class, up to a requested confidence."""
+"""Reach the target class, up to a requested confidence."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class TargetClass:
     Where the stage has views, it is the mean over x' and its views.
 
     Attributes:
-        confidence: probability of the target class beyond which there is nothing left to gain; None pushes on.
+        confidence: probability of the target class beyond which the term is zero; None has no such limit.
 
     Raises:
         ValueError: the problem has no classifier or no target.

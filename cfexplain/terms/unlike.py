@@ -1,4 +1,4 @@
-"""Another change than those already found."""
+"""Find a change unlike those already found."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from cfexplain.types import Candidate
 
 @dataclass(frozen=True, eq=False)
 class Unlike:
-    """Mean over former changes p of their squared cosine with the change d, (d . p)^2 / (|d|^2 |p|^2), in [0, 1].
+    """Mean over earlier changes p of their squared cosine with the change d, (d . p)^2 / (|d|^2 |p|^2), in [0, 1].
 
     Attributes:
-        changes: former changes of the same images, each of shape (n, 3, h, w); none costs nothing.
+        changes: earlier changes of the same images, each of shape (n, 3, h, w); without any the term is zero.
         to: the image the change is measured against.
 
     Source: diversity by orthogonality, after Rodriguez et al. 2021 (DiVE), in pixels instead of latents: ours.

@@ -32,8 +32,8 @@ def ours(toy):
 def painted(monkeypatch):
     """How many anchors were painted."""
     calls = []
-    original = painters.paint_anchors
-    monkeypatch.setattr(painters, "paint_anchors", lambda *a, **k: calls.append(1) or original(*a, **k))
+    original = painters.fit_anchors
+    monkeypatch.setattr(painters, "fit_anchors", lambda *a, **k: calls.append(1) or original(*a, **k))
     return calls
 
 

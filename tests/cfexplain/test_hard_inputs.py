@@ -150,7 +150,7 @@ def test_tokens_and_channels_are_no_map_of_the_picture():
 
 def test_a_budget_leaves_the_edit_of_an_attribution_some_time(monkeypatch):
     seen = []
-    monkeypatch.setattr(painter, "paint_anchors", lambda tasks, deadline: seen.append(deadline) or 1 / 0)
+    monkeypatch.setattr(painter, "fit_anchors", lambda tasks, deadline: seen.append(deadline) or 1 / 0)
     method = replace(PIXELS, anchor=replace(PIXELS.edit, steps=3))
     began = time.perf_counter()
     with pytest.raises(ZeroDivisionError):

@@ -110,7 +110,7 @@ class Prepared:
                 seed=self.job.seed + k,
                 budget=math.inf if self.job.budget is None else self.job.budget,
                 region=None if region is None else region[None].to(device_of(self.job.device)),
-                watch=self._watch(path, show, self.method),
+                callback=self._watch(path, show, self.method),
             )
             for k in range(self.job.seeds)
         )
@@ -139,7 +139,7 @@ class Prepared:
                 layers=[layer],
                 method=INVERSIONS[method],
                 seed=self.job.seed,
-                watch=self._watch(path, show, INVERSIONS[method]),
+                callback=self._watch(path, show, INVERSIONS[method]),
             )
             make_folder(folder)
             files.save_png(folder / f"{method}-layer{layer}.png", found.image[0])

@@ -4,5 +4,3 @@ from cfexplain.explanation.metrics.metric import METRICS as METRICS
 from cfexplain.explanation.metrics.metric import Metric as Metric
 from cfexplain.explanation.metrics.metric import evaluate as evaluate
 from cfexplain.explanation.metrics.metric import metric as metric
-
-__all__ = ["METRICS", "Metric", "evaluate", "metric"]

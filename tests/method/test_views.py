@@ -162,7 +162,7 @@ def test_the_mean_of_the_last_paintings_is_handed_over():
     stage = Stage(total((1.0, TargetClass())), 8, 1e-2, averaged=0.25)
     seen = []
     solution = minimise(
-        Pixels().build(query, rng()), query, problem, stage, watch=lambda step: seen.append(step.image.clone())
+        Pixels().build(query, rng()), query, problem, stage, callback=lambda step: seen.append(step.image.clone())
     )
     torch.testing.assert_close(solution.image, (seen[-1] + seen[-2]) / 2)
     assert float((seen[-1] - seen[-2]).abs().max()) > 0
@@ -196,3 +196,12 @@ def test_a_requested_confidence_is_reached_and_hardly_exceeded(method):
     assert reached[1] > reached[0]
     with pytest.raises(ValueError, match="between 0 and 1"):
         at_confidence(method, 1.0)
+
+
+def test_views_turn_pictures_that_are_not_square_without_stretching_them():
+    rows, columns = torch.meshgrid(torch.arange(32.0), torch.arange(64.0), indexing="ij")
+    disc = (((rows - 15.5) ** 2 + (columns - 31.5) ** 2) < 64).float().expand(1, 3, -1, -1)
+    still = Views(count=8, scale=(1, 1), shift=0, noise=0, blur=0, colour=0)
+    for view in still.draw(disc, torch.Generator().manual_seed(0)):
+        assert float((view - disc[0])[..., 20:44].abs().mean()) < 0.03, "beside it lie its mirror images"
+    assert Views().draw(torch.rand(1, 3, 16, 400), torch.Generator().manual_seed(0)).shape == (2, 3, 16, 400)

@@ -4,11 +4,10 @@ import pytest
 import torch
 
 from cfexplain import NATURAL, Views, explain, wrap
-from cfexplain.engine import batch
-from cfexplain.engine.batch import RECORDING
+from cfexplain.engine import device
 from cfexplain.engine.cuda_graph import CudaGraph, GraphedClassifier
+from cfexplain.engine.device import RECORDING, ViewStream
 from cfexplain.generators import DeepImagePrior
-from cfexplain.method.views import Stream
 from toys import Toy, pale_images
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
@@ -83,8 +82,8 @@ def test_views_of_an_image_do_not_depend_on_its_neighbours():
     def rngs():
         return [torch.Generator().manual_seed(k) for k in range(3)]
 
-    together, alone = Stream(Views(count=2), rngs()), Stream(Views(count=2), rngs()[1])
-    for step in range(2 * Stream.AHEAD + 1):
+    together, alone = ViewStream(Views(count=2), rngs()), ViewStream(Views(count=2), rngs()[1:2])
+    for step in range(2 * ViewStream.AHEAD + 1):
         seen = together.draw(images).unflatten(0, (2, -1))
         torch.testing.assert_close(seen[:, -2 if step < 5 else 0], alone.draw(images[[1]] if step < 5 else images[:1]))
         if step == 4:
@@ -95,7 +94,7 @@ def test_views_of_an_image_do_not_depend_on_its_neighbours():
 @pytest.mark.parametrize("recording", [0.0, RECORDING], ids=["all that are done leave", "some stay"])
 @pytest.mark.parametrize("kind", [Toy, Waiting])
 def test_together_ends_as_alone(kind, recording, monkeypatch):
-    monkeypatch.setattr(batch, "RECORDING", recording)
+    monkeypatch.setattr(device, "RECORDING", recording)
     images, classifier = pale_images(5).cuda(), kind().cuda()
     one = explain(classifier, images, "red", method=NATURAL, batch=1)
     many = explain(classifier, images, "red", method=NATURAL, batch=5)

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from cfexplain import DIP, NATURAL, PIXELS, Status, explain
-from cfexplain.engine.batch import DescentTask, _worth_leaving, joined, minimise_all
+from cfexplain.engine.device import worth_leaving
+from cfexplain.engine.executor import Executor, generate
 from cfexplain.engine.stack import Stack
 from cfexplain.generators import (
     DeepDecoder,
@@ -14,7 +15,6 @@ from cfexplain.generators import (
     FourierNetwork,
     Pixels,
     ResNet,
-    Siren,
     TransposedUNet,
     UNet,
     WarmStart,
@@ -24,18 +24,17 @@ from cfexplain.generators.doubling import _doubling
 from cfexplain.generators.noise import generator_for
 from cfexplain.method.objective import total
 from cfexplain.method.stage import Stage
-from cfexplain.method.stop import CloseEnough, ImageStep, Step, metrics_of
+from cfexplain.method.stop import CloseEnough
 from cfexplain.method.views import Views
-from cfexplain.search.descend import descend, minimise, paint
+from cfexplain.search.descend import Task, minimise, minimise_all
 from cfexplain.terms import SamePixels, SparseChange, TargetClass
-from cfexplain.types import Prediction, Problem
+from cfexplain.types import Problem, join_problems
 from toys import Toy, pale_images
 
 GENERATORS = {
     "hourglass": DeepImagePrior(widths=(8, 12, 16), skips=(4, 4, 4)),
     "unet": UNet(widths=(8, 12)),
     "fourier": FourierNetwork(frequencies=16, width=16),
-    "siren": Siren(width=16),
     "pixels": Pixels(),
     "deep decoder": DeepDecoder(width=8, scales=3),
     "resnet": ResNet(blocks=2, width=8),
@@ -44,13 +43,13 @@ GENERATORS = {
 STAGE = Stage(total((1.0, TargetClass()), (5.0, SparseChange(to="query"))), 50, 1e-3, views=Views(), jitter=0.01)
 
 
-def searches(generator, count=2, dtype=torch.float32):
+def tasks(generator, count=2, dtype=torch.float32):
     toy, found = Toy().to(dtype), []
     for k, query in enumerate(pale_images(count).to(dtype).split(1)):
         rng = generator_for(query, k)
         module, z = generator.build(query.float(), rng).to(dtype), generator.draw(query, rng).to(dtype)
         problem = Problem(query, toy, toy(query).detach(), torch.tensor([1]))
-        found.append(DescentTask(module, z, problem, torch.Generator().manual_seed(k)))
+        found.append(Task(module, z, problem, torch.Generator().manual_seed(k)))
     return found
 
 
@@ -58,7 +57,7 @@ def searches(generator, count=2, dtype=torch.float32):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_one_step_of_a_stack_is_that_of_its_painters(name, dtype):
     share = 1e-4 if dtype == torch.float32 else 1e-9
-    many = searches(GENERATORS[name], dtype=dtype)
+    many = tasks(GENERATORS[name], dtype=dtype)
     stack, z = Stack([s.module for s in many]), torch.stack([s.z for s in many]).contiguous()
     painted = stack(z)
     ours = torch.autograd.grad(painted.square().sum(), list(stack.weights))
@@ -73,12 +72,11 @@ def test_one_step_of_a_stack_is_that_of_its_painters(name, dtype):
 
 @pytest.mark.parametrize("padding", ["reflect", "zeros"])
 def test_a_stack_paints_in_bfloat16_what_its_painters_do(padding):
-    many = searches(replace(GENERATORS["hourglass"], padding=padding))
+    many = tasks(replace(GENERATORS["hourglass"], padding=padding))
     stack, z = Stack([s.module for s in many]), torch.stack([s.z for s in many])
-    half = replace(STAGE, precision="bfloat16")
     with torch.no_grad():
-        together = paint(stack, z, half)
-        alone = torch.cat([paint(s.module, s.z, half) for s in many])
+        together = generate(stack, z, "bfloat16")
+        alone = torch.cat([generate(s.module, s.z, "bfloat16") for s in many])
         exact = torch.cat([s.module(s.z) for s in many])
     torch.testing.assert_close(together, alone, rtol=0, atol=0.03)
     assert 0 < float((alone - exact).abs().max()) < 0.03, "bfloat16 was used, and is near"
@@ -86,7 +84,7 @@ def test_a_stack_paints_in_bfloat16_what_its_painters_do(padding):
 
 @pytest.mark.parametrize("name", GENERATORS)
 def test_together_is_alone(name):
-    many, single = (searches(GENERATORS[name], dtype=torch.float64) for _ in range(2))
+    many, single = (tasks(GENERATORS[name], dtype=torch.float64) for _ in range(2))
     together = minimise_all(many, STAGE)
     for k, (search, ours) in enumerate(zip(single, together, strict=True)):
         theirs = minimise(search.module, search.z, search.problem, STAGE, rng=search.rng)
@@ -102,7 +100,7 @@ def test_warm_painters_together_are_warm_painters_alone():
 
     def begun(query, k):
         rng = generator_for(query, k)
-        return DescentTask(generator.build(query, rng), generator.draw(query, rng), Problem(query))
+        return Task(generator.build(query, rng), generator.draw(query, rng), Problem(query))
 
     queries = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)).split(1)
     alone = [minimise_all([begun(query, k)], stage)[0] for k, query in enumerate(queries)]
@@ -115,10 +113,10 @@ def test_images_that_are_done_leave_and_the_rest_do_not_notice():
     stage = Stage(total((1.0, SamePixels())), 30, 1e-2, stop=CloseEnough(psnr=20.0, patience=1))
     generator, left = GENERATORS["hourglass"], []
     many = [
-        replace(s, watch=lambda step, k=k: left.append(k)) for k, s in enumerate(searches(generator, 4, torch.float64))
+        replace(s, callback=lambda step, k=k: left.append(k)) for k, s in enumerate(tasks(generator, 4, torch.float64))
     ]
     together = minimise_all(many, stage)
-    theirs = [minimise(s.module, s.z, s.problem, stage, rng=s.rng) for s in searches(generator, 4, torch.float64)]
+    theirs = [minimise(s.module, s.z, s.problem, stage, rng=s.rng) for s in tasks(generator, 4, torch.float64)]
     assert [t.steps for t in together] == [t.steps for t in theirs]
     assert len({t.steps for t in together}) > 1, "the test needs images that end at different steps"
     assert [t.ending for t in together] == [t.ending for t in theirs]
@@ -128,7 +126,7 @@ def test_images_that_are_done_leave_and_the_rest_do_not_notice():
 
 
 def test_one_image_that_breaks_does_not_break_its_neighbours():
-    many = searches(GENERATORS["hourglass"], 3)
+    many = tasks(GENERATORS["hourglass"], 3)
     many[1].z.fill_(float("nan"))
     broken = minimise_all(many, replace(STAGE, steps=5))
     assert [b.ending for b in broken] == ["exhausted", "diverged", "exhausted"]
@@ -145,7 +143,8 @@ def test_explaining_together_has_the_same_outcome(method, tmp_path):
     region[..., :8] = 0
     seen = []
     one = explain(Toy(), images, "red", method=quick, region=region)
-    two = explain(Toy(), images, "red", method=quick, region=region, batch=2, watch=lambda i, n, s: seen.append((i, n)))
+    together = {"batch": 2, "callback": lambda i, n, s: seen.append((i, n))}
+    two = explain(Toy(), images, "red", method=quick, region=region, **together)
     assert one.status == two.status == (Status.FOUND,) * 3
     assert float(two.difference.abs().mean()) == pytest.approx(float(one.difference.abs().mean()), rel=0.1)
     assert float(two.difference[..., :8].abs().max()) == 0
@@ -174,24 +173,10 @@ def test_the_gpus_doubling_is_that_of_torch():
 
 
 def test_on_a_gpu_a_batch_shrinks_to_halves_and_only_where_that_pays():
-    assert _worth_leaving([0, 5], 8, left=1.0) == list(range(8)), "recording anew would take longer"
-    assert _worth_leaving([0, 5], 8, left=100.0) == [0, 5]
-    assert _worth_leaving([1, 5, 7], 8, left=100.0) == [0, 1, 5, 7], "one that is done fills the half"
-    assert _worth_leaving(list(range(5)), 8, left=100.0) == list(range(8))
-
-
-def test_one_images_part_of_a_step_is_cut_out_when_asked_for():
-    rng = torch.Generator().manual_seed(0)
-    images, logits, seen, loss = (torch.rand(s, generator=rng) for s in ((3, 3, 4, 4), (3, 2), (6, 2), (3,)))
-    whole = Step(7, images, Prediction(logits, (images,), loss), loss, Prediction(seen))
-    whole = replace(whole, metrics=metrics_of(whole, Problem(torch.zeros(3, 3, 4, 4), target=torch.tensor([0, 1, 1]))))
-    part = ImageStep(whole, 1)
-    torch.testing.assert_close(part.image, images[1:2])
-    torch.testing.assert_close(part.views.logits, seen[[1, 4]])
-    assert part.prediction.features == ()
-    assert part.own().image.untyped_storage().nbytes() == 4 * 3 * 16 < images.untyped_storage().nbytes()
-    problem = Problem(torch.zeros(1, 3, 4, 4), target=torch.tensor([1]))
-    assert part.metrics == pytest.approx(metrics_of(part.own(), problem)), "worked out together or alone"
+    assert worth_leaving([0, 5], 8, left=1.0) == list(range(8)), "recording anew would take longer"
+    assert worth_leaving([0, 5], 8, left=100.0) == [0, 5]
+    assert worth_leaving([1, 5, 7], 8, left=100.0) == [0, 1, 5, 7], "one that is done fills the half"
+    assert worth_leaving(list(range(5)), 8, left=100.0) == list(range(8))
 
 
 def test_memory_that_runs_out_halves_the_batch(monkeypatch):
@@ -212,11 +197,10 @@ def test_memory_that_runs_out_halves_the_batch(monkeypatch):
 
 
 def test_a_stack_refuses_what_it_cannot_do():
-    first, second = searches(GENERATORS["pixels"], 2)
+    first, second = tasks(GENERATORS["pixels"], 2)
     with pytest.raises(ValueError, match="region"):
-        joined([replace(first.problem, region=torch.ones(1, 1, 32, 32)), second.problem])
-    steps = descend(first.module, first.z, first.problem, replace(STAGE, jitter=0.0), rng=first.rng)
-    next(steps)
+        join_problems([replace(first.problem, region=torch.ones(1, 1, 32, 32)), second.problem])
+    executor = Executor([first.module], [first.z], first.problem, replace(STAGE, jitter=0.0), rngs=[first.rng])
     with pytest.raises(TypeError, match="Stack"):
-        steps.send([0])
+        executor.keep([], 10)
     assert len(list(Stack([first.module, second.module]).parameters())) == 1

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from cfexplain import explain
-from cfexplain.engine.cuda_graph import GraphedClassifier, _rough_products
+from cfexplain import PIXELS, explain
+from cfexplain.engine.cuda_graph import GraphedClassifier, tf32_matmul
 from toys import Toy, pale_images
 
 
@@ -16,21 +16,23 @@ def precision():
 
 
 @pytest.mark.parametrize("asked", ["highest", "high", "medium"])
-def test_rough_products_end_with_the_block(asked, precision):
+def testtf32_matmul_end_with_the_block(asked, precision):
     torch.set_float32_matmul_precision(asked)
     products = torch.backends.cuda.matmul
     name = "fp32_precision" if hasattr(products, "fp32_precision") else "allow_tf32"
     before = getattr(products, name)
-    with _rough_products(True):
+    with tf32_matmul(True):
         assert getattr(products, name) in ("tf32", True)
     assert getattr(products, name) == before
     assert torch.get_float32_matmul_precision() == asked
 
 
-def test_anchors_are_kept_for_a_classifier_that_stands_for_another(tmp_path):
+def test_a_graphed_classifier_stands_for_the_one_it_records():
     toy = Toy()
-    assert GraphedClassifier(toy).module is toy
-    explain(GraphedClassifier(toy), pale_images(1), "red", anchors=tmp_path / "one")
-    explain(toy, pale_images(1), "red", anchors=tmp_path / "other")
-    kept, others = (sorted(p.name for p in (tmp_path / k).iterdir()) for k in ("one", "other"))
-    assert kept == others != []
+    graphed = GraphedClassifier(toy)
+    assert graphed.module is toy
+    assert graphed.classes == toy.classes
+    images = pale_images(2)
+    torch.testing.assert_close(graphed(images).logits, toy(images).logits)
+    ours, theirs = (explain(classifier, images[:1], "red", method=PIXELS) for classifier in (graphed, toy))
+    assert torch.equal(ours.image, theirs.image)

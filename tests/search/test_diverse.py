@@ -45,16 +45,18 @@ def test_answers_differ_more_than_seeds_do_and_the_first_is_that_of_explain():
 def test_bad_use_is_refused():
     with pytest.raises(ValueError, match="at least 1"):
         explain_diverse(Toy(), pale_images(1), "red", count=0)
-    with pytest.raises(ValueError, match="one for each"):
-        explain_diverse(Toy(), pale_images(1), ["red", "red"])
+    with pytest.raises(ValueError, match="give one image"):
+        explain_diverse(Toy(), pale_images(2), "red")
+    with pytest.raises(ValueError, match="region"):
+        explain_diverse(Toy(), pale_images(1), "red", region=torch.ones(1, 3, 32, 32))
 
 
-def test_each_image_has_its_own_region_and_its_own_steps():
-    regions, watched = torch.zeros(2, 1, 32, 32), set()
-    regions[0, :, 8:, :], regions[1, :, :24, :] = 1, 1
-    short = replace(QUICK, anchor=replace(ANCHOR, steps=3), edit=replace(EDIT, steps=2))
-    asked = {"region": regions, "mask": regions, "watch": lambda i, stage, step: watched.add(i)}
-    (found,) = explain_diverse(Toy(), pale_images(2), "red", count=1, method=short, **asked)
-    assert watched == {0, 1}
-    assert torch.equal(found.mask, regions)
-    assert float((found.difference * (1 - regions)).abs().max()) == 0
+def test_region_and_callback_are_those_of_explain():
+    region, seen = torch.zeros(1, 1, 32, 32), []
+    region[..., 8:, :] = 1
+    short = replace(QUICK, anchor=replace(ANCHOR, steps=3), edit=replace(EDIT, steps=2, continuation=None))
+    asked = {"region": region, "callback": lambda i, stage, step: seen.append(stage)}
+    for edit in explain_diverse(Toy(), pale_images(1), "red", count=2, method=short, **asked):
+        assert float((edit.difference * (1 - region)).abs().max()) == 0
+    assert seen.count("edit") == 4
+    assert set(seen) == {"anchor", "edit"}

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cfexplain import DIP, METHODS, PIXELS, TV, Status, evaluate, explain, invert, wrap
-from cfexplain.generators import DeepImagePrior
+from cfexplain.generators import DeepImagePrior, Langevin, Pixels
 from cfexplain.generators.noise import generator_for
 from cfexplain.images import round8
 from cfexplain.method.objective import total
@@ -15,11 +15,20 @@ from cfexplain.method.presets import TV_INVERSION
 from cfexplain.method.stage import Continuation, Stage
 from cfexplain.method.stop import CloseEnough, TargetReached
 from cfexplain.search.descend import descend, minimise
-from cfexplain.terms import SameFeatures, SamePixels, TargetClass
-from cfexplain.types import Problem
+from cfexplain.terms import EstimatedLoss, SameFeatures, SamePixels, TargetClass
+from cfexplain.types import Prediction, Problem
+from contracts import check_method, small
 from toys import Toy, pale_images
 
 SMALL = DeepImagePrior(widths=(8, 12, 16), skips=(4, 4, 4))
+
+
+def quicker(method, steps=60):
+    """The method with a small generator, few steps and a high learning rate."""
+    anchor = method.anchor and replace(method.anchor, steps=60, stop=CloseEnough(26.0))
+    generator = SMALL if method.anchor else method.generator
+    edit = replace(method.edit, learning_rate=1e-2 if method.anchor else 5e-2, steps=steps)
+    return replace(method, generator=generator, anchor=anchor, edit=edit)
 
 
 def quick(method):
@@ -31,15 +40,54 @@ def quick(method):
 
 
 @pytest.mark.parametrize("name", METHODS)
+def test_every_method_keeps_its_contract(name):
+    check_method(small(METHODS[name]))
+
+
+@pytest.mark.parametrize("name", METHODS)
 def test_every_method_reaches_the_target(name):
-    images = pale_images(2)
-    toy = Toy()
-    result = explain(toy, images, "red", method=quick(METHODS[name]))
+    result = explain(Toy(), pale_images(2), "red", method=small(METHODS[name]))
     assert result.status == (Status.FOUND, Status.FOUND)
-    assert bool((toy(result.image).logits.argmax(1) == 1).all()), "the shown eight-bit image is the target"
-    assert torch.equal(round8(result.image), result.image)
     torch.testing.assert_close(result.difference, result.painted - result.anchor)
     assert all(float(x.min()) >= 0 and float(x.max()) <= 1 for x in (result.anchor, result.painted, result.image))
+
+
+class Drawing(Pixels):
+    """Free pixels that start from the global generator's noise."""
+
+    def build(self, query, rng):
+        return super().build((query + 0.2 * torch.rand(query.shape)).clamp(0, 1), rng)
+
+
+class Meddling:
+    """A term that moves the classifier's weights."""
+
+    uses_classifier = True
+
+    def __call__(self, candidate):
+        with torch.no_grad():
+            candidate.problem.classifier.first.weight.add_(1e-3)
+        return candidate.image.flatten(1).mean(1)
+
+
+class Idle:
+    """A term that asks for nothing."""
+
+    def __call__(self, candidate):
+        return 0 * candidate.image.flatten(1).mean(1)
+
+
+BROKEN = {
+    "draws from the global generator": replace(PIXELS, generator=Drawing()),
+    "changes the classifier": replace(PIXELS, edit=replace(PIXELS.edit, objective=total((1.0, Meddling())))),
+    "never reaches a target": replace(PIXELS, edit=replace(PIXELS.edit, objective=total((1.0, Idle())), steps=2)),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_method_is_refused(name):
+    with pytest.raises(AssertionError):
+        check_method(BROKEN[name])
 
 
 def test_batch_equals_single_and_same_seed_same_bits():
@@ -98,7 +146,7 @@ def test_a_short_budget_leaves_time_for_the_edit():
     """An anchor that never ends has at most its share."""
     anchor, edit = quick(DIP).anchor, replace(quick(DIP).edit, steps=100_000, stop=None)
     slow, stages = replace(quick(DIP), anchor=replace(anchor, steps=100_000, stop=None), edit=edit), []
-    explain(Toy(), pale_images(1), "red", method=slow, budget=1.0, watch=lambda i, stage, step: stages.append(stage))
+    explain(Toy(), pale_images(1), "red", method=slow, budget=1.0, callback=lambda i, stage, step: stages.append(stage))
     assert stages.count("edit") > 5
     assert stages.count("anchor") > 5
 
@@ -242,7 +290,7 @@ def test_minimise_keeps_the_best_and_says_how_it_ended():
     problem = Problem(query, toy, toy(query).detach(), torch.tensor([1]))
     stage = Stage(total((1.0, TargetClass())), 60, 5e-2, TargetReached(0.9, patience=2))
     module = TV.generator.build(query, torch.Generator())
-    solution = minimise(module, torch.zeros(0), problem, stage, anchor=query, better=lambda s: -s.index)
+    solution = minimise(module, torch.zeros(0), problem, stage, anchor=query, score=lambda metrics: metrics.objective)
     assert solution.ending == "stopped"
     assert torch.allclose(solution.image, query, atol=1e-2), "the first step was the best by the given measure"
     assert len(solution.history) == solution.steps
@@ -269,5 +317,120 @@ def test_a_term_that_the_classifier_cannot_serve_is_refused_before_the_anchor():
     model = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()).eval()
     classifier, steps = wrap(model, taps=["0"], classes=["a", "b"], image_size=32), []
     with pytest.raises(ValueError, match="without-estimator"):
-        explain(classifier, pale_images(1), watch=lambda *step: steps.append(step))
+        explain(classifier, pale_images(1), callback=lambda *step: steps.append(step))
     assert steps == []
+
+
+class Torn(Toy):
+    """Five classes of which none ever has half of the probability."""
+
+    classes = ("pale", "red", "blue", "green", "grey")
+
+    def forward(self, images):
+        seen = super().forward(images)
+        bounded = seen.logits.tanh()
+        rest = torch.full_like(bounded[:, :1], 0.2).expand(-1, 3)
+        return Prediction(torch.cat([bounded, rest], 1), seen.features, seen.loss)
+
+
+def test_a_target_that_is_seen_at_less_than_one_half_is_reached_all_the_same():
+    method = quicker(replace(PIXELS, edit=replace(PIXELS.edit, stop=None)))
+    insisting = replace(method, edit=replace(method.edit, continuation=Continuation(100)))
+    plain, patient = (explain(Torn(), pale_images(1), "red", method=m) for m in (method, insisting))
+    assert plain.status == patient.status == (Status.FOUND,)
+    assert float(plain.after.probabilities[0, 1]) < 0.5
+    assert plain.steps == patient.steps
+    assert torch.equal(plain.image, patient.image)
+
+
+class Fainting(Toy):
+    """Undefined on anything but the picture that it has seen first."""
+
+    def __init__(self, known):
+        super().__init__()
+        self.known = round8(known)
+
+    def forward(self, images):
+        seen = super().forward(images)
+        new = torch.tensor([not torch.equal(round8(image), self.known[0]) for image in images.detach()])
+        return replace(seen, logits=seen.logits.masked_fill(new[:, None], torch.nan))
+
+
+@pytest.mark.parametrize("name", ["natural", "dip", "pixels"])
+def test_a_classifier_that_breaks_down_is_a_status(name):
+    images = round8(pale_images(1))
+    result = explain(Fainting(images), images, "red", method=quicker(METHODS[name], 4))
+    assert result.status == (Status.DIVERGED,)
+    assert torch.equal(result.image, images)
+
+
+class Detached(Toy):
+    def forward(self, images):
+        return super().forward(images.detach())
+
+
+def test_a_classifier_without_gradient_is_refused_before_any_work():
+    with pytest.raises(ValueError, match="no gradient"):
+        explain(Detached(), pale_images(1), "red", callback=lambda *_: pytest.fail("it has begun"))
+
+
+def test_explaining_works_where_gradients_are_off():
+    with torch.no_grad():
+        assert explain(Toy(), pale_images(1), "red", method=quicker(PIXELS)).found == (True,)
+
+
+@pytest.mark.parametrize("name", ["region", "mask"])
+@pytest.mark.parametrize(
+    "area", [torch.ones(1, 3, 32, 32), 255 * torch.ones(1, 1, 32, 32), -torch.ones(1, 1, 32, 32),
+             torch.full((1, 1, 32, 32), torch.nan), torch.ones(5, 1, 32, 32)],
+    ids=["channels", "bytes", "negative", "undefined", "many"],
+)  # fmt: skip
+def test_areas_are_one_channel_within_0_and_1(name, area):
+    with pytest.raises(ValueError, match=name):
+        explain(Toy(), pale_images(1), "red", method=quicker(PIXELS, 1), **{name: area})
+
+
+class Measureless(Toy):
+    usual_loss = None  # type: ignore[assignment]
+
+
+def test_an_estimator_without_a_yardstick_is_refused_before_any_work():
+    method = quicker(replace(DIP, edit=replace(DIP.edit, objective=total((1.0, EstimatedLoss(quantile=0.5))))))
+    with pytest.raises(ValueError, match="usual_loss"):
+        explain(Measureless(), pale_images(1), "red", method=method, callback=lambda *_: pytest.fail("it has begun"))
+
+
+class Undecided(Toy):
+    def forward(self, images):
+        seen = super().forward(images)
+        return replace(seen, logits=seen.logits * 0)
+
+
+def test_the_second_of_equal_classes_is_not_the_first():
+    result = explain(Undecided(), pale_images(2), method=quicker(PIXELS, 1))
+    assert (result.target != result.source).all()
+
+
+def test_an_unsteady_hand_paints_a_batch_one_by_one():
+    method = replace(quicker(DIP, 3), generator=Langevin(SMALL, 0.01))
+    both = explain(Toy(), pale_images(2), "red", method=method, batch=2)
+    one = explain(Toy(), pale_images(2)[1:], "red", method=method)
+    assert torch.equal(both[1].painted, one.painted)
+
+
+class Uneven:
+    """Three classes; where the target begins to win it is less probable than when it began to rise."""
+
+    classes, image_size = ("nv", "mel", "bkl"), 32
+
+    def __call__(self, x):
+        red = (x[:, 0].mean((1, 2)) - x[:, 1:].mean((1, 2, 3))) * 20
+        return Prediction(torch.stack([0.51 - red, 0 * red, -0.405 + 0.22 * red], 1), ())
+
+
+@pytest.mark.parametrize("method", [TV, PIXELS], ids=lambda m: m.name)
+def test_a_step_that_flips_is_kept_before_one_that_is_only_likelier(method):
+    objective = method.edit.objective.without(SameFeatures)
+    method = replace(method, edit=replace(method.edit, objective=objective, steps=60))
+    found = explain(Uneven(), torch.full((1, 3, 32, 32), 0.5), "mel", method=method)
+    assert found.status[0] is Status.FOUND

@@ -1,17 +1,17 @@
 """Every generator keeps the same promises; new files in the package are found by themselves."""
 
-import pkgutil
-from dataclasses import dataclass, is_dataclass, replace
-from importlib import import_module
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
 import cfexplain.generators as package
-from cfexplain.generators import DeepImagePrior, Noise, UNet, WarmStart
+from cfexplain.generators import DeepImagePrior, Noise, Pixels, UNet, WarmStart
 from cfexplain.generators.dip import Convolution
 from cfexplain.generators.doubling import doubled
+from cfexplain.generators.noise import seeded
+from cfexplain.images import round8
 from cfexplain.method.objective import total
 from cfexplain.method.presets import HOURGLASS
 from cfexplain.method.stage import Stage
@@ -20,83 +20,80 @@ from cfexplain.search.descend import descend, minimise
 from cfexplain.terms import SamePixels
 from cfexplain.types import Problem
 from cfexplain_datasets.synthetic import SyntheticLesions
+from contracts import check_generator, classes_in
 
-NOUNS = {"Noise", "Generator"}
-
-
-def discovered():
-    for module in pkgutil.iter_modules(package.__path__):
-        for name, value in vars(import_module(f"{package.__name__}.{module.name}")).items():
-            own = getattr(value, "__module__", "") == f"{package.__name__}.{module.name}"
-            if (
-                own
-                and isinstance(value, type)
-                and is_dataclass(value)
-                and hasattr(value, "build")
-                and name not in NOUNS
-            ):
-                yield value
-
-
-GENERATORS = [found() for found in discovered()]
+GENERATORS = [found() for found in classes_in(package, "build")]
 SMALL = [replace(g, widths=(8, 8, 8), skips=(4, 4, 4)) if isinstance(g, DeepImagePrior) else g for g in GENERATORS]
 QUERY = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(5))
 
 
-def promise(generator, query=None):
-    """The contract: shape, range, gradients everywhere, seeds matter, same seed same picture."""
-    if query is None:
-        query = torch.rand(1, 3, 64, 64) if isinstance(generator, WarmStart) else QUERY
-
-    def painting(seed):
-        rng = torch.Generator().manual_seed(seed)
-        module = generator.build(query, rng)
-        return module, module(generator.draw(query, rng))
-
-    state = torch.random.get_rng_state()
-    module, image = painting(0)
-    assert torch.equal(state, torch.random.get_rng_state()), "the global generator was touched"
-    assert image.shape == query.shape
-    assert float(image.detach().min()) >= 0
-    assert float(image.detach().max()) <= 1
-    gradients = torch.autograd.grad(
-        (image * torch.rand(image.shape)).sum(), list(module.parameters()), allow_unused=True
-    )
-    assert all(g is not None and bool(g.isfinite().all()) for g in gradients)
-    assert torch.equal(image, painting(0)[1])
-    return image, painting(1)[1]
-
-
 @pytest.mark.parametrize("generator", SMALL, ids=lambda g: type(g).__name__)
 def test_contract(generator):
-    first, second = promise(generator)
-    if getattr(generator, "start", "noise") != "query":
-        assert not torch.equal(first, second), "two seeds paint the same"
+    check_generator(generator, torch.rand(1, 3, 64, 64) if isinstance(generator, WarmStart) else QUERY)
 
 
 def test_all_are_found():
     assert {type(g).__name__ for g in GENERATORS} >= {"DeepImagePrior", "UNet", "Pixels"}
 
 
-@dataclass(frozen=True)
-class Broken:
-    """Ignores its seed's generator and leaves a parameter out."""
+def convolution():
+    return nn.Sequential(nn.Conv2d(3, 3, 1), nn.Sigmoid())
+
+
+class Recipe:
+    """A generator that keeps its promise, for broken ones to differ from in one thing."""
 
     def build(self, query, rng):
-        module = nn.Conv2d(3, 3, 1)
+        with seeded(rng):
+            return convolution()
+
+    def draw(self, query, rng):
+        return torch.rand(query.shape, generator=rng)
+
+
+class Unused(Recipe):
+    def build(self, query, rng):
+        module = super().build(query, rng)
         module.unused = nn.Parameter(torch.zeros(1))
         return module
+
+
+class GlobalSeed(Recipe):
+    def build(self, query, rng):
+        return convolution()
+
+
+class SeedBlind(Recipe):
+    def build(self, query, rng):
+        return super().build(query, torch.Generator().manual_seed(0))
 
     def draw(self, query, rng):
         return query
 
 
-def test_a_broken_generator_fails():
+class OutOfRange(Recipe):
+    def build(self, query, rng):
+        return super().build(query, rng)[0]
+
+    def draw(self, query, rng):
+        return 100 * super().draw(query, rng)
+
+
+class WrongSize(Recipe):
+    def draw(self, query, rng):
+        return super().draw(query[..., 1:], rng)
+
+
+def test_a_generator_that_keeps_its_promise_passes():
+    check_generator(Recipe(), QUERY)
+
+
+@pytest.mark.parametrize("broken", [Unused, GlobalSeed, SeedBlind, OutOfRange, WrongSize])
+def test_a_broken_generator_is_refused(broken):
     with pytest.raises(AssertionError):
-        promise(Broken())
+        check_generator(broken(), QUERY)
 
 
-K5 = (128,) * 5
 PUBLISHED = {
     "denoising": (DeepImagePrior(), 3, 2_217_831),
     "JPEG": (DeepImagePrior(widths=(8, 16, 32, 64, 128), skips=(0, 0, 0, 4, 4), noise=Noise(3)), 3, 572_827),
@@ -320,3 +317,9 @@ def test_gains_are_drawn_as_torch_drew_them_when_the_numbers_were_published():
     assert float(drawn.mean()) == pytest.approx(0.5, abs=0.03)
     assert torch.equal(drawn, gains(DeepImagePrior())), "the same seed"
     assert bool((gains(DeepImagePrior(gains="ones")) == 1).all())
+
+
+def test_free_pixels_begin_at_black_and_white():
+    query = torch.tensor([0.0, 1 / 255, 254 / 255, 1.0]).view(1, 1, 2, 2).expand(1, 3, 2, 2)
+    painted = Pixels().build(query, torch.Generator())(torch.zeros(0))
+    assert torch.equal(round8(painted), round8(query))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cfexplain import NATURAL, TV, explain
+from cfexplain import NATURAL, PIXELS, TV, explain
 from cfexplain.explanation.path import path_of
 from cfexplain.images import round8
 from toys import Toy, pale_images
@@ -54,3 +54,13 @@ def test_bad_use_is_refused_in_a_sentence(result):
     several = explain(Toy(), pale_images(2), "red", method=TV)
     with pytest.raises(ValueError, match=r"result\[i\]"):
         path_of(several, Toy())
+
+
+def test_a_path_leads_through_its_counterfactual():
+    result = explain(Toy(), pale_images(1), "red", method=PIXELS)
+    path = path_of(result, Toy())
+    place = int((path.alphas - 1).abs().argmin())
+    assert float(path.alphas[place]) == 1
+    assert torch.equal(path.frames[place : place + 1], result.image)
+    assert path.crossing is not None
+    assert path.crossing <= 1
