@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from captum.attr import Attribution  # noqa: TID253 - the base class; the package imports this file last
+from captum.log import log_usage  # noqa: TID253
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
@@ -24,7 +25,7 @@ from cfexplain.images import check_images
 from cfexplain.method.presets import NATURAL
 from cfexplain.method.stage import Method
 from cfexplain.method.stop import CloseEnough
-from cfexplain.search.anchor import AnchorTask, paint_anchors
+from cfexplain.search.anchor import AnchorTask, fit_anchors
 from cfexplain.search.edit import Edit
 from cfexplain.search.explain import ANCHOR_SHARE, explain
 from cfexplain.types import Classifier, Images, Problem, Status
@@ -91,6 +92,7 @@ class CounterfactualAttribution(Attribution):  # type: ignore[misc]
         self.classifier, self.method, self.seed, self.budget, self.steps = classifier, method, seed, budget, steps
         self.anchors: deque[tuple[Images, Generator]] = deque(maxlen=CAPACITY)
 
+    @log_usage(part_of_slo=True)  # type: ignore[untyped-decorator] # NoiseTunnel reads `attribute.__wrapped__`
     def attribute(
         self,
         inputs: Tensor | tuple[Tensor, ...],
@@ -132,7 +134,7 @@ class CounterfactualAttribution(Attribution):  # type: ignore[misc]
         missing = [edit.status[0] for edit in edits if edit.status[0] is not Status.FOUND]
         if missing:  # a map of zeros must not pass for an answer
             text = f"{len(missing)} of {len(edits)} images have no counterfactual. {missing[0].advice}"
-            warnings.warn(text, UserWarning, stacklevel=2)
+            warnings.warn(text, UserWarning, stacklevel=3)
         maps = torch.cat([self._map(edit, batch) for edit in edits]).to(images)
         answer = (maps,) if isinstance(inputs, tuple) else maps
         return (answer, torch.cat([edit.image for edit in edits])) if return_counterfactuals else answer
@@ -173,7 +175,7 @@ class CounterfactualAttribution(Attribution):  # type: ignore[misc]
         return None if nearest is None or distances[nearest] > NEAR else alike[nearest][1]
 
     def _fit(self, problem: Problem, deadline: float) -> Generator:
-        (anchor,) = paint_anchors([AnchorTask(problem, self.method, self.seed)], deadline)
+        (anchor,) = fit_anchors([AnchorTask(problem, self.method, self.seed)], deadline)
         fitted = Fitted(copy.deepcopy(anchor.module), anchor.z)
         self.anchors.append((problem.query.detach().clone(), fitted))
         return fitted

@@ -80,8 +80,8 @@ def swap(classifier: Classifier, edit: Edit, heatmap: Float[Tensor, "h w"], *, s
     Raises:
         ValueError: there is no step, or several counterfactuals.
     """
-    if len(edit) != 1 or steps < 1:
-        raise ValueError(f"swap one counterfactual in at least 1 step, got {len(edit)} in {steps}")
+    if len(edit.query) != 1 or steps < 1:
+        raise ValueError(f"swap one counterfactual in at least 1 step, got {len(edit.query)} in {steps}")
     pixels, classes, rank = (
         heatmap.numel(),
         [int(edit.source), int(edit.target)],

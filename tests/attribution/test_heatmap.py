@@ -1,4 +1,4 @@
-"""captum's methods by name on every kind of classifier: shapes, meaning, bounds, and nothing left behind."""
+"""captum's methods by name on every kind of classifier: shapes, meaning, limits, and nothing left behind."""
 
 from functools import partial
 
@@ -9,8 +9,8 @@ from torch import nn
 
 import cfexplain
 from cfexplain.attribution import HEATMAPS, Logits
-from cfexplain.attribution.question import blurred, superpixels
-from cfexplain_classifiers import load
+from cfexplain.attribution.methods import blurred, superpixels
+from cfexplain_classifiers import fit_estimator, load
 from cfexplain_datasets.synthetic import SyntheticLesions
 from toys import Toy, pale_images
 
@@ -290,3 +290,67 @@ def test_superpixels_are_numbered_without_gaps(lesion):
     assert labels.shape == (64, 64)
     assert torch.equal(labels.unique(), torch.arange(int(labels.max()) + 1))
     assert 20 < int(labels.max()) < 128
+
+
+@pytest.mark.parametrize("name", ["occlusion", "superpixels"])
+def test_ablations_are_in_units_of_the_logit(name):
+    """Of a network that averages an image, the map is what each part has more than its blur."""
+    network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2)).eval()
+    classifier = cfexplain.wrap(network, classes=["a", "b"], image_size=32, mean=(0, 0, 0), std=(1, 1, 1))
+    image = torch.zeros(1, 3, 32, 32)
+    image[..., 12:20, 12:20] = 1
+    found = cfexplain.attribute(classifier, image, 0, name)
+    with torch.no_grad():
+        whole, none = (float(classifier(x).logits[0, 0]) for x in (image, torch.zeros_like(image)))
+    assert float(found.abs().max()) <= 1.01 * abs(whole - none), "no part does more than all together"
+
+
+@pytest.mark.parametrize("function", [torch.tanh, nn.functional.gelu])
+def test_deep_lift_refuses_a_network_with_functions_that_are_not_layers(function):
+    class Hidden(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.first, self.relu, self.last = nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Linear(4, 2)
+
+        def forward(self, x):
+            return self.last(function(3 * self.relu(self.first(x))).mean((2, 3)))
+
+    classifier = cfexplain.wrap(Hidden().eval(), classes=["a", "b"], image_size=32)
+    with pytest.raises(ValueError, match="deep-lift cannot read"):
+        cfexplain.attribute(classifier, torch.rand(1, 3, 32, 32), 0, "deep-lift")
+
+
+def test_grad_cam_reads_the_same_layer_after_an_estimator_was_fitted():
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)
+    ).eval()
+    classifier = cfexplain.wrap(network, taps=["1"], classes=["a", "b"], image_size=32)
+    batches = [(torch.rand(40, 3, 32, 32), torch.tensor([0, 1] * 20))]
+    image = torch.rand(1, 3, 32, 32)
+    maps = [cfexplain.attribute(c, image, 0, "gradcam") for c in (classifier, fit_estimator(classifier, batches))]
+    torch.testing.assert_close(*maps)
+
+
+class Transformer(nn.Module):
+    """A patch embedding, then tokens by heads, (n, heads, tokens, dim), and channels last, (n, h, w, c)."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches = nn.Conv2d(3, 6, 4, 4)
+        self.heads, self.last, self.head = nn.Identity(), nn.Identity(), nn.Linear(6, 2)
+
+    def forward(self, x):
+        x = self.patches(x)
+        tokens = self.heads(x.flatten(2).transpose(1, 2).unflatten(2, (2, 3)).transpose(1, 2))
+        x = self.last(tokens.transpose(1, 2).flatten(2).unflatten(1, (8, 8)))
+        return self.head(x.mean((1, 2)))
+
+
+def test_tokens_and_channels_are_not_feature_maps():
+    classifier = cfexplain.wrap(Transformer().eval(), taps=["last"], classes=["a", "b"], image_size=32)
+    logits, image = Logits(classifier), torch.rand(1, 3, 32, 32)
+    assert logits.layer(None, image) is classifier.module.patches
+    for name in ("heads", "last"):
+        with pytest.raises(ValueError, match="not answer with a map"):
+            logits.layer(name, image)

@@ -90,6 +90,9 @@ class TestVerbs:
         assert torch.equal(first, second)
         assert not torch.equal(first, other)
 
+    def test_double_precision_is_kept(self):
+        assert denoise(picture(20, 24).double(), method=quick(DENOISE, 3)).image.dtype == torch.float64
+
     def test_runs_are_averaged(self):
         noisy, method = picture(20, 24), quick(DENOISE, 3)
         both = denoise(noisy, method=method, run=Run(runs=2)).image

@@ -1,5 +1,7 @@
-"""The counterfactual as a captum attribution: captum's own metrics, tunnels and pictures run on it unchanged."""
+"""The counterfactual as a captum attribution: captum's metrics, noise tunnels and plots accept it."""
 
+import time
+import warnings
 from dataclasses import replace
 
 import pytest
@@ -7,8 +9,7 @@ import torch
 
 import cfexplain
 from cfexplain import CounterfactualAttribution
-from cfexplain.attribution import Logits
-from cfexplain.attribution import painter as painters
+from cfexplain.attribution import Logits, counterfactual
 from cfexplain.method.presets import DIP, PIXELS
 from cfexplain.method.stop import CloseEnough
 from toys import Toy, pale_images
@@ -29,11 +30,10 @@ def ours(toy):
 
 
 @pytest.fixture
-def painted(monkeypatch):
-    """How many anchors were painted."""
-    calls = []
-    original = painters.fit_anchors
-    monkeypatch.setattr(painters, "fit_anchors", lambda *a, **k: calls.append(1) or original(*a, **k))
+def fitted(monkeypatch):
+    """One entry per anchor that is fitted."""
+    calls, original = [], counterfactual.fit_anchors
+    monkeypatch.setattr(counterfactual, "fit_anchors", lambda *a, **k: calls.append(1) or original(*a, **k))
     return calls
 
 
@@ -61,14 +61,6 @@ def test_the_sum_holds_on_a_curved_logit():
     assert float(total) == pytest.approx(float(moved), abs=0.05 * abs(float(moved)))
 
 
-def test_the_plain_change_is_an_option(toy):
-    images = pale_images(1)
-    found = cfexplain.explain(toy, images, RED, method=PIXELS)
-    plain = CounterfactualAttribution(toy, method=PIXELS, of="change")
-    assert torch.equal(plain.attribute(images, target=RED), found.difference.abs())
-    assert not plain.multiplies_by_inputs
-
-
 def test_tuples_batches_and_chunks(ours):
     images = pale_images(3)
     maps = ours.attribute(images, target=RED)
@@ -77,6 +69,8 @@ def test_tuples_batches_and_chunks(ours):
     assert torch.equal(ours.attribute(images.flip(0), target=RED).flip(0), maps), "images do not see their neighbours"
     assert torch.allclose(ours.attribute(images, target=[RED] * 3, internal_batch_size=3), maps, atol=1e-6)
     assert torch.equal(ours.attribute(images), maps), "the second most likely class by default"
+    assert torch.equal(ours.attribute(images, target="red"), maps)
+    assert torch.equal(ours.attribute(images, target=torch.tensor([RED])), maps), "captum repeats images, not this"
 
 
 def test_captum_metrics_run_on_it(toy, ours):
@@ -132,28 +126,42 @@ def test_perturbed_inputs_are_clamped_and_gradients_found_without_grad(ours):
     assert torch.equal(maps, ours.attribute(images, target=RED))
 
 
-def test_ten_perturbed_calls_do_not_cost_ten_anchors(toy, painted):
+def test_ten_perturbed_calls_do_not_cost_ten_anchors(toy, fitted):
     method = CounterfactualAttribution(toy, method=QUICK, seed=3)
     images, rng = pale_images(2), torch.Generator().manual_seed(0)
     maps = _quiet(method, images)
-    assert len(painted) == 2, "an anchor an image"
+    assert len(fitted) == 2, "one anchor per image"
     for _ in range(3):
         near = images + 0.02 * (torch.rand(images.shape, generator=rng) - 0.5)
         assert not torch.equal(_quiet(method, near), maps)
-    assert len(painted) == 2
-    assert torch.equal(_quiet(method, images), maps), "the painters are not worn out by use"
+    assert len(fitted) == 2
+    assert torch.equal(_quiet(method, images), maps), "edits do not change the cached anchor"
     _quiet(method, images * 0.5)
-    assert len(painted) == 4, "other images have anchors of their own"
+    assert len(fitted) == 4, "other images have anchors of their own"
 
 
-def test_a_kept_painter_finds_what_explain_finds(toy):
+def test_the_first_image_of_an_anchor_gets_the_result_of_explain(toy):
     image = pale_images(1)
     direct = cfexplain.explain(toy, image, RED, method=QUICK, seed=3)
-    kept = painters.Painters(QUICK, seed=3).explain(toy, image, RED)
-    assert torch.allclose(kept.difference, direct.difference, atol=1e-5)
-    assert torch.equal(kept.image, direct.image)
+    ours = CounterfactualAttribution(toy, method=QUICK, seed=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in range(2):
+            maps, shown = ours.attribute(image, target=RED, return_counterfactuals=True)
+            assert torch.equal(shown, direct.image)
+    moved = toy(direct.painted).logits[0, RED] - toy(direct.anchor).logits[0, RED]
     assert float(direct.difference.abs().mean()) > 1e-3
-    assert kept.settings == direct.settings
+    assert float(maps.sum()) == pytest.approx(float(moved), rel=1e-2)
+
+
+def test_a_budget_leaves_the_edit_some_time(toy, monkeypatch):
+    deadlines = []
+    monkeypatch.setattr(counterfactual, "fit_anchors", lambda tasks, deadline: deadlines.append(deadline) or 1 / 0)
+    method = replace(PIXELS, anchor=replace(PIXELS.edit, steps=3))
+    started = time.perf_counter()
+    with pytest.raises(ZeroDivisionError):
+        CounterfactualAttribution(toy, method=method, budget=100.0).attribute(pale_images(1), target=RED)
+    assert 30 < deadlines[0] - started < 50
 
 
 def test_without_a_counterfactual_the_map_is_zero_and_says_so(toy, ours):
@@ -162,23 +170,26 @@ def test_without_a_counterfactual_the_map_is_zero_and_says_so(toy, ours):
         assert not ours.attribute(images, target=0).any()
 
 
-def test_errors_in_the_manner_of_captum(toy, ours):
+def test_bad_input_is_refused_in_a_sentence(toy, ours):
     images = pale_images(2)
     for inputs, target, sentence in (
         ((images, images), RED, "one tensor of images, got 2"),
-        (images[:, :1], RED, "float RGB"),
+        (images[:, :1], RED, r"shape \(n, 3, h, w\)"),
         (images * 255, RED, "divide values"),
-        (images * torch.nan, RED, "finite"),
-        (images, [RED] * 3, "must match 2 inputs, got 3"),
-        (images, 7, "indices from 0 to 1, got 7"),
-        (images, "red", "indices from 0 to 1"),
+        (images * torch.nan, RED, "undefined"),
+        (images * torch.inf, RED, "divide values"),
+        (images, [RED] * 3, "got 3 for 2"),
+        (images, 7, "no class 7"),
+        (images, "blue", "no class 'blue'"),
     ):
-        with pytest.raises(AssertionError, match=sentence):
+        with pytest.raises(ValueError, match=sentence):
             ours.attribute(inputs, target=target)
+    with pytest.raises(ValueError, match="internal_batch_size must be at least 1"):
+        ours.attribute(images, target=RED, internal_batch_size=0)
     with pytest.raises(ValueError, match="training mode"):
         CounterfactualAttribution(Toy().train())
-    with pytest.raises(ValueError, match="logit or change"):
-        CounterfactualAttribution(toy, of="gradient")
+    with pytest.raises(ValueError, match="steps must be at least 1"):
+        CounterfactualAttribution(toy, steps=0)
 
 
 def test_a_bar_on_request(ours, capsys):
@@ -190,8 +201,6 @@ def test_a_bar_on_request(ours, capsys):
 
 def _quiet(method, images):
     """The maps; so few steps need not reach the target."""
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return method.attribute(images, target=RED)

@@ -1,4 +1,4 @@
-"""Comparing maps with the counterfactual: known answers, references, sanity checks, intervals, pictures."""
+"""Maps compared with a counterfactual: known answers, references, sanity checks, intervals, figures, files."""
 
 import copy
 import json
@@ -13,13 +13,22 @@ from torch import nn
 
 import cfexplain
 from cfexplain.attribution import figure
-from cfexplain.attribution.agreement import energy_inside, magnitude, pointing, rank_correlation, top_overlap
-from cfexplain.attribution.comparison import BETTER, interval, summary
-from cfexplain.attribution.reference import CHANGE, EDGES, RANDOM
+from cfexplain.attribution.comparison import interval, summary
+from cfexplain.attribution.measures import (
+    BETTER,
+    CHANGE,
+    EDGES,
+    RANDOM,
+    agreement,
+    energy_inside,
+    magnitude,
+    pointing,
+    rank_correlation,
+    top_overlap,
+)
 from cfexplain.attribution.report import Report, named, sentence
-from cfexplain.attribution.swap import places, swap
 from cfexplain.explanation import plot
-from cfexplain.explanation.metrics.cout import cout
+from cfexplain.explanation.metrics.place import inside_lesion
 from cfexplain.method.presets import PIXELS
 from cfexplain.types import Prediction
 from cfexplain_classifiers import load
@@ -108,8 +117,8 @@ def test_a_random_map_scores_at_chance(compared, found):
         two = [of(compared, name, measure).mean() for name in (RANDOM, "noise")]
         assert two[0] == pytest.approx(two[1], abs=0.1), measure
     noise = torch.rand(400, 16, 16, generator=torch.Generator().manual_seed(0))
-    mask = torch.zeros(1, 16, 16)
-    mask[:, :8, :8] = 1
+    mask = torch.zeros(16, 16)
+    mask[:8, :8] = 1
     assert np.mean([pointing(one, mask) for one in noise]) == pytest.approx(0.25, abs=0.07)
 
 
@@ -117,42 +126,6 @@ def test_the_opposite_map_is_worst(compared):
     assert (of(compared, "opposite", "rank_correlation") < -0.9).all()
     assert (of(compared, "opposite", "cout") < of(compared, RANDOM, "cout")).all()
     assert (of(compared, "opposite", "sufficiency") > of(compared, CHANGE, "sufficiency")).all()
-
-
-def test_swaps_begin_and_end_at_images_that_the_classifier_knows(toy, found, maps):
-    one = found[0]
-    curve = swap(toy, one, maps["noise"][0], steps=10)
-    wanted = [int(one.source), int(one.target)]
-    ends = torch.stack([toy(one.query).probabilities[0, wanted], toy(one.image).probabilities[0, wanted]])
-    assert torch.allclose(curve.deletion[[0, -1]], ends, atol=1e-5)
-    assert torch.allclose(curve.insertion[[-1, 0]], ends, atol=1e-5)
-    assert curve.flipped.tolist()[::10] == [False, True]
-    assert curve.held.tolist()[::10] == [True, False]
-    assert all(len(v) == 11 for v in curve.to_dict().values())
-    assert torch.equal(swap(toy, one, maps["noise"][0], steps=10, batch=3).deletion, curve.deletion)
-
-
-def test_sufficiency_and_necessity_by_hand(toy):
-    """The middle must be redder by a tenth: with half of the middle in the map's top, that half is enough."""
-    query = torch.full((1, 3, 32, 32), 0.5)
-    shown = query.clone()
-    shown[:, 0, 8:-8, 8:-8] += 0.15
-    base = cfexplain.explain(toy, query, RED, method=PIXELS)
-    edit = replace(base, image=shown, painted=shown, after=toy(shown), anchor=query)
-    heat = torch.zeros(32, 32)
-    heat[8:-8, 8:-8] = 1
-    measures = swap(toy, edit, heat, steps=64).measures()
-    assert measures["sufficiency"] == pytest.approx(172 / 1024), "171 of 256 pixels, looked for two by two"
-    assert measures["necessity"] == pytest.approx(86 / 1024), "a third of them undoes the change"
-    unsuited = swap(toy, edit, 1 - heat, steps=64).measures()
-    assert unsuited["sufficiency"] > 0.9
-    assert unsuited["necessity"] > 0.8
-
-
-def test_cout_of_the_change_is_the_metric(toy, found):
-    shown = (found.image - found.query).abs().sum(1)
-    ours = [swap(toy, one, shown[i], steps=50).measures()["cout"] for i, one in enumerate(found)]
-    assert np.allclose(ours, cout(found, toy, steps=50).tolist(), atol=1e-5)
 
 
 def test_measures_of_place():
@@ -163,17 +136,45 @@ def test_measures_of_place():
     assert rank_correlation(a, torch.ones(2, 2)) == 0
     assert top_overlap(a, a.flip(1), share=0.5) == 1
     assert top_overlap(a, a.flip(0), share=0.5) == 0
-    assert places(torch.ones(2, 2)).tolist() == [[0, 1], [2, 3]], "ties row by row"
 
 
 def test_energy_and_pointing_read_the_mask(found):
-    inside, border = found.mask[0, 0], 1 - found.mask[0, 0]
-    assert energy_inside(found[0], inside) == pytest.approx(1)
-    assert energy_inside(found[0], border) == 0
-    assert energy_inside(found[0], -2 * inside - border) == pytest.approx(4 * 256 / (4 * 256 + 768))
-    assert pointing(inside, found.mask[0]) == 1
-    assert pointing(-border, found.mask[0]) == 0
-    assert math.isnan(energy_inside(replace(found[0], mask=None), inside))
+    mask = found.mask[0, 0]
+    assert energy_inside(mask, mask) == pytest.approx(1)
+    assert energy_inside(1 - mask, mask) == 0
+    assert energy_inside(-1 - mask, mask) == pytest.approx(4 * 256 / (4 * 256 + 768))
+    assert pointing(mask, mask) == 1
+    assert pointing(mask - 1, mask) == 0
+    change = found.difference[0].abs().square().sum(0).sqrt()
+    assert energy_inside(change, mask) == pytest.approx(float(inside_lesion(found)[0]), rel=1e-5), "the metric"
+    assert math.isnan(agreement(replace(found[0], mask=None), mask)["energy_inside"])
+
+
+def test_energy_inside_has_no_unit():
+    heatmap, mask = torch.rand(32, 32), (torch.arange(32) < 16).float().expand(32, 32)
+    assert energy_inside(heatmap * 1e-9, mask) == pytest.approx(energy_inside(heatmap, mask), rel=1e-4)
+
+
+def test_a_map_of_zeros_has_no_top():
+    zeros, ones = torch.zeros(32, 32), torch.ones(32, 32)
+    assert top_overlap(zeros, torch.rand(32, 32)) == 0
+    assert pointing(zeros, ones) == 0
+    assert energy_inside(zeros, ones) == 0
+
+
+def test_maps_that_are_mostly_zero_share_no_top():
+    one, other = torch.zeros(2, 32, 32)
+    one[5:8, 5:8], other[20:23, 20:23] = 1, 1
+    assert top_overlap(one, other) == 0
+    assert top_overlap(one, one) == 1
+
+
+def test_nothing_agrees_with_a_change_of_nothing(toy):
+    unchanged = cfexplain.explain(toy, pale_images(1), "pale", method=PIXELS)
+    assert not unchanged.difference.any()
+    measured = agreement(unchanged, torch.rand(32, 32))
+    assert math.isnan(measured["rank_correlation"])
+    assert math.isnan(measured["top_overlap"])
 
 
 def test_permuting_the_batch_permutes_the_result(toy, found, maps, compared):
@@ -317,8 +318,8 @@ def test_bad_maps_are_refused(toy, found, maps):
         cfexplain.compare(found, maps, found.mask[:1])
     with pytest.raises(ValueError, match="training mode"):
         cfexplain.compare(found, maps, classifier=Toy().train())
-    with pytest.raises(ValueError, match="one counterfactual"):
-        swap(toy, found, maps["good"][0])
+    with pytest.raises(ValueError, match="edges"):
+        cfexplain.compare(found, {"edges": maps["good"]})
 
 
 def test_channels_are_summed(found, maps):
@@ -336,11 +337,10 @@ def test_intervals_hold_the_mean_and_narrow_with_images():
 
 
 def test_the_summary_counts_images_and_methods(compared):
-    found = compared.summary(draws=50)
+    found = summary(compared.rows)
     assert len(found) == 6 * len(BETTER)
     assert (found["low"] <= found["mean"] + 1e-9).all()
     assert (found["n"] == 3).all()
-    assert found.equals(summary(compared.rows, draws=50))
 
 
 def test_pictures_have_a_shared_signed_scale(compared):
@@ -351,7 +351,7 @@ def test_pictures_have_a_shared_signed_scale(compared):
     assert compared._repr_png_().startswith(b"\x89PNG")
     curves = figure.curves_figure(compared)
     assert [len(axes.lines) for axes in curves.axes] == [6, 6]
-    points = figure.methods_figure(compared.summary(draws=20))
+    points = figure.methods_figure(summary(compared.rows))
     assert len(points.axes) == len(BETTER)
     assert plot.png(points).startswith(b"\x89PNG")
 
