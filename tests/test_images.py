@@ -173,43 +173,9 @@ def test_floating_point_values_are_refused(tmp_path):
         load_picture(tmp_path / "a.tif")
 
 
-def test_grey_pictures_keep_their_opacity_for_restoration(tmp_path, colours):
-    from cfexplain.restore.picture import read
-
-    grey, opacity = colours[..., 0], colours[..., 1]
-    both = Image.merge("LA", (Image.fromarray(grey), Image.fromarray(opacity)))
-    both.save(tmp_path / "both.tif")
-    found = read(tmp_path / "both.tif")
-    assert found.values.shape == found.alpha.shape == (1, 1, 40, 60)
-    assert (found.values[0, 0] * 255).round().numpy().astype(int).tolist() == grey.tolist()
-    assert (found.alpha[0, 0] * 255).round().numpy().astype(int).tolist() == opacity.tolist()
-    for factor, dtype in ((1, np.uint8), (257, np.uint16)):
-        Image.fromarray(grey.astype(dtype) * factor).save(tmp_path / "hole.png", transparency=int(grey[0, 0]) * factor)
-        assert torch.equal(read(tmp_path / "hole.png").alpha[0, 0] == 0, torch.from_numpy(grey == grey[0, 0]))
-
-
-def test_a_turned_palette_with_holes_is_upright(tmp_path, colours):
-    from cfexplain.restore.picture import read
-
-    exif, palette = Image.Exif(), Image.fromarray(colours).quantize(16)
-    exif[0x0112] = 6
-    palette.save(tmp_path / "a.png", exif=exif, transparency=3)
-    holes = np.rot90(np.array(palette) == 3, -1)
-    assert torch.equal(read(tmp_path / "a.png").alpha[0, 0] == 0, torch.from_numpy(holes.copy()))
-
-
 def test_a_name_that_is_no_utf_8_can_be_written():
     assert readable("caf\udce9.jpg").encode() == b"caf\\xe9.jpg"
     assert readable("café.jpg") == "café.jpg"
-
-
-def test_the_colours_of_a_transparent_tiff_are_those_in_the_file(tmp_path):
-    from cfexplain.restore.picture import read
-
-    Image.new("RGBA", (20, 20), (200, 100, 50, 128)).save(tmp_path / "a.tif")
-    found = read(tmp_path / "a.tif")
-    assert (found.values[0, :, 0, 0] * 255).round().tolist() == [200, 100, 50]
-    assert round(float(found.alpha[0, 0, 0, 0]) * 255) == 128
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])

@@ -1,10 +1,12 @@
-"""Picture files as they are: grey or coloured, 8 or 16 bits, with their transparency; read, and written alike."""
+"""Image files with their depth and transparency: grey or colour, 8 or 16 bits."""
 
 from __future__ import annotations
 
+import io
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,29 +15,28 @@ from torch import Tensor
 
 from cfexplain.images import LARGEST_SIDE, SMALLEST_SIDE, ImageError, load_picture, write_whole
 
-Bits = Literal[8, 16]
-SIXTEEN = (".png", ".tif", ".tiff")
-"""Kinds of file that hold sixteen bits, and transparency too."""
-
-WITHOUT_ALPHA = (".jpg", ".jpeg", ".bmp")
+DEEP = (".png", ".tif", ".tiff")
+"""File types with 16 bits and transparency."""
+OPAQUE = (".jpg", ".jpeg", ".bmp")
+"""File types without transparency."""
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A picture file's content.
+    """The content of an image file.
 
     Attributes:
-        values: in [0, 1], shape (1, c, h, w), c = 1 for a grey picture and 3 for a coloured one.
-        alpha: opacity in [0, 1], shape (1, 1, h, w); None where the file has none.
-        bits: of each value in the file.
+        values: in [0, 1], shape (1, c, h, w), c = 1 for grey and 3 for colour.
+        alpha: opacity in [0, 1], shape (1, 1, h, w); None if the file has none.
+        bits: per value in the file.
     """
 
     values: Float[Tensor, "1 c h w"]
     alpha: Float[Tensor, "1 1 h w"] | None = None
-    bits: Bits = 8
+    bits: Literal[8, 16] = 8
 
     def of(self, values: Float[Tensor, "1 c h w"]) -> Picture:
-        """The same file with other values; where their size is another, the opacity is resized to it."""
+        """The same file with other values; the opacity is resized to their size."""
         alpha = self.alpha
         if alpha is not None and alpha.shape[-2:] != values.shape[-2:]:
             alpha = torch.nn.functional.interpolate(alpha, values.shape[-2:], mode="bilinear", align_corners=False)
@@ -43,13 +44,13 @@ class Picture:
 
 
 def read(path: str | Path) -> Picture:
-    """Read a picture at its own size and depth, turned upright by its EXIF tag.
+    """Read an image at its own size and depth, upright by its EXIF tag.
 
     Raises:
-        ImageError: the file is missing, no picture, damaged, or smaller or larger than can be used.
+        ImageError: the file is missing, not an image, damaged, or has too few or too many pixels.
     """
     array = _decoded(Path(path))
-    if array is None:  # palettes, CMYK, WebP with oddities, and all that is wrong: one place knows them
+    if array is None:  # other colour modes, and every kind of error
         return Picture(load_picture(path)[None])
     height, width = array.shape[:2]
     if min(height, width) < SMALLEST_SIDE or max(height, width) > LARGEST_SIDE:
@@ -57,96 +58,76 @@ def read(path: str | Path) -> Picture:
             f"{path} is {width}x{height} pixels: at least {SMALLEST_SIDE} and at most {LARGEST_SIDE} a side can be "
             "restored; cut it into parts"
         )
-    bits: Bits = 16 if array.dtype == np.uint16 else 8
-    values = torch.from_numpy(array.astype(np.float32) / (2**bits - 1)).permute(2, 0, 1)[None]
-    if values.shape[1] in (2, 4):
-        return Picture(values[:, :-1].contiguous(), values[:, -1:].contiguous(), bits)
-    return Picture(values.contiguous(), None, bits)
+    bits: Literal[8, 16] = 16 if array.dtype == np.uint16 else 8
+    channels = np.atleast_3d(array).astype(np.float32) / (2**bits - 1)
+    values = torch.from_numpy(channels).permute(2, 0, 1)[None].contiguous()
+    colours = 3 if values.shape[1] > 2 else 1
+    return Picture(values[:, :colours], values[:, colours:] if values.shape[1] > colours else None, bits)
 
 
 def write(path: str | Path, picture: Picture) -> None:
-    """Write a picture, rounded to its bits, whole or not at all; the file's ending says which kind.
+    """Write an image atomically, rounded to its bits; the file name's extension selects the format.
 
     Raises:
-        ImageError: the kind of file cannot hold sixteen bits or opacity, or is not known.
+        ImageError: the format is unknown or does not support 16 bits or transparency.
     """
-    path = Path(path)
-    check_kind(path, picture)
     import cv2
 
-    done, content = cv2.imencode(path.suffix.lower(), _array(picture), _quality(path))
-    if not done:
+    path, values, top = Path(path), picture.values, 2**picture.bits - 1
+    check_kind(path, picture)
+    if picture.alpha is not None:
+        values = torch.cat([values.expand(-1, 3, -1, -1), picture.alpha.to(values)], dim=1)
+    array = values[0].detach().cpu().double().clamp(0, 1).mul(top).round().permute(1, 2, 0).numpy()
+    array = _swapped(array.astype(np.uint16 if picture.bits == 16 else np.uint8))
+    quality = [cv2.IMWRITE_JPEG_QUALITY, 95] if path.suffix.lower() in (".jpg", ".jpeg") else []
+    written, content = cv2.imencode(path.suffix.lower(), array, quality)
+    if not written:
         raise ImageError(f"{path} cannot be written")
     write_whole(path, content.tobytes())
 
 
 def check_kind(path: Path, picture: Picture) -> None:
-    """Refuse a kind of file that would lose something, before any work is done."""
+    """Refuse a file format that would lose something, before any work is done."""
     kind = path.suffix.lower()
-    if kind not in (*SIXTEEN, *WITHOUT_ALPHA, ".webp"):
+    if kind not in (*DEEP, *OPAQUE, ".webp"):
         raise ImageError(f"{path} is no kind of picture that can be written: end its name in .png, .tif or .jpg")
-    if picture.bits == 16 and kind not in SIXTEEN:
+    if picture.bits == 16 and kind not in DEEP:
         raise ImageError(f"the picture has 16 bits, which {kind} cannot hold: end the name {path} in .png or .tif")
-    if picture.alpha is not None and kind in WITHOUT_ALPHA:
+    if picture.alpha is not None and kind in OPAQUE:
         raise ImageError(f"the picture has transparency, which {kind} cannot hold: end the name {path} in .png")
 
 
 def _decoded(path: Path) -> np.ndarray | None:
-    """Values in the order red, green, blue, opacity, shape (h, w, c); None where another reader has to look at it."""
+    """Grey or RGB and opacity, shape (h, w) or (h, w, c); None for other colour modes and files that cannot be read."""
     import cv2
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        with Image.open(path) as opened:
-            floating = opened.mode == "F"
-            turn = 1 if opened.format == "TIFF" else opened.getexif().get(0x0112, 1)  # TIFFs are turned on reading
-            if opened.mode in ("P", "PA") and opened.has_transparency_data:
-                return _upright(np.array(opened.convert("RGBA")), turn)
-            if opened.format == "TIFF" and _eight_bits_with_opacity(opened):
-                return np.array(opened)
-            hidden = opened.info.get("transparency") if opened.mode in ("L", "I;16") else None
-            if opened.mode in ("P", "PA", "CMYK", "1"):
-                return None
-        array = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+        content = path.read_bytes()
+        deep = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+        with Image.open(io.BytesIO(content)) as opened:  # memory-mapped TIFFs are not turned upright
+            if deep is not None and deep.dtype == np.uint16:  # Pillow has no 16-bit colour
+                return _deep(deep, opened.info.get("transparency"), opened.getexif() if opened.format == "PNG" else {})
+            upright = ImageOps.exif_transpose(opened)
+            if opened.has_transparency_data and opened.mode != "1":
+                grey = opened.mode == "L" or (opened.mode == "LA" and opened.format == "TIFF")
+                return np.array(upright.convert("LA" if grey else "RGBA"))
+            return np.array(upright) if opened.mode in ("L", "RGB") else None
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError, cv2.error):
         return None
-    if floating:
-        raise ImageError(f"{path} holds floating point values: save it with 8 or 16 bits a value")
-    if array is None or array.dtype not in (np.uint8, np.uint16):
-        return None
-    array = array[..., None] if array.ndim == 2 else array
-    if isinstance(hidden, int) and array.shape[2] == 1:  # a grey that stands for nothing, which OpenCV does not know
-        opaque = 255 if array.dtype == np.uint8 else 65535
-        array = np.concatenate([array, np.where(array == hidden, 0, opaque).astype(array.dtype)], 2)
-    order = {1: [0], 2: [0, 1], 3: [2, 1, 0], 4: [2, 1, 0, 3]}.get(array.shape[2])
-    return None if order is None else np.ascontiguousarray(_upright(array, turn)[..., order])
 
 
-def _eight_bits_with_opacity(opened: Any) -> bool:
-    """Whether a TIFF is one of those whose opacity OpenCV leaves out (grey) or multiplies the colours by."""
-    deepest = max(opened.tag_v2.get(258, (8,)))  # BitsPerSample
-    return bool(opened.mode == "LA" or (opened.mode == "RGBA" and deepest == 8))
-
-
-def _upright(array: np.ndarray, turn: int) -> np.ndarray:
-    """Turned as the EXIF orientation says, 1 to 8."""
+def _deep(array: np.ndarray, hidden: object, exif: Mapping[int, int]) -> np.ndarray:
+    """Sixteen bits as OpenCV reads them, made upright; the grey value `hidden`, if any, is transparent."""
+    array = np.atleast_3d(array)
+    if isinstance(hidden, int) and array.shape[2] == 1:
+        array = np.concatenate([array, np.where(array == hidden, 0, 65535).astype(array.dtype)], 2)
+    turn = exif.get(0x0112, 1)
     array = array.swapaxes(0, 1) if turn in (5, 6, 7, 8) else array
     array = array[::-1] if turn in (3, 4, 7, 8) else array
-    return array[:, ::-1] if turn in (2, 3, 6, 7) else array
+    return _swapped(array[:, ::-1] if turn in (2, 3, 6, 7) else array)
 
 
-def _array(picture: Picture) -> np.ndarray:
-    """The file's values in OpenCV's order."""
-    values = picture.values
-    if picture.alpha is not None:
-        values = torch.cat([values.expand(-1, 3, -1, -1), picture.alpha.to(values)], dim=1)
-    top = 2**picture.bits - 1
-    array = values[0].detach().cpu().double().clamp(0, 1).mul(top).round().permute(1, 2, 0).numpy()
-    order = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[array.shape[2]]
-    return np.ascontiguousarray(array[..., order].astype(np.uint16 if picture.bits == 16 else np.uint8))
-
-
-def _quality(path: Path) -> list[Any]:
-    import cv2
-
-    return [cv2.IMWRITE_JPEG_QUALITY, 95] if path.suffix.lower() in (".jpg", ".jpeg") else []
+def _swapped(array: np.ndarray) -> np.ndarray:
+    """From RGB to OpenCV's BGR or back."""
+    return np.ascontiguousarray(array[..., [2, 1, 0, *range(3, array.shape[2])]] if array.shape[2] > 2 else array)

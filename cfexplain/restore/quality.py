@@ -1,4 +1,4 @@
-"""How close is a restored picture to the truth? The measures of the restoration literature."""
+"""Quality of restored images: the measures of the restoration literature."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from cfexplain.restore.restoration import Pictures
 
 
 def psnr(image: Pictures, truth: Pictures, mask: Float[Tensor, "n 1 h w"] | None = None) -> float:
-    """Peak signal-to-noise ratio in decibels of pictures in eight bits, over the pixels of a mask.
+    """Peak signal-to-noise ratio in decibels of images in eight bits, over the pixels of a mask.
 
     Args:
         image: in [0, 1]; rounded to eight bits, as papers measure files.
         truth: the same shape.
-        mask: 1 where it counts; None counts everything.
+        mask: 1 on the pixels to be counted; None counts all.
 
     Returns:
-        10 log10(1 / mean squared difference); infinite for equal pictures.
+        10 log10(1 / mean squared difference); infinite for equal images, NaN for an empty mask.
 
     Example:
         >>> import torch
@@ -29,30 +29,25 @@ def psnr(image: Pictures, truth: Pictures, mask: Float[Tensor, "n 1 h w"] | None
         13.98
     """
     squared = (round8(image) - round8(truth)).double().square()
-    if mask is None:
-        return decibels(float(squared.mean()))
-    counted = (mask > 0.5).expand_as(squared)
-    return decibels(float(squared[counted].mean())) if bool(counted.any()) else math.nan
+    counted = squared if mask is None else squared[(mask > 0.5).expand_as(squared)]
+    return decibels(float(counted.mean()))
 
 
 def luminance_psnr(image: Pictures, truth: Pictures, border: int = 4) -> float:
     """PSNR of the luminance without a border, the measure of super-resolution.
 
+    Y = (16 + 65.481 r + 128.553 g + 24.966 b) / 255; grey counts as r = g = b.
+
     Source: the evaluation of Ulyanov et al. 2018: BT.601 luma in [16, 235] / 255, 4 pixels of border.
     """
-    inner = (..., slice(border, -border), slice(border, -border)) if border else (...,)
-    first, second = (luminance(round8(x))[inner] for x in (image, truth))
-    return decibels(float((first - second).double().square().mean()))
-
-
-def luminance(images: Pictures) -> Float[Tensor, "n 1 h w"]:
-    """Y = (16 + 65.481 r + 128.553 g + 24.966 b) / 255 of pictures in [0, 1]; grey counts as r = g = b."""
-    r, g, b = images.expand(-1, 3, -1, -1).unbind(1)
-    return ((16 + 65.481 * r + 128.553 * g + 24.966 * b) / 255)[:, None]
+    first, second = (round8(x).expand(-1, 3, -1, -1).unbind(1) for x in (image, truth))
+    y1, y2 = ((16 + 65.481 * r + 128.553 * g + 24.966 * b) / 255 for r, g, b in (first, second))
+    inner = (..., slice(border, -border or None), slice(border, -border or None))
+    return decibels(float((y1 - y2)[inner].double().square().mean()))
 
 
 def ssim(image: Pictures, truth: Pictures, mask: Float[Tensor, "n 1 h w"] | None = None) -> float:
-    """Structural similarity of one picture, its map (7 x 7 windows) averaged over channels and over a mask.
+    """Structural similarity of one image, its map (7 x 7 windows) averaged over channels and over a mask.
 
     Source: Wang et al. 2004, by scikit-image with its defaults.
     """
@@ -60,7 +55,5 @@ def ssim(image: Pictures, truth: Pictures, mask: Float[Tensor, "n 1 h w"] | None
 
     first, second = (round8(x)[0].permute(1, 2, 0).cpu().double().numpy() for x in (image, truth))
     _, values = structural_similarity(first, second, channel_axis=2, data_range=1.0, full=True)
-    if mask is None:
-        return float(values.mean())
-    counted = mask[0, 0].cpu().numpy() > 0.5
-    return float(values[counted].mean()) if counted.any() else math.nan
+    counted = values if mask is None else values[mask[0, 0].cpu().numpy() > 0.5]
+    return float(counted.mean()) if counted.size else math.nan

@@ -1,4 +1,4 @@
-"""Hair taken off: what is painted, what is kept, and what the classic paints."""
+"""Hair removal: what is inpainted, what is kept, and the classic methods."""
 
 from dataclasses import replace
 
@@ -36,7 +36,7 @@ def test_the_classic_keeps_all_other_pixels(way):
     assert (way(hairy, mask) - skin()).abs().max() < 0.05
 
 
-def test_the_prior_is_asked_for_the_neighbourhood_of_the_hair_alone():
+def test_the_prior_fits_only_the_neighbourhood_of_the_hair():
     picture, mask = torch.full((3, 200, 300), 0.7), torch.zeros(1, 200, 300)
     mask[:, 20:24, 30:60] = 1
     seen = []
@@ -45,13 +45,13 @@ def test_the_prior_is_asked_for_the_neighbourhood_of_the_hair_alone():
     assert torch.equal(found.image[0][:, mask[0] == 0], picture[:, mask[0] == 0])
 
 
-def test_nothing_found_is_the_picture_itself_after_no_steps():
+def test_without_hair_the_image_is_returned_after_no_steps():
     found = dehair(skin(), method=QUICK)
     assert torch.equal(found.image[0], skin())
     assert found.steps == (0,)
 
 
-def test_a_rim_of_the_hair_belongs_to_it():
+def test_a_mask_is_grown_by_the_rim_of_the_hair():
     mask = torch.zeros(1, 100, 500)
     mask[:, 50, 250] = 1
     assert float(grown(mask).sum()) == 25, ".4 % of 500 pixels on each side"
@@ -59,20 +59,20 @@ def test_a_rim_of_the_hair_belongs_to_it():
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_each_way_takes_a_found_hair_off(way):
+def test_each_way_removes_a_detected_hair(way):
     hairy, mask = with_hair()
     assert bool((hair_mask(hairy)[mask > 0] == 1).float().mean() > 0.9)
     cleaned = bare(hairy, way, run=Run(budget=2.0))
     assert cleaned[:, 20:50, 40:42].mean() > 3 * hairy[:, 20:50, 40:42].mean()
 
 
-def test_what_cannot_be_used_is_refused_in_a_sentence():
+def test_bad_input_is_refused_in_a_sentence():
     picture, mask = with_hair()
-    for call, told in (
+    for call, sentence in (
         (lambda: dehair(picture, mask=mask[:, :50]), "96x50 pixels, the picture of 96x72"),
         (lambda: dehair(picture, mask=torch.ones_like(mask)), "covers everything"),
         (lambda: bare(picture, "wax"), "prior, dullrazor, opencv"),
         (lambda: dehair(picture[:2], mask=mask, method=replace(QUICK, name="x")), "1 or 3"),
     ):
-        with pytest.raises(ValueError, match=told):
+        with pytest.raises(ValueError, match=sentence):
             call()
