@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-all check clean
+.PHONY: demo test test-all check docs clean
 
 $(BIN)/cfexplain:
 	$(PYTHON) -m venv $(VENV)
@@ -29,5 +29,12 @@ check: $(BIN)/pytest  ## style, types, imports, and what the wheel holds
 	$(BIN)/python -m build --wheel --outdir build/wheel . > /dev/null
 	$(BIN)/python tests/wheel_contents.py build/wheel
 
+$(BIN)/sphinx-build:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[docs]' -c constraints.txt
+
+docs: $(BIN)/sphinx-build  ## the documentation with its examples, without network; warnings are errors
+	$(BIN)/sphinx-build -W --keep-going --quiet docs build/docs
+
 clean:
-	rm -rf $(VENV) build dist out runs
+	rm -rf $(VENV) build dist out runs docs/_generated docs/gallery docs/sg_execution_times.rst

@@ -27,6 +27,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from centroids import Extended, NearClass, fit_centroids
 
 import cfexplain
 from cfexplain import methods
@@ -38,16 +39,14 @@ from cfexplain.search.edit import Edit
 from cfexplain.terms import (
     CompactChange,
     EstimatedLoss,
-    NearClass,
     PerceptualDistance,
     SameColour,
     SparseChange,
     TotalVariation,
 )
 from cfexplain.types import Status
-from cfexplain_classifiers import fit_centroids, folded, load
+from cfexplain_classifiers import folded, load
 from cfexplain_classifiers.batches import evaluation_batches
-from cfexplain_classifiers.extended import Extended
 from cfexplain_datasets import open_dataset
 from cfexplain_datasets.lesion import Lesion
 

@@ -18,12 +18,12 @@ from typing import Any
 
 import pandas as pd
 import torch
+from feature_distances import knn_distance, percentile_among, pooled
+from image_distributions import kernel_distance, split_frechet_distance
 from isic_comparison import DATA, METHODS, RESULTS, explained, read, targets
 from isic_judge import interval
 from torch import Tensor
 
-from cfexplain.explanation.metrics.distribution import kernel_distance, split_frechet_distance
-from cfexplain.explanation.metrics.naturalness import knn_distance, percentile_among, pooled
 from cfexplain.search.edit import Edit
 from cfexplain_classifiers import load
 from cfexplain_classifiers.batches import evaluation_batches

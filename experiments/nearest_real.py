@@ -14,11 +14,11 @@ from types import SimpleNamespace
 
 import pandas as pd
 import torch
+from feature_distances import pooled
 from isic_comparison import DATA, RESULTS, manifest, picture_and_mask, targets
 from isic_judge import interval, oracles, wilson
 from torch import Tensor
 
-from cfexplain.explanation.metrics.naturalness import pooled
 from cfexplain.explanation.metrics.oracle import ask_oracle
 from cfexplain.explanation.metrics.perceptual import load_lpips
 from cfexplain.images import square

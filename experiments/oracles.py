@@ -26,7 +26,7 @@ from torchvision.models import squeezenet1_1
 from train_shipped import DATA, InMemory, sets
 
 from cfexplain import Prediction
-from cfexplain_classifiers.batches import BalancedOrder, Squares, evaluation_batches, training_batches
+from cfexplain_classifiers.batches import Squares, balanced_order, evaluation_batches, training_batches
 from cfexplain_classifiers.training import one_cycle
 from cfexplain_datasets.augment import training_augmentation
 
@@ -110,14 +110,14 @@ def fit(name: str, training: InMemory, validation: InMemory) -> Oracle:
     """Train for a fixed number of epochs; the average of the last steps is kept, whatever validation says."""
     torch.manual_seed(SEEDS[name])
     oracle = start(tuple(training.classes), name == "grey").train()
-    squares = Squares(training, SIZE, varied if name == "grey" else AUGMENT, SEEDS[name])
-    order = BalancedOrder(training.labels, BALANCE, SEEDS[name])
+    augment = varied if name == "grey" else AUGMENT
     parameters = list(oracle.network.parameters())
     averages = [p.detach().clone() for p in parameters]
     optimiser = torch.optim.AdamW(parameters, PEAK, weight_decay=DECAY)
     step, steps = 0, EPOCHS[name] * (len(training) // BATCH)
     for epoch in range(EPOCHS[name]):
-        squares.epoch = order.epoch = epoch
+        squares = Squares(training, SIZE, augment, seed=SEEDS[name], epoch=epoch)
+        order = balanced_order(training.labels, BALANCE, SEEDS[name], epoch)
         began, costs = time.perf_counter(), []
         for images, labels in training_batches(squares, order, BATCH, 0):
             optimiser.param_groups[0]["lr"] = PEAK * one_cycle(step / steps)

@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from feature_distances import pooled
 from isic_comparison import DATA, MAIN, RESULTS, RUN, manifest, place
 from oracles import MEAN, SPREAD, start
 from sklearn.linear_model import LogisticRegression
@@ -39,7 +40,6 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from cfexplain.explanation.folder import load as load_explanation
-from cfexplain.explanation.metrics.naturalness import pooled
 from cfexplain.images import square
 from cfexplain.search.edit import Edit
 from cfexplain_classifiers import folded, load

@@ -2,7 +2,7 @@
 
     python tests/mutants.py search explanation audit --count 100 --out build/mutants.json      about an hour of a core
 
-Each mutant is one small change of one expression in a copy of the project; it is killed when a test of its package fails.
+Each mutant is one small change of one expression in a copy of the project; it is killed when a test of it fails.
 Survivors are listed with their line. The choice follows the seed, and rows are kept one by one, so that a run goes on
 where it was stopped.
 """
@@ -31,7 +31,8 @@ TESTS = {
 SWAPPED = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
     ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Add: ast.Sub, ast.Sub: ast.Add,
-    ast.Mult: ast.Div, ast.Div: ast.Mult, ast.And: ast.Or, ast.Or: ast.And, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
+    ast.Mult: ast.Div, ast.Div: ast.Mult, ast.And: ast.Or, ast.Or: ast.And, ast.BitAnd: ast.BitOr,
+    ast.BitOr: ast.BitAnd,
 }  # fmt: skip
 LIMIT = 300
 """Seconds for the tests of one mutant; one that hangs is killed by that."""

@@ -184,3 +184,10 @@ def test_what_is_transparent_in_a_mask_is_not_marked(mode, tmp_path):
     mask.paste((255, 255, 255, 255), (5, 5, 9, 9))
     mask.convert(mode).save(tmp_path / "mask.png")
     assert float(load_mask(tmp_path / "mask.png").sum()) == 16
+
+
+def test_a_deep_mask_is_halved_at_its_own_brightest(tmp_path):
+    deep = np.zeros((32, 32), np.uint16)
+    deep[:16], deep[16:24] = 65535, 1000
+    Image.fromarray(deep).save(tmp_path / "mask.png")
+    assert float(load_mask(tmp_path / "mask.png").mean()) == 0.5

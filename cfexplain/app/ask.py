@@ -8,8 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cfexplain import images as files
-from cfexplain.cli.command.lookup import load_method
-from cfexplain.method.presets import at_confidence
+from cfexplain.method.presets import at_confidence, load_method
 from cfexplain.method.stage import Method
 from cfexplain.types import Image, Images
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cfexplain.classifier.checks import check_classifier
-from cfexplain.cli.command.lookup import licence_of, load_classifier, load_oracles
+from cfexplain.classifier.sources import licence_of, load_classifier, load_oracles
 from cfexplain.types import Classifier
 
 

@@ -20,8 +20,7 @@ from cfexplain.app.search import Search
 from cfexplain.app.shelf import Known, Shelf
 from cfexplain.app.sight import Growing, Grown
 from cfexplain.classifier.checks import predict
-from cfexplain.cli.command.explain import synthetic_lesion
-from cfexplain.cli.command.lookup import device_of
+from cfexplain.classifier.sources import device_of, synthetic_lesion
 from cfexplain.dermoscopy.segment import segment
 from cfexplain.types import Image, Images, Prediction
 

@@ -1,4 +1,4 @@
-"""Dealing with somebody else's classifier: checked, asked, its classes by name; never changed."""
+"""Using a classifier that is not ours: check it, predict with it, find its classes by name; never change it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,21 @@ from cfexplain.types import Classifier, Images, Prediction
 
 
 def check_classifier(classifier: Classifier) -> None:
-    """Refuse a classifier in training mode: its normalisation and dropout would answer differently each time."""
-    module = classifier if isinstance(classifier, nn.Module) else getattr(classifier, "module", None)
-    if isinstance(module, nn.Module) and any(m.training for m in module.modules()):
+    """Refuse a classifier in training mode: its normalisation and dropout would change its predictions.
+
+    Raises:
+        ValueError: the classifier, or a part of it, is in training mode.
+    """
+    module = module_of(classifier)
+    if module is not None and any(part.training for part in module.modules()):
         raise ValueError("the classifier is in training mode: call .eval() on it before explaining its predictions")
 
 
 def check_gradient(classifier: Classifier, images: Images) -> None:
-    """Refuse a classifier through which no gradient reaches the image: no search could ever move it.
+    """Refuse a classifier whose logits have no gradient with respect to the image: no search could move it.
 
     Raises:
-        ValueError: its logits do not depend on the image as far as autograd knows.
+        ValueError: autograd finds no path from the image to the logits.
     """
     if not classifier(images.detach().clone().requires_grad_()).logits.requires_grad:
         raise ValueError(
@@ -30,15 +34,15 @@ def check_gradient(classifier: Classifier, images: Images) -> None:
 
 @torch.no_grad()
 def predict(classifier: Classifier, images: Images, *, defined: bool = True) -> Prediction:
-    """What the classifier says of images, without gradient.
+    """Predict images without gradient.
 
     Args:
         classifier: in evaluation mode.
         images: n images.
-        defined: refuse logits that are not finite; where a search went astray they are a status, not an error.
+        defined: refuse logits that are not finite; a search that diverged reports them as a status instead.
 
     Raises:
-        ValueError: the logits are not finite, or not one for each class.
+        ValueError: the logits are not finite, or there is not one for each class.
     """
     prediction, classes = classifier(images), len(classifier.classes)
     if prediction.logits.ndim != 2 or prediction.logits.shape[1] != classes or classes < 2:
@@ -52,21 +56,27 @@ def predict(classifier: Classifier, images: Images, *, defined: bool = True) -> 
     return prediction.detach()
 
 
+def module_of(classifier: Classifier) -> nn.Module | None:
+    """The torch module behind a classifier; None if it has none."""
+    module = classifier if isinstance(classifier, nn.Module) else getattr(classifier, "module", None)
+    return module if isinstance(module, nn.Module) else None
+
+
 def device_of_weights(classifier: Classifier) -> torch.device:
-    """Where a classifier's weights are; the CPU for one that has none to see."""
-    first = _first_weight(classifier)
-    return torch.device("cpu") if first is None else first.device
+    """The device of a classifier's weights; the CPU if it has no torch weights."""
+    weight = _first_weight(classifier)
+    return torch.device("cpu") if weight is None else weight.device
 
 
 def dtype_of_weights(classifier: Classifier) -> torch.dtype:
-    """In which a classifier computes; float32 for one that has no weights to see."""
-    first = _first_weight(classifier)
-    return torch.float32 if first is None else first.dtype
+    """The precision of a classifier's weights; float32 if it has no torch weights."""
+    weight = _first_weight(classifier)
+    return torch.float32 if weight is None else weight.dtype
 
 
 def _first_weight(classifier: Classifier) -> nn.Parameter | None:
-    module = classifier if isinstance(classifier, nn.Module) else getattr(classifier, "module", None)
-    return next(module.parameters(), None) if isinstance(module, nn.Module) else None
+    module = module_of(classifier)
+    return None if module is None else next(module.parameters(), None)
 
 
 def class_index(classifier: Classifier, target: int | str) -> int:

@@ -1,15 +1,8 @@
-"""The command line: the only place that prints. Heavy imports wait until a command works."""
+"""The command line: one file per command. Heavy imports, such as torch, wait until a command runs."""
+# ruff: noqa: F401
 
-from cfexplain.cli import audit as audit
-from cfexplain.cli import browser as browser
-from cfexplain.cli import explain as explain
-from cfexplain.cli import train as train
-from cfexplain.cli.app import app as app
-from cfexplain.cli.restore import restore_app
-
-app.add_typer(restore_app, name="restore")
-
-__all__ = ["app", "main"]
+from cfexplain.cli import audit, browser, compare, data, demo, doctor, explain, invert, judge, report, restore, train
+from cfexplain.cli.terminal import app
 
 
 def main() -> None:

@@ -1,72 +1,113 @@
-"""Data sets in batch: audit, and the pages that show what was found."""
+"""`cfexplain audit`: counterfactuals of a whole data set, and what they say about its classifiers."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cfexplain.cli.app import Device, Seed, app, errors, progress
+from cfexplain.cli import terminal
+
+if TYPE_CHECKING:
+    from cfexplain.audit.engine import Engine
+
+ENGINES = ("auto", "local", "cores", "ray")
+MANY = 8
+"""Images from which on the engine auto uses every core of a CPU: worker processes take seconds to start."""
+
+OUT = "Folder of the audit; an interrupted audit in it is resumed."
+ENGINE = "local (this process), cores (all of a CPU) or ray."
+NOTE = (
+    "Leaks and near-duplicates make numbers look better than they are; a column that goes with the label can be "
+    "learned in the lesion's place."
+)
 
 
-@app.command()
+@terminal.command()
 def audit(
     data: Annotated[Path, typer.Argument(help="Folder or table of a data set.", metavar="DATA")],
-    classifier: Annotated[
-        list[str], typer.Option("--classifier", help="As in explain; repeat it to audit several side by side.")
-    ],
-    out: Annotated[Path, typer.Option(help="Folder of the audit; started again, it goes on.")],
-    dataset: Annotated[str, typer.Option(help="Reader of the data set.")] = "auto",
+    classifier: Annotated[list[str], typer.Option(help="As in explain; repeat it to audit several side by side.")],
+    out: Annotated[Path, typer.Option(help=OUT)],
+    dataset: terminal.Reader = "auto",
     split: Annotated[str, typer.Option(help="test, val, train or all.", show_default="test, if there is one")] = "auto",
-    target: Annotated[str, typer.Option(help="auto (the second most likely), a class, or each.")] = "auto",
-    method: Annotated[str, typer.Option(help="Of the counterfactuals, as in explain.")] = "natural",
-    oracle: Annotated[
-        list[str] | None, typer.Option(help="Independent classifier that judges.", show_default="witness")
-    ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="So many images, drawn by the hash of their names.")] = None,
-    seed: Seed = 0,
-    budget: Annotated[float | None, typer.Option(min=0.0, help="Seconds a question.")] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Questions answered together, for a GPU.")] = 1,
-    engine: Annotated[
-        str, typer.Option(help="local (this process), cores (all of a CPU) or ray.", show_default="cores on a CPU")
-    ] = "auto",
-    ray_address: Annotated[str | None, typer.Option(help="A running cluster; none starts one here.")] = None,
+    target: Annotated[str, typer.Option(help="auto (the second most likely class), a class, or each.")] = "auto",
+    method: Annotated[str, typer.Option(help="Method of the counterfactuals, as in explain.")] = "natural",
+    oracle: terminal.Oracles = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Images, at most, chosen by a hash of their names.")] = None,
+    seed: terminal.Seed = 0,
+    budget: terminal.Budget = None,
+    batch: Annotated[int, typer.Option(min=1, help="Counterfactuals optimised together, for a GPU.")] = 1,
+    engine: Annotated[str, typer.Option(help=ENGINE, show_default="cores on a CPU")] = "auto",
+    ray_address: Annotated[str | None, typer.Option(help="A running Ray cluster; without it one starts here.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Ray workers that share a GPU.")] = 1,
     cores: Annotated[int, typer.Option(min=1, help="Threads of each worker.")] = 1,
-    fail_on: Annotated[
-        list[str] | None, typer.Option("--fail-on", help="Rule that must not hold, such as found<0.9; repeat it.")
-    ] = None,
+    fail_on: Annotated[list[str] | None, typer.Option(help="Rule that must not hold: found<0.9; repeatable.")] = None,
     anchors: Annotated[Path | None, typer.Option(help="Folder that keeps anchors for other targets.")] = None,
-    device: Device = "auto",
-) -> None:
-    """Explain every image of a data set, and report what changes the classifier's mind, where, and for whom.
+    device: terminal.Device = "auto",
+) -> terminal.Output:
+    """Explain every image of a data set, and report what changes the classifier's prediction, where, and for whom.
 
-    Exit code 0: no rule holds; 1: a rule holds; 2: bad usage or input.
+    Exit codes: 0: no rule holds, 1: a rule holds, 2: bad usage or input.
     """
-    from cfexplain.cli.command.audit import AuditJob, outcome_text
+    from cfexplain.audit import Section
+    from cfexplain.audit import audit as run_audit
+    from cfexplain.audit.question import chosen
+    from cfexplain.audit.rule import Rule
+    from cfexplain.classifier.sources import device_of, load_classifier, load_oracles
+    from cfexplain.method.presets import load_method
+    from cfexplain.plugins import plugin
     from cfexplain.report import render
 
-    with errors():
-        job = AuditJob(
-            data, dataset, split, tuple(classifier), target, method, tuple(oracle or ()), limit, seed, budget, batch,
-            engine, ray_address, workers, cores, tuple(fail_on or ()), anchors, device, out,
+    for rule in fail_on or ():
+        Rule.parse(rule)
+    names = [name if ":" in name else Path(name).name.removesuffix(".safetensors") for name in classifier]
+    if repeated := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"two classifiers are called {repeated.pop()}: rename one")
+    datasets, counterfactuals, on_gpu = plugin("datasets"), load_method(method), device_of(device).type == "cuda"
+    whole = datasets.open_dataset(dataset, data)
+    samples = split_of(whole, split)
+    samples = samples.select(samples.table.index[chosen(samples, limit)])
+    workplace = engine_of(engine, len(samples), on_gpu, cores, workers, ray_address)
+    models = {name: load_classifier(source, device) for name, source in zip(names, classifier, strict=True)}
+    oracles = load_oracles(oracle or (), classifier[0], models[names[0]])
+    terminal.make_folder(out)
+    with terminal.progress() as show:
+        done = run_audit(
+            models, samples, out, target=target, method=counterfactuals, seed=seed, batch=batch, anchors=anchors,
+            oracles={name: model for name, model in oracles.items() if name not in models},
+            names=datasets.OTHER_NAMES, budget=math.inf if budget is None else budget, engine=workplace,
+            rules=fail_on or (), progress=show and (lambda rows, every: show("audit", rows, every, f"rows {rows}")),
+            data=Section("data", "What is in the data?", NOTE, "table", datasets.findings(whole, samples)),
         )  # fmt: skip
-        with progress() as show:
-            done = job.run(None if show is None else lambda k, n: show("audit", k - 1, n, {"rows": k}))
-        typer.echo(f"{outcome_text(done)}\nlook at {render(done.folder)}")
-    raise typer.Exit(1 if done.summary.outcome == "fail" else 0)
+    yield f"{done.summary.facts['rows']} rows in {done.folder}"
+    for check in done.summary.checks:
+        known = "" if check.value is None else f" {check.value:.3f} [{check.low:.3f}, {check.high:.3f}], n = {check.n}"
+        yield f"{check.outcome}: {check.rule} ({check.note}){known}"
+    yield f"look at {render(done.folder)}"
+    yield terminal.FAILED if done.summary.outcome == "fail" else terminal.OK
 
 
-@app.command()
-def report(
-    folder: Annotated[
-        Path, typer.Argument(help="What explain or audit wrote: of one lesion, of several, or an audit.", metavar="DIR")
-    ],
-    out: Annotated[Path | None, typer.Option(help="Where the pages go.", show_default="DIR")] = None,
-) -> None:
-    """Write the pages to look at: report.html, self-contained; cases of an audit beside it."""
-    from cfexplain.report import render
+def split_of(dataset: Any, split: str) -> Any:
+    """The images of a split that are audited; auto is test if there is one, and all otherwise."""
+    if split == "auto":
+        split = "test" if "test" in set(dataset.table["split"]) else "all"
+    samples = dataset if split == "all" else dataset.subset(split)
+    if split != "all" and len(samples) == 0:
+        raise ValueError(f"the data set has no images in the split {split}: use --split all")
+    return samples
 
-    with errors():
-        typer.echo(str(render(folder, out)))
+
+def engine_of(name: str, images: int, on_gpu: bool, cores: int, workers: int, ray_address: str | None) -> Engine:
+    """The engine of a name; auto is worker processes if they save more time than they take to start."""
+    from cfexplain.audit.engine import local, on_cores, on_ray, usable_cores
+
+    if name not in ENGINES:
+        raise ValueError(f"there is no engine {name}: use {', '.join(ENGINES)}")
+    if name == "ray":
+        return on_ray(ray_address, cores=cores, gpus=1 / workers if on_gpu else 0)
+    if name == "cores" and on_gpu:
+        raise ValueError("the engine cores is for the CPU: use --device cpu, or --engine local with --batch")
+    many = images >= MANY and not on_gpu and usable_cores() > 1
+    return on_cores(cores=cores) if name == "cores" or (name == "auto" and many) else local

@@ -1,154 +1,119 @@
-"""One picture after the other: explain, compare, invert, and the demonstration."""
+"""`cfexplain explain`: a counterfactual of each image's prediction, with its record, figures and page."""
 
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cfexplain.cli.app import BAD_USE, ClassifierName, Device, Images, Seed, app, errors, progress
+from cfexplain.cli import terminal
 
-ANSWERED = ("found", "already_target")
-"""Ends of a search after which the exit code is 0."""
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cfexplain import Explanation
+    from cfexplain.types import Image
+
+METHODS = "natural, natural-warm, without-estimator, regularised-dip, dip, disc, tv, pixels, or module:NAME."
+MASK = "White where the image may change: a file, or a folder with STEM.png for each image."
 
 
-@app.command()
+@terminal.command()
 def explain(
-    images: Images,
-    classifier: ClassifierName,
-    target: Annotated[str, typer.Option(help="Class to reach; auto is the second most likely.")] = "auto",
-    method: Annotated[
-        str,
-        typer.Option(
-            help="natural, natural-warm, without-estimator, regularised-dip, dip, disc, tv, pixels; or module:NAME."
-        ),
-    ] = "natural",
-    mask: Annotated[Path | None, typer.Option(help="White where the image may change.")] = None,
-    seed: Seed = 0,
-    seeds: Annotated[int, typer.Option(min=1, help="Repeat with so many seeds and show where they agree.")] = 1,
-    confidence: Annotated[
-        float | None, typer.Option(help="Probability of the target to reach, over views where the method has some.")
-    ] = None,
-    oracle: Annotated[
-        list[str] | None,
-        typer.Option(help="Independent classifier that judges; repeat it; none for no one.", show_default="witness"),
-    ] = None,
-    path: Annotated[bool, typer.Option("--path", help="Also write the way there: path.gif and path.png.")] = False,
-    dehair: Annotated[
-        str, typer.Option(help="Take hair off first: prior, dullrazor or opencv. May remove clinical texture.")
-    ] = "",
-    budget: Annotated[float | None, typer.Option(min=0.0, help="Seconds an image.")] = None,
-    device: Device = "auto",
-    out: Annotated[Path, typer.Option(help="A folder a picture is made in it.")] = Path("out"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print one record a line instead of sentences.")] = False,
-) -> None:
-    """Explain the prediction of each picture by a counterfactual.
+    images: terminal.Images,
+    classifier: terminal.Classifier,
+    target: terminal.Target = "auto",
+    method: Annotated[str, typer.Option(help=METHODS)] = "natural",
+    mask: Annotated[Path | None, typer.Option(help=MASK)] = None,
+    seed: terminal.Seed = 0,
+    seeds: Annotated[int, typer.Option(min=1, help="Repeat with this many seeds and show where they agree.")] = 1,
+    diverse: Annotated[int, typer.Option(min=1, help="Different counterfactuals, saved as STEM, STEM-2, ...")] = 1,
+    confidence: Annotated[float | None, typer.Option(help="Probability of the target to reach.")] = None,
+    oracle: terminal.Oracles = None,
+    path: Annotated[bool, typer.Option("--path", help="Also write path.gif and path.png, the way there.")] = False,
+    dehair: Annotated[str, typer.Option(help="Remove hair first (may remove texture): prior, dullrazor, opencv.")] = "",
+    budget: terminal.Budget = None,
+    device: terminal.Device = "auto",
+    out: terminal.Out = Path("out"),
+    as_json: terminal.Json = False,
+) -> terminal.Output:
+    """Explain the prediction for each image by a counterfactual.
 
-    Exit code 0: all explained; 1: some not found; 2: bad usage or input.
+    Exit codes: 0: all explained, 1: a counterfactual was not found, 2: bad usage or input.
     """
-    from cfexplain.cli.command import explain as command
-    from cfexplain.report import render
+    from cfexplain import describe, explain_diverse, save
+    from cfexplain.classifier.sources import class_of, device_of, licence_of, load_classifier, load_oracles
+    from cfexplain.explanation.figures import fullsize_figure, path_figures, seed_figures
+    from cfexplain.explanation.record import Provenance
+    from cfexplain.images import readable, square
+    from cfexplain.method.presets import at_confidence, load_method
+    from cfexplain.report import render, render_explanation
 
-    job = command.Job(
-        classifier, target, method, mask, seed, budget, device, out, confidence, tuple(oracle or ()), path, seeds,
-        dehair,
-    )  # fmt: skip
-    statuses, failures = [], []
-    with errors():
-        prepared = job.prepare(images)
-        for picture, folder in prepared.folders(images):
-            try:
-                with progress() as show:
-                    explanation = prepared.explain(picture, folder, show)
-            except ValueError as error:
-                failures.append(str(error))
-                typer.echo(f"cfexplain: {error}", err=True)
-                continue
-            statuses.append(explanation.status.value)
-            typer.echo(json.dumps(explanation.to_json()) if as_json else command.sentence(explanation, folder))
-        if len(statuses) > 1:
-            render(out)
-    if failures:
-        raise typer.Exit(BAD_USE)
-    raise typer.Exit(0 if all(status in ANSWERED for status in statuses) else 1)
-
-
-@app.command()
-def compare(
-    images: Images,
-    classifier: ClassifierName,
-    methods: Annotated[str, typer.Option("--with", help="Methods with commas, or all.", show_default="eight")] = "",
-    target: Annotated[str, typer.Option(help="Class of the counterfactual; auto is the second most likely.")] = "auto",
-    method: Annotated[str, typer.Option(help="Of the counterfactual, as in explain.")] = "natural",
-    mask: Annotated[Path | None, typer.Option(help="White on the lesion: a picture, or a folder of STEM.png.")] = None,
-    seed: Seed = 0,
-    budget: Annotated[float | None, typer.Option(min=0.0, help="Seconds a counterfactual.")] = None,
-    device: Device = "auto",
-    out: Annotated[Path, typer.Option(help="A folder a picture is made in it.")] = Path("out"),
-) -> None:
-    """Compare attribution maps with what the counterfactual shows. Exit codes are those of explain.
-
-    Methods: saliency, input-x-gradient, integrated-gradients (also with -blurred and -counterfactual), smoothgrad,
-    gradcam, guided-gradcam, gradient-shap, deep-lift, occlusion, superpixels.
-    """
-    from cfexplain.attribution.report import Asked, Report, named, sentence
-    from cfexplain.cli.command import explain as command
-    from cfexplain.cli.command.lookup import device_of
-
-    failed = False
-    with errors():
-        job = command.Job(classifier, target, method, None, seed, budget, device, out, oracles=("none",))
-        prepared = job.prepare(images)
-        asked = Asked(prepared.target, prepared.method, seed, budget, device_of(device))
-        report = Report(prepared.classifier, named(methods), asked, mask)
-        for picture, folder in prepared.folders(images):
-            try:
-                typer.echo(sentence(report.compare(picture, folder), str(picture)))
-            except ValueError as error:
-                failed = True
-                typer.echo(f"cfexplain: {error}", err=True)
-        report.save(out)
-    raise typer.Exit(BAD_USE if failed else 0 if all(s.value in ANSWERED for s in report.statuses) else 1)
+    chosen = load_method(method) if confidence is None else at_confidence(load_method(method), confidence)
+    terminal.make_folder(out)
+    model = load_classifier(classifier, device)
+    seconds = math.inf if budget is None else budget
+    search = partial(explain_diverse, model, target=class_of(target, model), method=chosen, budget=seconds)
+    oracles = load_oracles(oracle or (), classifier, model)
+    provenance = Provenance(classifier=classifier, licence=licence_of(classifier), hair_removal=dehair)
+    explained = 0
+    for image, folders in terminal.result_folders(images, out, diverse):
+        try:
+            picture, region = read(image, mask, dehair, model.image_size)
+            query = square(picture, model.image_size)[None].to(device_of(device))
+            with terminal.watching(image, chosen) as watch:
+                search_image = partial(search, query, region=region, callback=watch)
+                edits = search_image(count=diverse, seed=seed)
+                repeats = [search_image(count=1, seed=seed + k)[0] for k in range(1, seeds)]
+            for edit, folder in zip(edits, folders, strict=True):
+                others = repeats if edit is edits[0] else []
+                origin = replace(provenance, image=readable(str(image)))
+                explanation = describe(edit, model, oracles, others=others, provenance=origin)
+                figures = fullsize_figure(edit, picture) | seed_figures([edit, *others], explanation.seeds)
+                figures |= path_figures(edit, model) if path or others else {}
+                explanation = replace(explanation, figures=figures)
+                render_explanation(explanation, save(explanation, folder))
+                explained += 1
+                yield json.dumps(explanation.to_json()) if as_json else sentence(explanation, folder)
+                yield terminal.exit_code(explanation.status)
+        except ValueError as error:
+            yield error
+    if explained > 1:
+        render(out)
 
 
-@app.command()
-def invert(
-    images: Images,
-    classifier: ClassifierName,
-    out: Annotated[Path, typer.Option(help="Folder for pictures and numbers.")],
-    layers: Annotated[
-        str, typer.Option(help="Taps, 0 the shallowest, each inverted alone: 0,2,4; all by default.")
-    ] = "",
-    method: Annotated[str, typer.Option(help="dip or tv.")] = "dip",
-    seed: Seed = 0,
-    device: Device = "auto",
-) -> None:
-    """Paint what the classifier still knows of a picture at each layer: pre-images of its latent encodings."""
-    from cfexplain.cli.command import explain as command
+def read(path: Path, mask: Path | None, dehair: str, size: int) -> tuple[Image, Tensor | None]:
+    """An image at its own resolution, and the region of the classifier's square that may change; None is all of it."""
+    from cfexplain.images import load_mask, load_picture, square_mask
+    from cfexplain.restore.hair import bare
 
-    with errors():
-        job = command.Job(classifier, "auto", "natural", None, seed, None, device, out)
-        prepared = job.prepare(images)
-        for path, folder in prepared.folders(images):
-            with progress() as show:
-                lines = list(prepared.invert(path, folder, layers, method, show))
-            typer.echo("\n".join(lines))
+    image = load_picture(path)
+    image = bare(image, dehair) if dehair else image
+    if mask is None:
+        return image, None
+    return image, square_mask(load_mask(mask / f"{path.stem}.png" if mask.is_dir() else mask), image, size)[None]
 
 
-@app.command()
-def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("out/demo"),
-    seed: Seed = 0,
-) -> None:
-    """Explain a synthetic lesion with the shipped `synthetic` classifier: no data and no network needed."""
-    from cfexplain.cli.command import explain as command
-
-    with errors():
-        with progress() as show:
-            explanation = command.demonstrate(out, seed, show)
-        folder = out / Path(explanation.provenance.image).stem
-        typer.echo(command.sentence(explanation))
-        typer.echo(f"look at {folder / 'report.html'}; the exact numbers are in {folder / 'result.json'}")
-    raise typer.Exit(0 if explanation.status.value == "found" else 1)
+def sentence(explanation: Explanation, folder: Path) -> str:
+    """One explanation in words."""
+    edit, metrics, verdict = explanation.edit, explanation.metrics, explanation.verdict
+    source, target, status = explanation.source, explanation.target, explanation.status
+    start, end = f"{explanation.provenance.image}: {source}", f"Pictures in {folder}."
+    if status.value != "found":
+        return f"{start} -> {target} {status.value.replace('_', ' ')}. {status.advice} {end}"
+    before, after = (explanation.probabilities(of)[target] for of in ("query", "counterfactual"))
+    robust = "survives" if verdict.robustness["together"] else "does not survive"
+    answers = {name: answer.flipped for name, answer in verdict.oracles.items() if answer.counted}
+    oracles = ", ".join(f"{name} {'agrees' if flipped else 'disagrees'}" for name, flipped in answers.items())
+    return (
+        f"{start} becomes {target} (p {before:.2f} -> {after:.2f}) when {metrics['changed_share']:.0%} of the pixels "
+        f"change visibly, by {metrics['mean_change']:.3f} on average and {metrics['largest_change']:.2f} at most; "
+        f"{edit.steps[0]} steps, {edit.seconds[0]:.1f} s. {verdict.kind.value.capitalize()}: {robust} shift, blur, "
+        f"resizing and JPEG; {oracles or 'no independent classifier could be asked'}. {explanation.words}"
+        f"{f' Caution: {explanation.caution}' if explanation.caution else ''} {end}"
+    )

@@ -1,152 +1,181 @@
-"""`cfexplain restore`: the prior on its own, on picture files. A command's options are the fields of a `RestoreJob`."""
+"""`cfexplain restore`: image restoration by an untrained network, without a classifier."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-restore_app = typer.Typer(
-    no_args_is_help=True,
-    help="Restore pictures by an untrained network alone: no classifier, no training. Slow on a CPU: begin with "
-    "--preset fast.",
+from cfexplain.cli import terminal
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cfexplain import Method
+    from cfexplain.restore import Averaged, HeldOut, Restoration, Run
+
+TASKS = {
+    "denoise": ("method", "preset", "stop", "runs"),
+    "dejpeg": ("preset", "stop", "runs"),
+    "inpaint": ("method", "mask", "preset", "runs"),
+    "superres": ("factor", "preset", "runs"),
+    "flash": ("flash", "preset", "runs"),
+    "dehair": ("mask", "classic"),
+}
+"""The options that a task takes, beside those that all tasks take."""
+
+NEEDED = {"inpaint": "--mask, white where a pixel is missing", "flash": "--flash, the same scene with flash"}
+IMAGE = "An image of 8 or 16 bits, grey or coloured."
+OUT = "File to write; PNG and TIFF keep 16 bits and transparency."
+METHOD = (
+    "denoise (sigma 25), denoise-50, denoise-sgld, denoise-decoder, tv-denoise, ...; inpaint (text, scratches), "
+    "inpaint-half, inpaint-hole, inpaint-large, ..."
 )
-
-Source = Annotated[Path, typer.Argument(help="A picture of 8 or 16 bits, grey or coloured.", metavar="IMAGE")]
-Out = Annotated[Path, typer.Option(help="File to write; PNG and TIFF keep 16 bits and transparency.")]
-Preset = Annotated[str, typer.Option(help="paper: the published settings; fast: a narrow net, fewer steps.")]
-Stop = Annotated[
-    str,
-    typer.Option(
-        help="fixed: the preset's steps; early, 5,000 at most: held-out, where pixels left out are painted best (noise "
-        "only); wmv, emv, where the paintings vary least."
-    ),
-]
-Steps = Annotated[int | None, typer.Option(min=1, help="At most so many steps, in place of the preset's.")]
-Runs = Annotated[int, typer.Option(min=1, help="Average so many runs, each from a seed of its own.")]
-Seed = Annotated[int, typer.Option(help="Same seed, same result.")]
-Budget = Annotated[float | None, typer.Option(min=0.0, help="Seconds; the painting reached by then is kept.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
-Preview = Annotated[
-    bool, typer.Option("--preview", help="Also write STEM-preview.png, before and after, and the mask of hair.")
-]
+PRESET = "paper: the published settings; fast: a narrow net, fewer steps."
+STOP = (
+    "denoise, dejpeg: fixed, the preset's steps; or early, within 5,000 steps: held-out, where pixels left out are "
+    "predicted best (noise only); wmv or emv, where the outputs vary least."
+)
+RUNS = "Average this many runs, each with its own seed."
+PREVIEW = "Also write STEM-preview.png, before and after, and the mask of hair."
+MASK = "inpaint: white where a pixel is missing. dehair: white on hair, detected if left out."
 
 
-@restore_app.command()
-def denoise(
-    image: Source,
-    out: Out,
-    preset: Preset = "paper",
-    stop: Stop = "fixed",
-    steps: Steps = None,
-    runs: Runs = 1,
-    seed: Seed = 0,
-    budget: Budget = None,
-    device: Device = "auto",
-    preview: Preview = False,
-    method: Annotated[
-        str, typer.Option(help="denoise (sigma 25), denoise-50, denoise-sgld, denoise-decoder, tv-denoise, ...")
-    ] = "denoise",
-) -> None:
-    """Remove noise."""
-    _do(**locals())
+@terminal.command()
+def restore(
+    task: Annotated[str, typer.Argument(help=f"{', '.join(TASKS)}.", metavar="TASK")],
+    image: Annotated[Path, typer.Argument(help=IMAGE, metavar="IMAGE")],
+    out: Annotated[Path, typer.Option(help=OUT)],
+    method: Annotated[str | None, typer.Option(help=METHOD, show_default="the task")] = None,
+    preset: Annotated[str | None, typer.Option(help=PRESET, show_default="paper")] = None,
+    stop: Annotated[str | None, typer.Option(help=STOP, show_default="fixed")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps, at most.", show_default="the preset's")] = None,
+    runs: Annotated[int | None, typer.Option(min=1, help=RUNS, show_default="1")] = None,
+    seed: terminal.Seed = 0,
+    budget: Annotated[float | None, typer.Option(min=0.0, help="Seconds, after which the best so far is kept.")] = None,
+    device: terminal.Device = "auto",
+    preview: Annotated[bool, typer.Option("--preview", help=PREVIEW)] = False,
+    mask: Annotated[Path | None, typer.Option(help=MASK)] = None,
+    factor: Annotated[int | None, typer.Option(min=2, max=8, help="superres: magnification.", show_default="4")] = None,
+    flash: Annotated[Path | None, typer.Option(help="flash: the same scene with flash, of the same size.")] = None,
+    classic: Annotated[str | None, typer.Option(help="dehair: dullrazor or opencv instead of the prior.")] = None,
+) -> terminal.Output:
+    """Restore an image by an untrained network alone: no classifier, no training.
+
+    denoise removes noise; dejpeg removes JPEG artefacts; inpaint fills in what --mask marks as missing; superres
+    enlarges; flash restores a dark photograph by means of one with flash (if it stays reddish, try another --seed);
+    dehair replaces hair and ruler marks by skin, and may remove clinical texture: compare with the original.
+
+    Slow on a CPU: begin with --preset fast. Exit codes: 0: restored, 2: bad usage or input.
+    """
+    import torch
+    from torch.nn.functional import interpolate
+
+    from cfexplain import restore as prior
+    from cfexplain.classifier.sources import device_of
+    from cfexplain.images import load_mask, save_png
+    from cfexplain.restore.picture import check_kind, read, write
+
+    given = {"method": method, "preset": preset, "stop": stop, "runs": runs, "mask": mask, "factor": factor}
+    check_options(task, given | {"flash": flash, "classic": classic})
+    default = {"superres": "superresolve-8" if (factor or 4) > 4 else "superresolve-4"}.get(task, task)
+    chosen = method_of(method or default, preset or "paper", stop or "fixed", steps)
+    picture, place, hair = read(image), device_of(device), None
+    check_kind(out, picture)
+    terminal.make_folder(out.parent)
+    prior.reuse_memory()
+    values = picture.values.to(place)
+    with terminal.watching(image, chosen) as watch:
+        watch_step = watch and partial(watch, 0, chosen.name)
+        run = prior.Run(seed, runs or 1, math.inf if budget is None else budget, watch_step)
+        match task:
+            case "denoise":
+                result = prior.denoise(values, method=chosen, run=run)
+            case "dejpeg":
+                result = prior.dejpeg(values, method=chosen, run=run)
+            case "superres":
+                result = prior.superresolve(values, factor or 4, method=chosen, run=run)
+            case "inpaint" if mask:
+                result = prior.inpaint(values, load_mask(mask)[None].to(place), method=chosen, run=run)
+            case "flash" if flash:
+                result = prior.flash(values, read(flash).values.to(place), method=chosen, run=run)
+            case "dehair":
+                result, hair = dehaired(values.expand(-1, 3, -1, -1)[0], mask, classic, chosen, run)
+            case _:
+                raise ValueError(f"restore {task} needs {NEEDED[task]}")
+    write(out, picture.of(result.image.cpu()))
+    if preview:
+        after = result.image.cpu().expand(-1, 3, -1, -1)
+        before = interpolate(picture.values.expand(-1, 3, -1, -1), after.shape[-2:])
+        save_png(out.with_name(f"{out.stem}-preview.png"), torch.cat([before, after], dim=3)[0])
+        if hair is not None and mask is None:  # a mask that was given may have this very name
+            save_png(out.with_name(f"{out.stem}-mask.png"), hair.expand(3, -1, -1))
+    yield f"{out}: {sentence(result)}"
 
 
-@restore_app.command()
-def dejpeg(
-    image: Source,
-    out: Out,
-    preset: Preset = "paper",
-    stop: Stop = "fixed",
-    steps: Steps = None,
-    runs: Runs = 1,
-    seed: Seed = 0,
-    budget: Budget = None,
-    device: Device = "auto",
-    preview: Preview = False,
-) -> None:
-    """Remove the blocks and ringing of JPEG."""
-    _do("dejpeg", **locals())
+def check_options(task: str, given: Mapping[str, object]) -> None:
+    """Refuse an unknown task, options that it does not take, and methods of other tasks."""
+    from cfexplain.restore import PRESETS
+
+    if task not in TASKS:
+        raise ValueError(f"there is no task {task}: use {', '.join(TASKS)}")
+    if unused := [name for name, value in given.items() if value is not None and name not in TASKS[task]]:
+        raise ValueError(f"restore {task} has no option --{unused[0]}")
+    methods = [name for name in PRESETS if task in name]
+    if given["method"] not in (None, *methods):
+        raise ValueError(f"there is no method {given['method']} for this: choose one of {', '.join(methods)}")
 
 
-@restore_app.command()
-def inpaint(
-    image: Source,
-    out: Out,
-    mask: Annotated[Path, typer.Option(help="White where a pixel is missing, of the picture's size.")],
-    preset: Preset = "paper",
-    steps: Steps = None,
-    runs: Runs = 1,
-    seed: Seed = 0,
-    budget: Budget = None,
-    device: Device = "auto",
-    preview: Preview = False,
-    method: Annotated[
-        str, typer.Option(help="inpaint (text, scratches), inpaint-half, inpaint-hole, inpaint-large, ...")
-    ] = "inpaint",
-) -> None:
-    """Fill in what a mask says is missing; known pixels are kept."""
-    _do(**locals())
+def method_of(name: str, preset: str, stop: str, steps: int | None) -> Method:
+    """A method of `PRESETS` in its published or its fast form, with another stop rule and number of steps."""
+    from cfexplain import restore as prior
+
+    rules: dict[str, Averaged | HeldOut] = {
+        "held-out": prior.HeldOut(),
+        "wmv": prior.Averaged(0.99, until=prior.WindowedVariance()),
+        "emv": prior.Averaged(0.99, until=prior.MovingVariance()),
+    }
+    if preset not in ("paper", "fast"):
+        raise ValueError(f"--preset is paper or fast, not {preset}")
+    if stop not in ("fixed", *rules):
+        raise ValueError(f"--stop is fixed, {', '.join(rules)}, not {stop}")
+    method = prior.PRESETS[name] if preset == "paper" else prior.fast(prior.PRESETS[name])
+    edit = (
+        method.edit if stop == "fixed" else replace(method.edit, stop=rules[stop], steps=max(5000, method.edit.steps))
+    )
+    return replace(method, edit=edit if steps is None else replace(edit, steps=steps))
 
 
-@restore_app.command()
-def superres(
-    image: Source,
-    out: Out,
-    factor: Annotated[int, typer.Option(min=2, max=8, help="Times as large on each side.")] = 4,
-    preset: Preset = "paper",
-    steps: Steps = None,
-    runs: Runs = 1,
-    seed: Seed = 0,
-    budget: Budget = None,
-    device: Device = "auto",
-    preview: Preview = False,
-) -> None:
-    """Enlarge."""
-    _do("superresolve-8" if factor > 4 else "superresolve-4", **locals())
+def dehaired(
+    image: Tensor, mask: Path | None, classic: str | None, method: Method, run: Run
+) -> tuple[Restoration, Tensor]:
+    """An image (3, h, w) without hair and ruler marks, and the mask of what was replaced, shape (1, h, w)."""
+    from cfexplain.images import load_mask
+    from cfexplain.restore import Restoration, hair
+
+    if classic and classic not in hair.CLASSIC:
+        raise ValueError(f"there is no classic way {classic}: choose {' or '.join(hair.CLASSIC)}")
+    marks = hair.hair_mask(image.cpu()) if mask is None else hair.grown(load_mask(mask))
+    hair.check_mask(marks, image)
+    if classic:
+        filled = hair.CLASSIC[classic](image.cpu(), marks)[None]
+        result = Restoration(filled, filled, classic, (0,), ("stopped",), 0.0, ())
+    else:
+        result = hair.dehair(image, mask=marks.to(image), method=method, run=run)
+    share = float((marks > 0.5).float().mean())
+    note = f"{share:.1%} of the image painted over" if share else "no hair or ruler found, nothing painted"
+    return replace(result, method=f"{result.method}, {note}"), marks
 
 
-@restore_app.command()
-def flash(
-    image: Source,
-    out: Out,
-    guide: Annotated[Path, typer.Option("--flash", help="The same scene with flash, of the same size.")],
-    preset: Preset = "paper",
-    steps: Steps = None,
-    runs: Runs = 1,
-    seed: Seed = 0,
-    budget: Budget = None,
-    device: Device = "auto",
-    preview: Preview = False,
-) -> None:
-    """Restore a dark photograph by one with flash. Where it stays reddish, try another --seed."""
-    _do("flash", **locals())
-
-
-@restore_app.command()
-def dehair(
-    image: Source,
-    out: Out,
-    mask: Annotated[Path | None, typer.Option(help="White on hair, taken with a rim; found where left out.")] = None,
-    classic: Annotated[str, typer.Option(help="dullrazor or opencv instead of the prior.")] = "",
-    steps: Steps = None,
-    seed: Seed = 0,
-    budget: Budget = None,
-    device: Device = "auto",
-    preview: Preview = False,
-) -> None:
-    """Paint skin where hair and ruler marks are. May remove clinical texture: compare with the picture as it was."""
-    _do("dehair", **locals())
-
-
-def _do(method: str, **options: Any) -> None:
-    """Restore, with a bar of progress; exit code 2 for what a user can mend."""
-    from cfexplain.cli.app import errors, progress
-
-    with errors():
-        from cfexplain.cli.command.restore import RestoreJob
-
-        job = RestoreJob(method, **options)
-        with progress() as show:
-            typer.echo(job.run(show))
+def sentence(result: Restoration) -> str:
+    """How a restoration went, in words."""
+    if not result.decibels:
+        return result.method
+    ending = {"exhausted": "all steps"}.get(result.ending[-1], result.ending[-1].replace("_", " "))
+    steps = f"{result.steps[-1]} steps in {result.seconds:.0f} s"
+    return f"{result.method}, {steps}, {result.decibels[-1]:.1f} dB to the input, {ending}"

@@ -1,4 +1,4 @@
-"""Where is the lesion? An outline from colour alone, for pictures that come without a mask."""
+"""Lesion segmentation from colour alone, for images that come without a mask."""
 
 from __future__ import annotations
 
@@ -15,27 +15,26 @@ from cfexplain.types import Image, Images
 Array = np.ndarray[Any, np.dtype[Any]]
 
 REFERENCE_SIDE = 128
-"""Lengths in pixels below hold for squares of this side and grow with the picture."""
+"""Lengths in pixels below hold for an image whose shorter side is this long, and scale with the image."""
 
 OTSU_SHARE = 0.65
-"""The outline lies at this share of Otsu's threshold: experts outline generously, Otsu cuts to the dark core.
-A compromise of 150 training lesions of HAM10000 (mean IoU .78, .77, .74 at 0.6, 0.7, 0.8) and 80 synthetic ones, on
-which a higher share finds the true notches and the true asymmetry better."""
+"""The outline lies at this share of Otsu's threshold: experts outline generously, Otsu keeps only the dark core.
+A compromise between 150 training lesions of HAM10000 (mean IoU .78, .77, .74 at 0.6, 0.7, 0.8) and 80 synthetic ones,
+for which a higher share recovers the true border and asymmetry better."""
 
 FAINTEST = 4.0
-"""Outline levels below this colour distance (CIELAB units) are noise on skin, not a lesion."""
+"""An outline level below this colour distance (CIELAB units) is skin noise, not a lesion."""
 
 
 def segment(images: Images) -> Float[Tensor, "n 1 h w"]:
-    """The lesion in each picture: 1 on it, 0 elsewhere; the mask is never empty and the function never fails.
+    """Segment the lesion in each image: 1 on the lesion, 0 elsewhere. The mask is never empty.
 
-    Each pixel's colour distance to the picture's own skin (`colour_distance`) is cut at `OTSU_SHARE` of Otsu's
-    threshold; of the parts, the one with the most weight at the centre is kept, and its holes are filled. Hairs are
-    painted over and dark corners of the microscope are left out first. A picture without contrast, or whose contrast
-    leaves no part behind, gets a central disc of half its shorter side.
+    Each pixel's colour distance to the image's own skin (`colour_distance`) is thresholded at `OTSU_SHARE` of Otsu's
+    threshold; the most central connected component is kept and its holes are filled. Where nothing is found, the mask
+    is a central disc (`central_disc`).
 
     Args:
-        images: RGB in [0, 1], shape (n, 3, h, w), any size; the skin is looked for near the picture's rim.
+        images: RGB in [0, 1], shape (n, 3, h, w), any size; skin is expected near the edges of the image.
 
     Raises:
         TypeError: images are not a floating-point tensor.
@@ -51,130 +50,141 @@ def segment(images: Images) -> Float[Tensor, "n 1 h w"]:
     1997, for the idea of `without_hair`. The rest is ours; measured by experiments/readout_check.py.
     """
     check_images(images)
-    masks = [torch.from_numpy(_outlined(as_array(image)).astype(np.float32)) for image in images]
-    return torch.stack(masks)[:, None].to(images)
+    return torch.stack([torch.from_numpy(_segmented(as_array(image)))[None].to(images) for image in images])
 
 
 def as_array(image: Image) -> Array:
-    """One picture as float64, shape (h, w, 3)."""
+    """One image as float64, shape (h, w, 3)."""
     return image.detach().cpu().double().permute(1, 2, 0).numpy()
 
 
-def without_hair(picture: Array) -> Array:
-    """The picture with thin dark lines painted over by their surroundings, shape (h, w, 3).
+def as_mask(mask: Tensor, image: Image) -> Array:
+    """A mask as booleans, shape (h, w).
 
-    A line is a connected part that a closing by a disc fills by more than 0.06, that is long (a fifth of the side)
-    and thin (at most four pixels at `REFERENCE_SIDE`); dots and meshes of pigment are neither and stay.
+    Raises:
+        ValueError: the mask is of another size than the image.
+    """
+    height, width = image.shape[-2:]
+    if mask.shape[-2:] != (height, width) or mask.numel() != height * width:
+        raise ValueError(f"the mask must have shape (1, {height}, {width}), got {tuple(mask.shape)}")
+    return np.asarray(mask.detach().cpu().reshape(height, width).numpy() > 0.5)
+
+
+def without_hair(image: Array) -> Array:
+    """The image with thin dark lines replaced by their surroundings, shape (h, w, 3).
+
+    A line is a connected component that a morphological closing with a disc brightens by more than 0.06 and that is
+    long (a fifth of the side) and thin (at most four pixels at `REFERENCE_SIDE`). Dots and networks of pigment are
+    neither, and stay.
     """
     from scipy import ndimage
     from skimage.morphology import disk
 
-    pixels, side = _pixels(picture), min(picture.shape[:2])
-    closed = np.stack([ndimage.grey_closing(c, footprint=disk(pixels(2.5))) for c in np.moveaxis(picture, 2, 0)], 2)
-    parts, _ = ndimage.label((closed - picture).mean(2) > 0.06, np.ones((3, 3)))
-    hair = np.zeros(picture.shape[:2], bool)
+    side, footprint = min(image.shape[:2]), disk(pixels(image, 2.5))
+    closed = np.stack([ndimage.grey_closing(channel, footprint=footprint) for channel in np.moveaxis(image, 2, 0)], 2)
+    parts, _ = ndimage.label((closed - image).mean(2) > 0.06, np.ones((3, 3)))
+    hair = np.zeros(image.shape[:2], bool)
     for number, (rows, columns) in enumerate(ndimage.find_objects(parts), 1):
         length = np.hypot(rows.stop - rows.start, columns.stop - columns.start)
         if length > side / 5:
             part = parts[rows, columns] == number
-            hair[rows, columns] |= part & bool(part.sum() < 4 * pixels(1) * length)
-    soft = ndimage.gaussian_filter(ndimage.binary_dilation(hair).astype(float), pixels(1) / 2)[..., None]
-    return np.asarray(picture + soft.clip(0, 1) * (closed - picture))
+            hair[rows, columns] |= part & bool(part.sum() < 4 * pixels(image, 1) * length)
+    soft = ndimage.gaussian_filter(ndimage.binary_dilation(hair).astype(float), pixels(image, 1) / 2)[..., None]
+    return np.asarray(image + soft.clip(0, 1) * (closed - image))
 
 
-def dark_corners(picture: Array) -> Array:
-    """True on the black surround of a round field of view, which is neither lesion nor skin, shape (h, w)."""
+def dark_corners(image: Array) -> Array:
+    """True on the black surround of a circular field of view, which is neither lesion nor skin, shape (h, w)."""
     from scipy import ndimage
 
-    # An opening takes the rim away, the corners with it: it needs one beyond the picture.
-    dark = ndimage.binary_opening(np.pad(picture.max(2) < 0.25, 2, mode="edge"))[2:-2, 2:-2]
+    # The padding keeps the opening from eroding what touches the edge of the image.
+    dark = ndimage.binary_opening(np.pad(image.max(2) < 0.25, 2, mode="edge"))[2:-2, 2:-2]
     parts, _ = ndimage.label(dark)
     corners = {int(parts[y, x]) for y in (0, -1) for x in (0, -1)} - {0}
-    surround = np.isin(parts, list(corners)) & (_radius(picture) > 0.8)
-    return np.asarray(ndimage.binary_dilation(surround, iterations=_pixels(picture)(3)))
+    surround = np.isin(parts, list(corners)) & (radius(image) > 0.8)
+    return np.asarray(ndimage.binary_dilation(surround, iterations=pixels(image, 3)))
 
 
-def skin_colour(picture: Array, surround: Array) -> Array:
-    """The skin's colour: the median of the brighter half of the picture's rim, RGB in [0, 1], shape (3,)."""
-    rim = picture[~surround & (_radius(picture) > 0.85)]
-    rim = rim if len(rim) >= 20 else picture.reshape(-1, 3)
-    brightness = rim.sum(1)
-    return np.asarray(np.median(rim[brightness >= np.median(brightness)], 0))
+def skin_colour(image: Array, ignored: Array) -> Array:
+    """The skin's colour: the median of the brighter half of the pixels near the edge, RGB in [0, 1], shape (3,)."""
+    outer = image[~ignored & (radius(image) > 0.85)]
+    outer = outer if len(outer) >= 20 else image.reshape(-1, 3)
+    brightness = outer.sum(1)
+    return np.asarray(np.median(outer[brightness >= np.median(brightness)], 0))
 
 
-def colour_distance(picture: Array) -> tuple[Array, Array]:
-    """How unlike skin each pixel is, smoothed, and where to look; shapes (h, w), CIELAB units and booleans.
+def colour_distance(image: Array) -> tuple[Array, Array]:
+    """How unlike skin each pixel is, smoothed, in CIELAB units, and where the image is valid; shapes (h, w).
 
-    d = sqrt(min(L - L_skin, 0)^2 + 2 (a - a_skin)^2 + 2 (b - b_skin)^2 + (100 min(blue - blue_skin, 0))^2): darker
-    counts, brighter does not; blue light is what melanin swallows most.
+    d = sqrt(min(L - L_skin, 0)^2 + 2 (a - a_skin)^2 + 2 (b - b_skin)^2 + (100 min(blue - blue_skin, 0))^2): only
+    darker pixels count, and blue light is what melanin absorbs most.
     """
     from scipy import ndimage
     from skimage.color import rgb2lab
 
-    clean = without_hair(picture)
-    surround = dark_corners(clean)
-    skin = skin_colour(clean, surround)
+    clean = without_hair(image)
+    corners = dark_corners(clean)
+    skin = skin_colour(clean, corners)
     lightness, green_red, blue_yellow = np.moveaxis(rgb2lab(clean) - rgb2lab(skin[None, None]), 2, 0)
     blue = 100 * np.minimum(clean[..., 2] - skin[2], 0)
     squared = np.minimum(lightness, 0) ** 2 + 2 * green_red**2 + 2 * blue_yellow**2 + blue**2
-    return ndimage.gaussian_filter(np.sqrt(squared), _pixels(picture)(2)), ~surround
+    return ndimage.gaussian_filter(np.sqrt(squared), pixels(image, 2)), ~corners
 
 
-def outline_level(distance: Array, seen: Array) -> float:
+def outline_level(distance: Array, valid: Array) -> float:
     """The colour distance at which the lesion's outline lies: `OTSU_SHARE` of Otsu's threshold."""
     from skimage.filters import threshold_otsu
 
-    values = distance[seen]
+    values = distance[valid]
     return OTSU_SHARE * float(threshold_otsu(values)) if np.ptp(values) > 0 else 0.0
 
 
-def lesion_above(distance: Array, seen: Array, level: float, near: Array | None = None) -> Array:
-    """The part of the picture beyond a colour distance that is the lesion, without holes; may be empty.
+def lesion_above(distance: Array, valid: Array, level: float, near: Array | None = None) -> Array:
+    """The connected component above a colour distance that is the lesion, without holes; may be empty.
 
     Args:
-        distance: of `colour_distance`, shape (h, w).
-        seen: where to look, shape (h, w).
+        distance: see `colour_distance`, shape (h, w).
+        valid: where to look, shape (h, w).
         level: colour distance at the outline; below `FAINTEST` nothing is found.
-        near: weights; the part with the largest sum of them is the lesion. By default the picture's centre.
+        near: weights; the component with the largest sum of them is the lesion. None prefers the centre.
     """
     from scipy import ndimage
     from skimage.morphology import disk
 
-    pixels = _pixels(distance)
-    weights = np.exp(-((_radius(distance) / 0.5) ** 2)) if near is None else near
-    beyond = ndimage.binary_opening((distance > level) & seen & (level >= FAINTEST), iterations=pixels(1))
-    parts, count = ndimage.label(beyond)
-    if count == 0 or not (weights * beyond).any():
+    weights = np.exp(-((radius(distance) / 0.5) ** 2)) if near is None else near
+    above = (distance > level) & valid & (level >= FAINTEST)
+    above = ndimage.binary_opening(above, iterations=pixels(distance, 1))
+    parts, count = ndimage.label(above)
+    if not (weights * above).any():
         return np.zeros(distance.shape, bool)
     kept = parts == 1 + int(np.argmax(ndimage.sum(weights, parts, np.arange(1, count + 1))))
-    reach = pixels(3)
+    reach = pixels(distance, 3)
     closed = ndimage.binary_closing(np.pad(kept, 2 * reach), iterations=reach)
-    filled = ndimage.binary_fill_holes(closed)[2 * reach : -2 * reach, 2 * reach : -2 * reach] & seen
-    # Limbs thinner than this are leftovers of hair and uneven skin; a lesion that is all limb stays as it is.
-    without_limbs = ndimage.binary_opening(filled, disk(reach))
-    return np.asarray(without_limbs if without_limbs.any() else filled)
+    filled = ndimage.binary_fill_holes(closed)[2 * reach : -2 * reach, 2 * reach : -2 * reach] & valid
+    # Thin extensions are remains of hair and uneven skin; a lesion that is thin everywhere stays as it is.
+    compact = ndimage.binary_opening(filled, disk(reach))
+    return np.asarray(compact if compact.any() else filled)
 
 
 def central_disc(shape: tuple[int, ...]) -> Array:
-    """The answer where nothing can be seen: a disc at the centre, half the shorter side across, shape (h, w)."""
+    """The fallback mask: a disc at the centre, half the shorter side in diameter, shape (h, w)."""
     y, x = np.ogrid[: shape[0], : shape[1]]
     squared = (y - (shape[0] - 1) / 2) ** 2 + (x - (shape[1] - 1) / 2) ** 2
     return np.asarray(squared <= (min(shape[:2]) / 4) ** 2)
 
 
-def _outlined(picture: Array) -> Array:
-    distance, seen = colour_distance(picture)
-    found = lesion_above(distance, seen, outline_level(distance, seen))
-    return found if found.any() else central_disc(picture.shape)
+def pixels(image: Array, length: float) -> int:
+    """A length at `REFERENCE_SIDE` in whole pixels of this image, at least one."""
+    return max(1, round(length * int(min(image.shape[:2])) / REFERENCE_SIDE))
 
 
-def _pixels(picture: Array) -> Any:
-    """Lengths at `REFERENCE_SIDE` to whole pixels of this picture, at least one."""
-    scale = min(picture.shape[:2]) / REFERENCE_SIDE
-    return lambda length: max(1, round(length * scale))
-
-
-def _radius(picture: Array) -> Array:
+def radius(image: Array) -> Array:
     """Distance from the centre, 1 at the middle of each side, shape (h, w)."""
-    y, x = (np.linspace(-1, 1, n) for n in picture.shape[:2])
+    y, x = (np.linspace(-1, 1, n) for n in image.shape[:2])
     return np.hypot(y[:, None], x[None])
+
+
+def _segmented(image: Array) -> Array:
+    distance, valid = colour_distance(image)
+    lesion = lesion_above(distance, valid, outline_level(distance, valid))
+    return lesion if lesion.any() else central_disc(image.shape)

@@ -20,7 +20,7 @@ def doubled(x: Float[Tensor, "n c h w"], mode: Upsampling) -> Float[Tensor, "n c
     The values are torch's. On a CPU the bilinear gradient, its adjoint, is computed as a depthwise convolution of
     stride 2 by (1, 3, 3, 1) / 4 along each axis: torch's own walks pixel by pixel.
 
-    Source: ours; what it brings to a painter's step: experiments/benchmarks/painter.py.
+    Source: ours; for a generator's step on a CPU.
 
     Example:
         >>> doubled(torch.zeros(1, 2, 3, 4), "bilinear").shape

@@ -11,6 +11,7 @@ from cfexplain.method.objective import Objective, geometric, ramp, total
 from cfexplain.method.stage import Continuation, Method, Stage
 from cfexplain.method.stop import CloseEnough, TargetReached
 from cfexplain.method.views import Views
+from cfexplain.plugins import load_object
 from cfexplain.terms import (
     CompactChange,
     EstimatedLoss,
@@ -187,3 +188,19 @@ def at_confidence(method: Method, confidence: float) -> Method:
     single = replace(method.edit, averaged=0.0, continuation=continuation)  # a mean lags behind
     edit = replace(single, objective=Objective(parts), stop=stop)
     return replace(method, edit=edit, line_search=replace(method.line_search or LineSearch(), confidence=confidence))
+
+
+def load_method(name: str) -> Method:
+    """A method of `METHODS` by name, or one of the user's own by module:NAME.
+
+    Raises:
+        ValueError: there is no such method.
+    """
+    if name in METHODS:
+        return METHODS[name]
+    if ":" not in name:
+        raise ValueError(f"there is no method {name}: use {', '.join(METHODS)}, or module:NAME")
+    method = load_object(name)
+    if not isinstance(method, Method):
+        raise ValueError(f"{name} is {type(method).__name__}, not a cfexplain.Method")
+    return method

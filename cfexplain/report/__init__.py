@@ -1,4 +1,4 @@
-"""Pages for people: one self-contained HTML file of a lesion, of an audit, or of several lesions; works offline."""
+"""Self-contained HTML pages of an explanation, of an audit, or of several explanations; they work offline."""
 
 from cfexplain.report.lesion import Case, lesion_page
 from cfexplain.report.render import load_case, render, render_explanation

@@ -1,120 +1,87 @@
-"""Cards: a query, its counterfactual and the change at a glance; so many on a page, the rest on further ones."""
+"""Galleries: query, counterfactual and change of each explanation at a glance, spread over several pages."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
-from urllib.parse import quote
-
-from PIL import Image as PIL
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from cfexplain.explanation import plot
-from cfexplain.images import to_uint8
 from cfexplain.report.lesion import Case
 from cfexplain.report.page import page
-from cfexplain.report.picture import Picture, thumbnail
+from cfexplain.report.picture import THUMBNAIL, Picture, of_image
 
 A_PAGE = 60
 """Cards on one page."""
 
 PAGES = "pages"
-"""Folder of the cases' pages, beside report.html."""
+"""Folder of the pages that report.html links to."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """One explanation in a gallery.
+    """One explanation in a gallery; it holds no tensors.
 
     Attributes:
         case: name of its folder.
-        name: of the picture.
-        href: its page.
-        source: class before.
-        target: class asked for.
-        status: how the search ended.
-        verdict: what it is worth; empty where none was given.
-        words: the readout's sentences.
-        pictures: with what they show.
+        name: of the image.
+        flip: from the predicted to the target class.
+        status: how the search ended; `damaged` where the record cannot be read.
+        verdict: its kind.
+        pictures: query, counterfactual and change.
     """
 
     case: str
     name: str
-    href: str
-    source: str
-    target: str
-    status: str
-    verdict: str
-    words: str
-    pictures: Sequence[tuple[str, Picture]]
+    flip: str = ""
+    status: str = "damaged"
+    verdict: str = "none"
+    pictures: Sequence[Picture] = ()
 
-    @classmethod
-    def damaged(cls, case: str) -> Card:
-        """The card of a case whose record cannot be read."""
-        return cls(case, case, f"{PAGES}/{quote(page_of(case))}", "", "", "damaged", "", "", [])
-
-
-def page_of(case: str) -> str:
-    """The file name of a case's page: its own name where that is safe on any disk, else with a digest.
-
-    Example:
-        >>> page_of("ISIC_0024308-mel"), page_of("a b")
-        ('ISIC_0024308-mel.html', 'a-b-c8687a08.html')
-    """
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", case).strip(".-")[:100]
-    digest = hashlib.sha256(case.encode(errors="surrogatepass")).hexdigest()[:8]
-    if plain and plain == case and not case.startswith("gallery-"):
-        return f"{plain}.html"
-    return f"{plain or 'case'}-{digest}.html"
+    @property
+    def page(self) -> str:
+        """File name of its page."""
+        return page_name(self.case)
 
 
 def card(case: Case) -> Card:
-    """The card of one case, its address relative to report.html."""
+    """The card of one case."""
     explanation, edit = case.explanation, case.explanation.edit
-    change = PIL.fromarray(to_uint8(plot.change_image(edit.difference[0])))
-    before, after = (PIL.fromarray(to_uint8(image[0])) for image in (edit.query, edit.image))
+    images = (edit.query[0], edit.image[0], plot.change_image(edit.difference[0]))
     return Card(
         case=case.name,
         name=str(case.row.get("image_id") or case.image),
-        href=f"{PAGES}/{quote(page_of(case.name))}",
-        source=explanation.source,
-        target=explanation.target,
+        flip=f"{explanation.source} → {explanation.target}",
         status=explanation.status.value,
         verdict=explanation.verdict.kind.value,
-        words=explanation.words,
-        pictures=[(what, thumbnail(p)) for what, p in (("before", before), ("after", after), ("change", change))],
+        pictures=[of_image(image, THUMBNAIL, quality=72) for image in images],
     )
 
 
-def further_pages(cards: Sequence[Card], title: str) -> Iterator[tuple[str, str]]:
-    """File name and HTML of each gallery page after the first."""
-    for first in range(A_PAGE, len(cards), A_PAGE):
-        number = first // A_PAGE + 1
-        shown = [replace(c, href=c.href.removeprefix(f"{PAGES}/")) for c in cards[first : first + A_PAGE]]
-        yield (
-            gallery_file(number),
-            page(
-                "gallery.html",
-                title=f"{title}: {first + 1} to {first + len(shown)} of {len(cards)}",
-                cards=shown,
-                pager=pager(len(cards), number, base="", home="../report.html"),
-            ),
-        )
+def page_name(case: str) -> str:
+    """The file name of a case's page: the case's name where that is safe on any disk, else one with a digest.
+
+    Example:
+        >>> page_name("ISIC_0024308-mel"), page_name("a b")
+        ('ISIC_0024308-mel.html', 'a-b-c8687a08.html')
+    """
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", case).strip(".-")[:100]
+    if safe and safe == case and not case.startswith("gallery-"):
+        return f"{safe}.html"
+    digest = hashlib.sha256(case.encode(errors="surrogatepass")).hexdigest()[:8]
+    return f"{safe or 'case'}-{digest}.html"
 
 
-def pager(total: int, current: int = 1, base: str = f"{PAGES}/", home: str = "report.html") -> list[dict[str, Any]]:
-    """Number and address of every gallery page; empty where one is enough."""
-    count = -(-total // A_PAGE)
-    if count < 2:
-        return []
-    return [
-        {"number": k, "href": f"{home}#gallery" if k == 1 else base + gallery_file(k), "current": k == current}
-        for k in range(1, count + 1)
-    ]
+def gallery_page(cards: Sequence[Card], title: str, number: int = 1) -> str:
+    """One page of a gallery; the first is report.html, the others lie among the pages of the cases."""
+    first = A_PAGE * (number - 1)
+    shown = cards[first : first + A_PAGE]
+    if number > 1:
+        title = f"{title}: {first + 1} to {first + len(shown)} of {len(cards)}"
+    return page("gallery.html", title=title, cards=shown, count=page_count(cards), current=number)
 
 
-def gallery_file(number: int) -> str:
-    """The file name of a gallery page."""
-    return f"gallery-{number:03d}.html"
+def page_count(cards: Sequence[Card]) -> int:
+    """Number of pages of a gallery."""
+    return -(-len(cards) // A_PAGE)

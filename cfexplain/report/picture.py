@@ -1,4 +1,4 @@
-"""Pictures inside a page: WebP as data, with their size, so that nothing moves while the page opens."""
+"""Images inside a page: WebP as data URIs, with their size, so that the layout is stable while the page loads."""
 
 from __future__ import annotations
 
@@ -6,33 +6,29 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from PIL import Image as PIL
-from PIL import UnidentifiedImageError
+from torch import Tensor
 
 from cfexplain.explanation import plot
 from cfexplain.images import to_uint8
-from cfexplain.types import Image
+from cfexplain.types import Image, Images
 
 LARGEST = 1280
-"""Pixels a side of a picture in a page at most."""
+"""Longer side of an image in a page at most, in pixels."""
 
 EXACT = 320
-"""Up to so many pixels a side a picture is kept without loss."""
+"""Images up to this many pixels a side are stored without loss."""
 
 THUMBNAIL = 96
-"""Pixels a side of a picture in a gallery."""
-
-QUALITY, THUMBNAIL_QUALITY = 86, 72
-STOPS = 11
+"""Longer side of an image in a gallery, in pixels."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as text for `src`.
+    """An image for `src`.
 
     Attributes:
         uri: data URI.
@@ -45,55 +41,43 @@ class Picture:
     height: int
 
 
-def picture(image: PIL.Image, largest: int = LARGEST, quality: int = QUALITY) -> Picture:
-    """A picture as WebP, without loss where it is small enough.
+def picture(image: PIL.Image, largest: int = LARGEST, quality: int = 86) -> Picture:
+    """An image as WebP, without loss where it is small enough.
 
     Args:
         image: in any mode.
-        largest: pixels a side at most; larger ones are reduced.
-        quality: of the larger ones, 0 to 100.
+        largest: longer side at most, in pixels; larger ones are reduced.
+        quality: of lossy compression, 0 to 100.
     """
     shown = image.convert("RGB")
     exact = max(shown.size) <= EXACT and largest > THUMBNAIL
     shown.thumbnail((largest, largest), PIL.Resampling.LANCZOS)
     buffer = io.BytesIO()
     shown.save(buffer, "WEBP", lossless=exact, quality=40 if exact else quality, method=4)
-    return Picture(_uri(buffer.getvalue()), *shown.size)
+    return Picture(f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}", *shown.size)
 
 
-def of_image(image: Image) -> Picture:
-    """A picture of an image with values in [0, 1], shape (3, h, w)."""
-    return picture(PIL.fromarray(to_uint8(image)))
+def of_image(image: Image, largest: int = LARGEST, quality: int = 86) -> Picture:
+    """An image with values in [0, 1], shape (3, h, w); see `picture`."""
+    return picture(PIL.fromarray(to_uint8(image)), largest, quality)
 
 
 def of_file(content: bytes | None, largest: int = LARGEST) -> Picture | None:
-    """A picture from a file's content; None where there is none."""
-    return None if content is None else picture(PIL.open(io.BytesIO(content)), largest)
-
-
-def thumbnail(image: PIL.Image) -> Picture:
-    """A small picture for a gallery."""
-    return picture(image, THUMBNAIL, THUMBNAIL_QUALITY)
-
-
-def opened_or_none(path: Path) -> PIL.Image | None:
-    """The picture in a file, or None: a page stays useful without it."""
+    """An image from a file's content; None where there is none or it is damaged."""
     try:
-        with PIL.open(path) as opened:
-            opened.load()
-            return opened.copy()
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError):
+        return None if content is None else picture(PIL.open(io.BytesIO(content)), largest)
+    except (OSError, SyntaxError, ValueError):
         return None
 
 
 @dataclass(frozen=True)
 class ChangeMap:
-    """A signed change in colours, with the scale that they stand for.
+    """A signed change in colours, with its scale.
 
     Attributes:
         picture: the map.
         scale: intensity of the strongest colour, in either direction.
-        colours: from most darkened to most lightened, as CSS.
+        colours: from darkest to lightest change, as CSS.
     """
 
     picture: Picture
@@ -101,27 +85,17 @@ class ChangeMap:
     colours: Sequence[str]
 
 
-def change_map(change: Any) -> ChangeMap:
-    """A change of shape (3, h, w) as colours: the same ones, and the same scales, as in `plot`."""
-    import matplotlib
+def change_map(change: Float[Tensor, "3 h w"]) -> ChangeMap:
+    """A change in the colours and at the scale of `plot.change_image`."""
+    from matplotlib import colormaps
 
-    values = plot.change_values(change)
-    scale = plot.change_scale(values)
-    colours = matplotlib.colormaps["PuOr_r"]
-    drawn = colours((values / scale + 1) / 2, bytes=True)[..., :3]
-    stops = [tuple(round(255 * c) for c in colours(k / (STOPS - 1))[:3]) for k in range(STOPS)]
-    return ChangeMap(picture(PIL.fromarray(np.asarray(drawn))), scale, [f"rgb({r} {g} {b})" for r, g, b in stops])
+    stops = colormaps["PuOr_r"](np.linspace(0, 1, 11), bytes=True)[:, :3].tolist()
+    scale = plot.change_scale(plot.change_values(change))
+    return ChangeMap(of_image(plot.change_image(change)), scale, [f"rgb({r} {g} {b})" for r, g, b in stops])
 
 
-def strip(frames: Sequence[np.ndarray], side: int = 192) -> Picture:
-    """Frames of shape (h, w, 3), side by side in one picture, each `side` pixels high."""
-    width = max(1, round(side * frames[0].shape[1] / frames[0].shape[0]))
-    small = [PIL.fromarray(frame).resize((width, side), PIL.Resampling.BICUBIC) for frame in frames]
-    whole = PIL.new("RGB", (width * len(small), side))
-    for k, frame in enumerate(small):
-        whole.paste(frame, (k * width, 0))
-    return picture(whole, largest=16000, quality=80)
-
-
-def _uri(content: bytes) -> str:
-    return f"data:image/webp;base64,{base64.b64encode(content).decode()}"
+def strip(frames: Images, side: int = 192) -> Picture:
+    """Images side by side, each `side` pixels high."""
+    width = max(1, round(side * frames.shape[-1] / frames.shape[-2]))
+    resized = [PIL.fromarray(to_uint8(f)).resize((width, side), PIL.Resampling.BICUBIC) for f in frames]
+    return picture(PIL.fromarray(np.hstack([np.asarray(frame) for frame in resized])), largest=16000, quality=80)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from cfexplain.explanation.explanation import Explanation
 from cfexplain.explanation.verdict import HIGH_FREQUENCY, OracleAnswer
-from cfexplain.report import glossary
+from cfexplain.report.glossary import CORRUPTIONS
 from cfexplain.report.page import percent
 from cfexplain.types import Status
 
@@ -17,11 +17,11 @@ class Evidence:
     """One reason for or against a verdict.
 
     Attributes:
-        question: what was asked.
+        question: that it answers.
         answer: in a few words.
-        good: whether it speaks for the explanation; None where it does neither.
-        meaning: what that means, in a sentence.
-        parts: smaller answers that belong to it, name and whether it held.
+        good: whether it supports the explanation; None where it does neither.
+        meaning: one sentence.
+        parts: details, as name and whether it held.
     """
 
     question: str
@@ -32,73 +32,54 @@ class Evidence:
 
 
 def evidence(explanation: Explanation) -> Iterator[Evidence]:
-    """What the verdict rests on, the strongest evidence first; without a flip only where the image changed."""
-    verdict = explanation.verdict
-    if explanation.status is Status.FOUND:
+    """What the verdict rests on, the strongest evidence first; what judges a flip is left out where there is none."""
+    verdict, readout, seeds = explanation.verdict, explanation.readout, explanation.seeds
+    flipped, target = explanation.status is Status.FOUND, explanation.target
+    if flipped:
         yield _robustness(verdict.robustness)
         for name, answer in verdict.oracles.items():
-            yield _oracle(name, answer, explanation.source, explanation.target)
+            yield _oracle(name, answer, explanation.source, target)
         if not verdict.oracles:
-            yield Evidence("Does another classifier agree?", "not asked", None, "No independent classifier was given.")
-    if explanation.readout is not None and explanation.readout.inside is not None:
-        yield Evidence(
-            "Is the change on the lesion?",
-            percent(explanation.readout.inside),
-            None,
-            "of the change lies inside the lesion's outline on the query.",
-        )
-    if explanation.status is Status.FOUND:
-        fine = verdict.high_frequency_share
-        yield Evidence(
-            "Is the change noise?",
-            percent(fine),
-            fine <= HIGH_FREQUENCY,
-            f"of its energy is at high frequencies; above {percent(HIGH_FREQUENCY)} it counts as noise.",
-        )
-        if verdict.naturalness is not None:
-            yield _naturalness(verdict.naturalness, explanation.target)
-    if explanation.seeds is not None:
-        yield Evidence(
-            "Do other seeds find the same?",
-            f"{explanation.seeds.overlap:.2f}",
-            None,
-            "mean overlap of the strongest tenth of the change between seeds; 1 is the same place, .05 is chance.",
-        )
+            yield Evidence("Do other classifiers agree?", "not tested", None, "No independent classifier was asked.")
+    if readout is not None and readout.inside is not None:
+        meaning = "of the change lies within the outline of the lesion in the query."
+        yield Evidence("Is the change on the lesion?", percent(readout.inside), None, meaning)
+    if flipped:
+        share = verdict.high_frequency_share
+        meaning = f"of the change's energy is at high frequencies; above {percent(HIGH_FREQUENCY)} it counts as noise."
+        yield Evidence("Is the change noise?", percent(share), share <= HIGH_FREQUENCY, meaning)
+    if flipped and verdict.naturalness is not None:
+        yield _naturalness(verdict.naturalness, target)
+    if seeds is not None:
+        meaning = "is the mean overlap (IoU) of the strongest tenth of the change; by chance it would be about 0.05."
+        yield Evidence("Do other seeds agree?", f"{seeds.overlap:.2f}", None, meaning)
 
 
 def _robustness(robustness: Mapping[str, bool]) -> Evidence:
-    parts = [(glossary.CORRUPTIONS.get(k, k), held) for k, held in robustness.items() if k != "together"]
-    whole = robustness.get("together", all(held for _, held in parts))
-    return Evidence(
-        "Is the flip robust?",
-        "yes" if whole else "no",
-        whole,
-        f"The target is {'still' if whole else 'no longer'} predicted after {glossary.CORRUPTIONS['together']}.",
-        parts,
-    )
+    parts = [(CORRUPTIONS.get(name, name), held) for name, held in robustness.items() if name != "together"]
+    robust = robustness.get("together", all(held for _, held in parts))
+    meaning = f"The target is {'still' if robust else 'no longer'} predicted after {CORRUPTIONS['together']}."
+    return Evidence("Is the flip robust?", "yes" if robust else "no", robust, meaning, parts)
 
 
 def _oracle(name: str, answer: OracleAnswer, source: str, target: str) -> Evidence:
-    question = f"Does {name} agree?"
+    question, flipped, gain = f"Does {name} agree?", answer.flipped, answer.gain
+    if gain is None:
+        return Evidence(question, "does not count", None, f"It does not know the class {target}.")
     if not answer.counted:
-        why = f"It does not predict {source} for the query, or does not know that class."
-        if answer.gain is None:
-            why = f"It does not know the class {target}."
-        return Evidence(question, "does not count", None, why)
-    moved = ""
-    if answer.gain is not None:
-        moved = f" Its probability of {target} changes by {answer.gain:+.2f}.".replace("-", "−")
-    words = f"It {'also predicts' if answer.flipped else 'does not predict'} {target} now.{moved}"
-    return Evidence(question, "yes" if answer.flipped else "no", answer.flipped, words)
+        meaning = f"It does not predict {source} for the query, or does not know that class."
+        return Evidence(question, "does not count", None, meaning)
+    change = f"{gain:+.2f}".replace("-", "−")
+    meaning = f"It {'also predicts' if flipped else 'does not predict'} {target}: its probability changes by {change}."
+    return Evidence(question, "yes" if flipped else "no", flipped, meaning)
 
 
 def _naturalness(percentile: float, target: str) -> Evidence:
-    answer = f"{percentile:.0f} of 100"
+    typical = percentile < 95
+    answer, comparison = f"{percentile:.0f} of 100", f"higher than that of {percentile:.0f} %"
     if percentile <= 5:
-        answer = "very typical"
-        words = f"Its estimated loss is among the lowest twentieth of real images of {target}."
-    elif percentile >= 95:
-        answer, words = "not typical", f"Its estimated loss is higher than that of 19 in 20 real images of {target}."
-    else:
-        words = f"Its estimated loss is higher than that of {percentile:.0f} % of real images of {target}."
-    return Evidence("How typical is the image?", answer, percentile < 95, words)
+        answer, comparison = "very typical", "lower than that of 95 %"
+    elif not typical:
+        answer, comparison = "not typical", "higher than that of 95 %"
+    meaning = f"Its estimated loss is {comparison} of real images of {target}."
+    return Evidence("How typical is the image?", answer, typical, meaning)

@@ -1,21 +1,26 @@
-"""Folders of results as pages: which kind a folder is, what is loaded from it once, and which files are written."""
+"""Folders of results as pages: the only place of the report that reads and writes files."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any
 
+from cfexplain.audit.section import Summary
+from cfexplain.audit.store import read_rows
 from cfexplain.explanation.explanation import Explanation
 from cfexplain.explanation.folder import load
 from cfexplain.images import write_whole
-from cfexplain.report import gallery
-from cfexplain.report.audit import AuditRows, audit_page
-from cfexplain.report.gallery import PAGES, Card, card
-from cfexplain.report.lesion import Case, Link, Maps, lesion_page
+from cfexplain.report.audit import audit_page
+from cfexplain.report.gallery import PAGES, Card, card, gallery_page, page_count, page_name
+from cfexplain.report.lesion import Case, Comparison, lesion_page
 from cfexplain.report.page import page
+from cfexplain.report.picture import of_file
+from cfexplain.report.rows import plain
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 REPORT = "report.html"
 
@@ -36,104 +41,119 @@ def render(folder: str | Path, out: str | Path | None = None) -> Path:
         ValueError: the folder is none of these, holds nothing that can be shown, or cannot be written to.
     """
     folder = Path(folder)
+    out = folder if out is None else Path(out)
     if not folder.is_dir():
         raise ValueError(f"there is no folder {folder}: name one that explain or audit wrote")
-    return _write(_pages(folder), Path(out) if out is not None else folder)
-
-
-def render_explanation(explanation: Explanation, folder: Path) -> Path:
-    """Write the page of an explanation that is at hand into its folder."""
-    case = Case(folder.name, explanation, maps=load_maps(folder, explanation))
-    return _write([(REPORT, lesion_page(case))], folder)
-
-
-def load_case(folder: Path, row: Mapping[str, Any] | None = None) -> Case:
-    """What a folder holds of one explanation.
-
-    Raises:
-        ValueError: it holds none, or a damaged one.
-    """
-    explanation = load(folder)
-    return Case(folder.name, explanation, row or {}, load_maps(folder, explanation))
-
-
-def load_maps(folder: Path, explanation: Explanation) -> Maps | None:
-    """Attribution maps that `cfexplain compare` left in the folder, where they are of the same image and target."""
-    try:
-        told = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    edit = explanation.edit
-    own = {
-        "image": explanation.provenance.image,
-        "source": explanation.source,
-        "target": explanation.target,
-        "method": edit.method,
-        "seed": edit.seed,
-    }
-    if not isinstance(told, dict) or any(k in told and told[k] != value for k, value in own.items()):
-        return None
-    rows = told.get("rows")
-    rows = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-    return Maps(_content(folder / "comparison.png"), _content(folder / "curves.png"), rows)
-
-
-def _content(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return None
-
-
-def _pages(folder: Path) -> Iterator[tuple[str, str]]:
-    """Every page as path below the output folder and HTML, the first one last."""
     if (folder / "result.json").is_file():
-        yield REPORT, lesion_page(load_case(folder))
-    elif (folder / "summary.json").is_file() or (folder / "rows").is_dir():
-        audit, cards = AuditRows.read(folder), list[Card]()
-        yield from _each(folder / "cases", audit.cases, audit.title, cards)
-        yield REPORT, audit_page(audit, cards)
-    elif lesions := sorted(path.parent for path in folder.glob("*/result.json")):
-        cards, title = [], f"{len(lesions)} lesion{'' if len(lesions) == 1 else 's'} of {folder.resolve().name}"
-        yield from _each(folder, [{"case": path.name} for path in lesions], title, cards)
-        pager = gallery.pager(len(cards))
-        yield REPORT, page("gallery.html", title=title, cards=cards[: gallery.A_PAGE], pager=pager)
-    else:
+        return _write(out / REPORT, lesion_page(load_case(folder)))
+    if (folder / "summary.json").is_file() or (folder / "rows").is_dir():
+        summary, rows = load_audit(folder)
+        title = f"Audit of {summary.facts.get('classifiers') or folder.resolve().name}"
+        known = {path.parent.name for path in folder.glob("cases/*/result.json")}
+        records = [{str(k): plain(v) for k, v in row.items()} for row in rows.to_dict("records")]
+        cases = [row for row in records if row.get("case") in known]
+        cards = _write_cases(folder / "cases", cases, title, out)
+        return _write(out / REPORT, audit_page(title, summary, rows, cards))
+    lesions = sorted(path.parent.name for path in folder.glob("*/result.json"))
+    if not lesions:
         raise ValueError(
             f"{folder} holds nothing to report: name a lesion's folder (with result.json), an audit's folder "
             "(with summary.json or rows/), or a folder of lesions' folders"
         )
+    title = f"{len(lesions)} lesion{'' if len(lesions) == 1 else 's'} in {folder.resolve().name}"
+    cards = _write_cases(folder, [{"case": name} for name in lesions], title, out)
+    return _write(out / REPORT, gallery_page(cards, title))
 
 
-def _each(
-    folder: Path, rows: Sequence[Mapping[str, Any]], title: str, cards: list[Card]
-) -> Iterator[tuple[str, str]]:
-    """The page of each case with links to its neighbours, then the gallery's further pages; `cards` are filled in."""
-    names = [gallery.page_of(str(row["case"])) for row in rows]
-    for k, row in enumerate(rows):
-        links = [Link(f"../{REPORT}", title)]
-        links += [Link(quote(names[k - 1]), "← previous")] if k > 0 else []
-        links += [Link(quote(names[k + 1]), "next →")] if k + 1 < len(rows) else []
-        try:
-            case = load_case(folder / str(row["case"]), row)
-        except ValueError as error:  # one damaged record must not take the others' pages
-            yield f"{PAGES}/{names[k]}", page("damaged.html", title=str(row["case"]), links=links, reason=str(error))
-            cards.append(Card.damaged(str(row["case"])))
-            continue
-        yield f"{PAGES}/{names[k]}", lesion_page(case, links)
-        cards.append(card(case))
-    for name, text in gallery.further_pages(cards, title):
-        yield f"{PAGES}/{name}", text
+def render_explanation(explanation: Explanation, folder: Path) -> Path:
+    """Write the page of an explanation into its folder."""
+    case = Case(folder.name, explanation, comparison=load_comparison(folder, explanation))
+    return _write(folder / REPORT, lesion_page(case))
 
 
-def _write(pages: Iterable[tuple[str, str]], out: Path) -> Path:
-    """Write each page whole, and give the last one's path."""
-    path = out / REPORT
+def load_case(folder: Path, row: Mapping[str, Any] | None = None) -> Case:
+    """Read an explanation and what belongs to it from its folder.
+
+    Args:
+        folder: of the explanation.
+        row: of the audit that it belongs to.
+
+    Raises:
+        ValueError: the folder holds no explanation, or a damaged one.
+    """
+    explanation = load(folder)
+    return Case(folder.name, explanation, row or {}, load_comparison(folder, explanation))
+
+
+def load_comparison(folder: Path, explanation: Explanation) -> Comparison | None:
+    """Read what `cfexplain compare` wrote into the folder; None where it is of another image, target or search."""
     try:
-        for name, text in pages:
-            path = out / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, text.encode())
+        record = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
+        rows = [row for row in record["rows"] if isinstance(row, dict)]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    same = {"image": explanation.provenance.image, "source": explanation.source, "target": explanation.target}
+    same |= {"method": explanation.edit.method, "seed": str(explanation.edit.seed)}
+    if any(str(record.get(name, value)) != value for name, value in same.items()):
+        return None
+    maps, curves = (
+        of_file(path.read_bytes(), largest) if path.is_file() else None
+        for path, largest in ((folder / "comparison.png", 2200), (folder / "curves.png", 1280))
+    )
+    names = dict.fromkeys(name for row in rows for name in row if name not in ("image", "method", "curves"))
+    columns = [name for name in names if any(isinstance(row.get(name), int | float) for row in rows)]
+    return Comparison(maps, curves, columns, rows) if maps or rows else None
+
+
+def load_audit(folder: Path) -> tuple[Summary, pd.DataFrame]:
+    """Read the summary and the rows of an audit; either may be missing.
+
+    Raises:
+        ValueError: the summary is damaged.
+    """
+    import pandas as pd
+
+    path, rows = folder / "summary.json", read_rows(folder)
+    for name in [name for name in rows if str(name).startswith("meta.")]:
+        numbers = pd.to_numeric(rows[name], errors="coerce")
+        if numbers.notna().sum() == rows[name].notna().sum():
+            rows[name] = numbers
+    try:
+        return Summary.load(path) if path.is_file() else Summary({}), rows
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{path} is damaged ({reason}): summarise the audit again") from None
+
+
+def _write_cases(folder: Path, rows: Sequence[Mapping[str, Any]], title: str, out: Path) -> list[Card]:
+    """Write the page of each case, with links to its neighbours, and the gallery's further pages."""
+    cards = []
+    names = [page_name(str(row["case"])) for row in rows]
+    for k, row in enumerate(rows):
+        name = str(row["case"])
+        neighbours = [(k - 1, "← previous"), (k + 1, "next →")]
+        links = [(f"../{REPORT}", title), *((names[i], text) for i, text in neighbours if 0 <= i < len(rows))]
+        try:
+            case = load_case(folder / name, row)
+        except ValueError as error:  # one damaged record must not cost the pages of the others
+            cards.append(Card(name, name))
+            text = page("damaged.html", title=name, links=links, reason=str(error))
+        else:
+            cards.append(card(case))
+            text = lesion_page(case, links)
+        _write(out / PAGES / names[k], text)
+    for number in range(2, page_count(cards) + 1):
+        _write(out / PAGES / f"gallery-{number:03d}.html", gallery_page(cards, title, number))
+    return cards
+
+
+def _write(path: Path, text: str) -> Path:
+    """Write a page atomically."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, text.encode())
     except OSError as error:
-        raise ValueError(f"the report cannot be written to {out} ({error.strerror}): name another folder") from None
+        raise ValueError(
+            f"the report cannot be written to {path.parent} ({error.strerror}): name another folder"
+        ) from None
     return path

@@ -1,10 +1,9 @@
-"""The rows of an audit as a page carries them: once, column by column, without digits that nobody reads."""
+"""The rows of an audit as data for the page's table: column by column, rounded, within a size limit."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cfexplain.report import glossary
@@ -12,102 +11,73 @@ from cfexplain.report import glossary
 if TYPE_CHECKING:
     import pandas as pd
 
-FIRST = (
-    "image_id",
-    "source",
-    "target",
-    "status",
-    "verdict",
-    "target_before",
-    "target_after",
-    "oracle_agreement",
-    "robust.together",
-    "place.lesion",
-    "label",
-    "classifier",
-)
+SHOWN = (
+    "image_id", "source", "target", "status", "verdict", "target_before", "target_after", "oracle_agreement",
+    "robust.together", "place.lesion", "label", "classifier",
+)  # fmt: skip
 """Columns that the table shows at first, in this order; the others on request."""
 
-KEPT = (*FIRST, "case", "words", "error")
+KEPT = (*SHOWN, "case", "words", "error")
 LEFT_OUT = ("probabilities", "versions", "asked", "seed", "steps", "mask")
 FILTERS = ("classifier", "label", "source", "target", "status", "verdict", "tone")
 MOST_ROWS = 10_000
 MOST_CELLS = 250_000
-"""So that a page stays below some five megabytes; rows and columns beyond stay in the audit's own files."""
+"""Keeps a page below about five megabytes; further rows and columns are in the audit's own files."""
 
 MOST_LEVELS = 60
 
 
-def read_rows(folder: Path) -> pd.DataFrame:
-    """All rows of an audit, numbers as numbers; an empty table without any."""
-    from cfexplain.audit.store import read_rows as stored
-
-    rows = stored(folder)
-    return rows.assign(**{name: _typed(rows[name]) for name in rows.columns if str(name).startswith("meta.")})
-
-
 def table(rows: pd.DataFrame, pages: Mapping[str, str]) -> dict[str, Any]:
-    """Plain values for the script: columns in order, each with its values.
+    """The table as JSON values for the script.
 
     Args:
         rows: of the audit.
-        pages: address of each case's own page, below pages/.
+        pages: file name of each case's page.
 
     Returns:
-        `rows`, how many are here; `of`, how many there are; `columns`: key, title, whether it is shown at first and
-        can be filtered, and `values`, for text with few different ones as indices into `levels`.
+        `rows`, how many are included; `of`, how many there are; `columns`, each with `key`, `title`, `shown` (at
+        first), `filter`, `kind`, and `values`, which for few different texts are indices into `levels`.
     """
-    kept = rows.head(MOST_ROWS)
-    names = _columns(kept)
-    room = max(len([n for n in names if n in KEPT]), MOST_CELLS // max(len(kept), 1))
-    columns = [_column(name, kept[name], pages) for name in names[:room]]
-    return {"rows": len(kept), "of": len(rows), "columns": [c for c in columns if c is not None]}
+    included = rows.head(MOST_ROWS)
+    names = [name for name in KEPT if name in included]
+    names += [str(name) for name in included if name not in KEPT and name not in LEFT_OUT]
+    most = max(sum(name in KEPT for name in names), MOST_CELLS // max(len(included), 1))
+    columns = []
+    for name in names[:most]:
+        values = [pages.get(v) if name == "case" else plain(v) for v in included[name].tolist()]
+        if any(value is not None for value in values):
+            about = {"key": name, "title": glossary.title(name), "shown": name in SHOWN, "filter": name in FILTERS}
+            columns.append(about | _typed(name, values))
+    return {"rows": len(included), "of": len(rows), "columns": columns}
 
 
-def plain(value: Any) -> Any:
-    """A value of a table as JSON has it: whole numbers whole, others to four digits, None for what is not known."""
+def plain(value: Any, digits: int | None = 4) -> Any:
+    """A cell as a JSON value: whole numbers without decimals, others rounded, None for unknown ones.
+
+    Example:
+        >>> plain(72610531.0), plain(0.123456), plain(float("nan"))
+        (72610531, 0.1235, None)
+    """
     value = value.item() if hasattr(value, "item") else value
     if value is None or isinstance(value, bool | int | str):
         return value
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, float):
-        return float(f"{value:.4g}") if math.isfinite(value) else None
-    return None if value != value else str(value)
-
-
-def _columns(rows: pd.DataFrame) -> list[str]:
-    names = [str(name) for name in rows.columns]
-    first = [name for name in KEPT if name in names]
-    return first + [name for name in names if name not in first and name not in LEFT_OUT]
-
-
-def _column(name: str, values: pd.Series[Any], pages: Mapping[str, str]) -> dict[str, Any] | None:
-    listed = [plain(v) for v in values.tolist()]
-    if name == "case":
-        listed = [pages.get(v) for v in listed]
-    if all(v is None for v in listed):
+    if not isinstance(value, float):
+        return None if value != value else str(value)
+    if not math.isfinite(value):
         return None
-    column: dict[str, Any] = {"key": name, "title": glossary.title(name), "shown": name in FIRST}
-    levels = sorted({v for v in listed if isinstance(v, str)})
-    if any(isinstance(v, str) for v in listed):
-        listed = [v if v is None else str(v) for v in listed]
-        levels = sorted({v for v in listed if v is not None})
-    if levels and len(levels) <= MOST_LEVELS and name not in ("case", "image_id"):
-        place = {level: k for k, level in enumerate(levels)}
-        return column | {
-            "kind": "level",
-            "filter": name in FILTERS,
-            "levels": levels,
-            "values": [None if v is None else place[v] for v in listed],
-        }
-    kind = "text" if levels else "flag" if all(v is None or isinstance(v, bool) for v in listed) else "number"
-    return column | {"kind": kind, "filter": False, "values": listed}
+    if value.is_integer():
+        return int(value)
+    return value if digits is None else float(f"{value:.{digits}g}")
 
 
-def _typed(values: pd.Series[Any]) -> pd.Series[Any]:
-    """Text that is all numbers, as numbers."""
-    import pandas as pd
-
-    numbers = pd.to_numeric(values, errors="coerce")
-    return numbers if numbers.notna().sum() == values.notna().sum() else values
+def _typed(name: str, values: Sequence[Any]) -> dict[str, Any]:
+    """Kind and values of a column; text with few levels becomes indices."""
+    known = [value for value in values if value is not None]
+    if not any(isinstance(value, str) for value in known):
+        return {"kind": "flag" if all(isinstance(value, bool) for value in known) else "number", "values": values}
+    texts = [None if value is None else str(value) for value in values]
+    levels = sorted({str(value) for value in known})
+    if len(levels) > MOST_LEVELS or name in ("case", "image_id"):
+        return {"kind": "text", "values": texts, "filter": False}
+    index: dict[str | None, int | None] = {level: k for k, level in enumerate(levels)}
+    return {"kind": "level", "levels": levels, "values": [index.get(text) for text in texts]}

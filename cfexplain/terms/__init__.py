@@ -6,7 +6,6 @@ from cfexplain.terms.change import SparseChange as SparseChange
 from cfexplain.terms.estimate import EstimatedLoss as EstimatedLoss
 from cfexplain.terms.features import SameFeatures as SameFeatures
 from cfexplain.terms.low_resolution import LowResolution as LowResolution
-from cfexplain.terms.manifold import NearClass as NearClass
 from cfexplain.terms.perceptual import PerceptualDistance as PerceptualDistance
 from cfexplain.terms.pixels import KnownPixels as KnownPixels
 from cfexplain.terms.pixels import SamePixels as SamePixels

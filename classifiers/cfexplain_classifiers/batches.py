@@ -1,57 +1,48 @@
-"""Samples on their way to the network: reading, augmenting, batching, reproducible at every epoch."""
+"""Batches of samples for training and evaluation: read, cropped, augmented, reproducible at every epoch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from cfexplain.images import ImageError, square, to_uint8
-from cfexplain.types import Image
 
 Augment = Callable[[np.ndarray, int], np.ndarray]
-"""(picture as (h, w, 3) uint8, seed) -> the network's square as (s, s, 3) uint8."""
+"""(image as (h, w, 3) uint8, seed) -> augmented square of the network's size as (s, s, 3) uint8."""
 
-
-class Sample(Protocol):
-    """What training needs of a sample."""
-
-    @property
-    def image(self) -> Image: ...  # noqa: D102
-
-    @property
-    def label(self) -> int | None: ...  # noqa: D102
+Pair = tuple[Tensor, int]
 
 
 class Samples(Protocol):
-    """What training needs of a data set."""
+    """A data set: items with `image` (RGB in [0, 1], shape (3, h, w)) and `label` (a class index or None)."""
 
     @property
     def classes(self) -> Sequence[str]: ...  # noqa: D102
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int, /) -> Sample: ...
-
-
-Pair = tuple[Tensor, int]
+    def __getitem__(self, index: int, /) -> Any: ...
 
 
 class Squares(Dataset[Pair]):
-    """Samples as (square image, label); augmented where `augment` is given, by a seed of (seed, epoch, index)."""
+    """Samples as (square image, label), augmented with a seed of (seed, epoch, index) if `augment` is given."""
 
-    def __init__(self, samples: Samples, size: int, augment: Augment | None = None, seed: int = 0) -> None:
-        self.samples, self.size, self.augment, self.seed, self.epoch = samples, size, augment, seed, 0
+    def __init__(
+        self, samples: Samples, size: int, augment: Augment | None = None, *, seed: int = 0, epoch: int = 0
+    ) -> None:
+        self.samples, self.size, self.augment, self.seed, self.epoch = samples, size, augment, seed, epoch
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, index: int) -> Pair:
-        """One image of shape (3, size, size) and its label, -1 where it is not known or not readable."""
+        """One image of shape (3, size, size) and its label; -1 if the label is unknown or the image unreadable."""
         try:
             sample = self.samples[index]
         except (ImageError, OSError):
@@ -59,63 +50,49 @@ class Squares(Dataset[Pair]):
         label = -1 if sample.label is None else int(sample.label)
         if self.augment is None:
             return square(sample.image, self.size), label
-        drawn = int(np.random.SeedSequence((self.seed, self.epoch, index)).generate_state(1)[0] & 0x7FFFFFFF)
-        augmented = self.augment(to_uint8(sample.image), drawn)
+        seed = int(np.random.SeedSequence((self.seed, self.epoch, index)).generate_state(1)[0] & 0x7FFFFFFF)
+        augmented = self.augment(to_uint8(sample.image), seed)
         return torch.from_numpy(np.ascontiguousarray(augmented)).permute(2, 0, 1).float().div_(255), label
 
 
-class BalancedOrder(Sampler[int]):
-    """Draws a sample with probability proportional to n_c ** -balance of its class c; an epoch is n draws.
+def balanced_order(labels: Sequence[int], balance: float, seed: int, epoch: int = 0) -> list[int]:
+    """Indices of one epoch: as many draws as samples, each with probability proportional to n_c ** -balance.
 
-    balance 0 keeps the natural frequencies, 1 shows every class equally often. Imbalance is met by
-    sampling, not by weights in the loss, so that the unweighted loss stays the estimator's target.
+    n_c is the number of samples of the class c; `balance` 0 keeps the natural frequencies, 1 draws every class
+    equally often; samples with the label -1 are never drawn. Class imbalance is handled by sampling and not by weights
+    in the loss, so that the target of the loss estimator is the unweighted loss.
     """
-
-    def __init__(self, labels: Sequence[int], balance: float, seed: int) -> None:
-        known = torch.tensor(labels)
-        counts = torch.bincount(known[known >= 0], minlength=1).double()
-        self.weights = torch.where(known < 0, 0.0, counts.clamp_min(1)[known.clamp_min(0)] ** -balance)
-        self.seed, self.epoch = seed, 0
-
-    def __len__(self) -> int:
-        return len(self.weights)
-
-    def __iter__(self) -> Iterator[int]:
-        rng = torch.Generator().manual_seed(self.seed * 100_003 + self.epoch)
-        drawn: list[int] = torch.multinomial(self.weights, len(self.weights), True, generator=rng).tolist()
-        return iter(drawn)
+    known = torch.tensor(labels)
+    counts = torch.bincount(known[known >= 0], minlength=1).double()
+    weights = torch.where(known < 0, 0.0, counts.clamp_min(1)[known.clamp_min(0)] ** -balance)
+    rng = torch.Generator().manual_seed(seed * 100_003 + epoch)
+    order: list[int] = torch.multinomial(weights, len(weights), replacement=True, generator=rng).tolist()
+    return order
 
 
-def training_batches(squares: Squares, order: BalancedOrder, batch_size: int, workers: int) -> DataLoader[Pair]:
-    """Batches of one epoch; incomplete ones are dropped, for the ranking needs pairs."""
+def training_batches(squares: Squares, order: Sequence[int], batch_size: int, workers: int) -> DataLoader[Pair]:
+    """Batches of one epoch in the given order; the last incomplete batch is dropped."""
+    context = _start_method(workers)
     return DataLoader(
-        squares,
-        batch_size,
-        sampler=order,
-        num_workers=workers,
-        drop_last=True,
-        multiprocessing_context=_context(workers),
+        squares, batch_size, sampler=order, num_workers=workers, drop_last=True, multiprocessing_context=context
     )
 
 
-def evaluation_batches(samples: Samples, size: int, batch_size: int = 64, workers: int = 0) -> DataLoader[Pair]:
-    """Every sample once, in order, without augmentation, and without a draw from torch's global generator."""
+def evaluation_batches(samples: Samples, size: int, workers: int = 0) -> DataLoader[Pair]:
+    """Every sample once, in order, without augmentation; draws nothing from torch's global generator."""
+    context, rng = _start_method(workers), torch.Generator()
     return DataLoader(
-        Squares(samples, size),
-        batch_size,
-        num_workers=workers,
-        multiprocessing_context=_context(workers),
-        generator=torch.Generator(),
+        Squares(samples, size), batch_size=64, num_workers=workers, multiprocessing_context=context, generator=rng
     )
 
 
-def known(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """The part of a batch whose labels are known and whose images could be read."""
-    keep = labels >= 0
-    return images[keep].contiguous(memory_format=torch.channels_last), labels[keep]
+def labelled(batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches reduced to the images whose label is known (not -1); batches without any are skipped."""
+    for images, labels in batches:
+        keep = labels >= 0
+        if keep.any():
+            yield images[keep], labels[keep]
 
 
-def _context(workers: int) -> str | None:
-    import multiprocessing
-
+def _start_method(workers: int) -> str | None:
     return "fork" if workers and "fork" in multiprocessing.get_all_start_methods() else None

@@ -1,4 +1,4 @@
-"""Calibration on validation data: temperature of the logits, yardstick of the estimator."""
+"""Calibration on validation data: equal class priors, temperature scaling, scale of the loss estimator."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from cfexplain.types import Prediction
-from cfexplain_classifiers.batches import known
+from cfexplain_classifiers.batches import labelled
 from cfexplain_classifiers.estimator import Scale
 from cfexplain_classifiers.network import LesionClassifier
 
@@ -21,17 +20,14 @@ def predict_all(
 ) -> tuple[Float[Tensor, "n k"], Float[Tensor, " n"], Int[Tensor, " n"]]:
     """Logits, estimated losses and labels of every labelled image, on the CPU."""
     device = next(network.parameters()).device
-    logits, losses, labels = [], [], []
-    for images, truth in batches:
-        images, truth = known(images, truth)
-        if len(images):
-            prediction: Prediction = network(images.to(device))
-            logits.append(prediction.logits.float().cpu())
-            losses.append(torch.as_tensor(prediction.loss).float().cpu())
-            labels.append(truth)
-    if not labels:
-        raise ValueError("not one of the images that judge the classifier has a label")
-    return torch.cat(logits), torch.cat(losses), torch.cat(labels)
+    rows = []
+    for images, labels in labelled(batches):
+        prediction = network(images.to(device))
+        rows.append((prediction.logits.float().cpu(), prediction.loss.float().cpu(), labels))
+    if not rows:
+        raise ValueError("none of the images to evaluate the classifier on has a label")
+    logits, losses, labels = map(torch.cat, zip(*rows, strict=True))
+    return logits, losses, labels
 
 
 def calibrate(network: LesionClassifier, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
@@ -44,22 +40,23 @@ def calibrate(network: LesionClassifier, batches: Iterable[tuple[Tensor, Tensor]
 
 
 def equalise_priors(network: LesionClassifier, counts: Int[Tensor, " k"], balance: float) -> None:
-    """Let the classifier answer as if all classes were equally frequent, in place.
+    """Remove the class prior of the training set from the logits, in place.
 
-    It was trained on draws with class shares pi_c proportional to n_c^(1 - balance); subtracting log pi_c from
-    the logits (the last layer's bias) removes that prior, as balanced accuracy asks. Nothing is fitted. A head
-    whose last layer has no bias keeps its prior.
+    The classifier was trained on draws with class shares pi_c proportional to n_c^(1 - balance); subtracting log pi_c
+    from the bias of the last layer lets it predict as if all classes were equally frequent, which balanced accuracy
+    rewards. Nothing is fitted. A last layer without bias keeps its prior.
 
     Source: Menon et al., "Long-tail learning via logit adjustment", ICLR 2021, the post-hoc form with tau = 1.
     """
-    last = network.backbone.get_classifier()
-    if getattr(last, "bias", None) is None:
+    bias = getattr(network.backbone.get_classifier(), "bias", None)
+    if bias is None:
         return
     shares = counts.clamp_min(1).double() ** (1 - balance)
     with torch.no_grad():
-        last.bias -= (shares / shares.sum() * len(shares)).log().to(last.bias)
+        bias -= (shares / shares.sum() * len(shares)).log().to(bias)
 
 
+@torch.enable_grad()
 def best_temperature(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> float:
     """The temperature T that minimises the cross entropy of logits / T.
 
@@ -74,10 +71,9 @@ def best_temperature(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) ->
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        cost = F.cross_entropy(logits.double() / log_temperature.exp(), labels)
-        cost.backward()
-        return cost
+        loss = F.cross_entropy(logits.double() / log_temperature.exp(), labels)
+        loss.backward()
+        return loss
 
-    with torch.enable_grad():
-        optimizer.step(closure)
+    optimizer.step(closure)
     return float(log_temperature.detach().exp().clamp(0.05, 20))

@@ -1,47 +1,91 @@
-"""Images beside the training set, shown to the loss estimator so that it knows them when it meets them."""
+"""Perturbed training images: adversarial, corrupted and out of distribution; most are for the loss estimator only."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
+from PIL import Image as PIL
 from torch import Tensor
 
 from cfexplain.types import Images
-from cfexplain_classifiers.attack import attack
-from cfexplain_classifiers.corruption import corrupted
 from cfexplain_classifiers.network import LesionClassifier
 
 Hardening = Callable[[Images, torch.Generator], Images]
-"""(a batch of training images, rng) -> images off the distribution of the data, any number of them."""
+"""(a batch of training images, rng) -> out-of-distribution images, any number of them."""
+
+
+def attack(
+    network: LesionClassifier,
+    images: Images,
+    labels: Int[Tensor, " n"],
+    epsilon: float | Tensor,
+    rng: torch.Generator,
+    *,
+    steps: int = 1,
+) -> Images:
+    """Perturb images within an L-infinity ball so that their cross entropy increases.
+
+    From x + U(-epsilon, epsilon), each step adds a * sign(gradient of the cross entropy) and clips the result to
+    [x - epsilon, x + epsilon] and to [0, 1]; a = 1.25 epsilon for one step, 2.5 epsilon / steps for more.
+
+    The network is attacked in evaluation mode, so that batch-norm statistics do not change, no dropout is drawn, and
+    the attacked function is the deployed one. Its mode is restored afterwards; no parameter's `.grad` is touched.
+
+    Args:
+        network: the classifier to attack.
+        images: clean images.
+        labels: their true classes.
+        epsilon: radius of the ball in intensity, one for all images or of shape (n, 1, 1, 1).
+        rng: for the random start.
+        steps: number of signed gradient steps.
+
+    Source: one step: Wong, Rice and Kolter, "Fast is better than free", ICLR 2020, algorithm 3 (random start,
+    a = 1.25 epsilon); more steps: Madry et al., ICLR 2018. Evaluation mode is ours.
+    """
+    radius = torch.as_tensor(epsilon, device=images.device, dtype=images.dtype)
+    size = (1.25 if steps == 1 else 2.5 / steps) * radius
+    change = (2 * torch.rand(images.shape, generator=rng).to(images) - 1) * radius
+    was_training = network.training
+    network.eval()
+    for _ in range(steps):
+        perturbed = (images + change).clamp(0, 1).requires_grad_()
+        with torch.enable_grad():
+            loss = F.cross_entropy(network.taps(perturbed)[0].float(), labels, reduction="sum")
+        (gradient,) = torch.autograd.grad(loss, perturbed)
+        change = torch.minimum(torch.maximum(change + size * gradient.sign(), -radius), radius)
+    network.train(was_training)
+    return (images + change).clamp(0, 1)
 
 
 def off_distribution(images: Images, rng: torch.Generator) -> Images:
-    """A batch off the data's distribution, made of the batch: each image by one recipe drawn at random.
+    """Out-of-distribution images made from a batch, one per image, each by a random one of five transforms.
 
-    The recipes: shuffled patches, swapped and mixed colour channels, coloured 1/f noise, two pasted halves
-    with sharp edges, and strong contrast. Plain white noise, inverted colours and photographs are not among
-    them: those are kept for `judge`.
+    The transforms: shuffled patches, swapped and mixed colour channels, coloured 1/f noise, pasted rectangles with
+    sharp edges, and strong contrast. White noise, inverted colours and photographs are left for evaluation (see
+    `judgement.strangers_from`).
 
     Source: ours.
     """
     if len(images) == 0:
         return images
-    recipes = (_shuffled_patches, _mixed_channels, _coloured_noise, _pasted, _contrast)
-    drawn = torch.randint(len(recipes), (len(images),), generator=rng)
-    return torch.stack([recipes[int(r)](image, rng) for r, image in zip(drawn, images, strict=True)]).clamp(0, 1)
+    transforms = (_shuffled_patches, _mixed_channels, _coloured_noise, _pasted_rectangles, _contrast)
+    drawn = torch.randint(len(transforms), (len(images),), generator=rng)
+    return torch.stack([transforms[int(k)](image, rng) for k, image in zip(drawn, images, strict=True)]).clamp(0, 1)
 
 
 def disturbed(
     network: LesionClassifier, images: Images, labels: Int[Tensor, " n"], epsilon: float, rng: torch.Generator
 ) -> tuple[Images, Int[Tensor, " m"]]:
-    """Lesions as they are, attacked and corrupted, with their labels: three times as many.
+    """Clean, attacked and corrupted versions of a batch with their labels, m = 3 n.
 
-    The attack takes three steps within a distance of its own for every image, U(0, epsilon), so that their
-    losses differ. The lesions as they are belong to it: whatever else sets the attacked ones apart in the
-    features (here, that they are seen in evaluation mode) must not be what the estimator learns.
+    The attack takes three steps within a radius of U(0, epsilon) drawn per image, so that losses differ. The clean
+    images are included so that the estimator cannot recognise attacked ones by anything else that distinguishes these
+    batches (here, batch norm in evaluation mode).
 
     Source: ours.
     """
@@ -51,19 +95,33 @@ def disturbed(
 
 
 def true_loss(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """Cross entropy of each image, `unknown_loss` where its label is -1 for none of the classes."""
-    known = F.cross_entropy(logits, labels.clamp_min(0), reduction="none")
-    return torch.where(labels < 0, unknown_loss(logits), known)
+    """Cross entropy of each image; with the label -1, which stands for none of the classes, its mean over all labels.
 
+    That mean is ln(k) for a uniform prediction and grows with misplaced confidence.
 
-def unknown_loss(logits: Float[Tensor, "n k"]) -> Float[Tensor, " n"]:
-    """Cross entropy of a prediction whose class is none of the known: the mean over all labels.
-
-    It is ln(k) for an undecided classifier and grows with misplaced confidence.
-
-    Source: ours.
+    Source: the loss of images that belong to no class is ours.
     """
-    return -logits.log_softmax(dim=1).mean(dim=1)
+    no_class = -logits.log_softmax(dim=1).mean(dim=1)
+    return torch.where(labels < 0, no_class, F.cross_entropy(logits, labels.clamp_min(0), reduction="none"))
+
+
+def corrupted(images: Images, rng: torch.Generator) -> Images:
+    """Apply one random corruption of random severity to each image of a batch; the label stays valid.
+
+    The corruptions: JPEG of quality 3 to 40; Gaussian blur with a standard deviation of 0.5 to 3 % of the side;
+    Gaussian noise with a standard deviation of 0.02 to 0.2; a colour cast (gain and gamma of each channel up to 40 %
+    off).
+
+    Source: four of the kinds of Hendrycks and Dietterich, ICLR 2019; the severities are ours.
+
+    Example:
+        >>> corrupted(torch.full((2, 3, 32, 32), 0.5), torch.Generator().manual_seed(0)).shape
+        torch.Size([2, 3, 32, 32])
+    """
+    drawn = torch.randint(len(CORRUPTIONS), (len(images),), generator=rng).tolist()
+    severities = torch.rand(len(images), generator=rng).tolist()
+    results = [CORRUPTIONS[k](image, s, rng) for k, s, image in zip(drawn, severities, images, strict=True)]
+    return torch.stack(results).clamp(0, 1) if results else images
 
 
 def _shuffled_patches(image: Tensor, rng: torch.Generator) -> Tensor:
@@ -80,8 +138,7 @@ def _shuffled_patches(image: Tensor, rng: torch.Generator) -> Tensor:
 def _mixed_channels(image: Tensor, rng: torch.Generator) -> Tensor:
     mixing = torch.randn(3, 3, generator=rng).softmax(dim=1)
     swapped = image[torch.tensor([[2, 1, 0], [1, 2, 0], [2, 0, 1], [1, 0, 2]])[torch.randint(4, (), generator=rng)]]
-    mixed: Tensor = mixing @ swapped.flatten(1)
-    return mixed.view_as(image)
+    return torch.matmul(mixing, swapped.flatten(1)).view_as(image)
 
 
 def _coloured_noise(image: Tensor, rng: torch.Generator) -> Tensor:
@@ -90,11 +147,11 @@ def _coloured_noise(image: Tensor, rng: torch.Generator) -> Tensor:
     power = 0.3 + 1.2 * torch.rand((), generator=rng)
     spectrum = torch.fft.rfft2(torch.randn(3, side, side, generator=rng)) / frequency.clamp_min(1 / side**2) ** power
     spectrum[:, 0, 0] = 0
-    field: Tensor = torch.fft.irfft2(spectrum, s=(side, side))
-    return torch.rand(3, 1, 1, generator=rng) + 0.25 * field / field.std()
+    noise: Tensor = torch.fft.irfft2(spectrum, s=(side, side))
+    return torch.rand(3, 1, 1, generator=rng) + 0.25 * noise / noise.std()
 
 
-def _pasted(image: Tensor, rng: torch.Generator) -> Tensor:
+def _pasted_rectangles(image: Tensor, rng: torch.Generator) -> Tensor:
     result = image.flip(0).clone()
     for _ in range(int(torch.randint(2, 6, (), generator=rng))):
         top, left = torch.randint(image.shape[-1] - 8, (2,), generator=rng).tolist()
@@ -106,3 +163,32 @@ def _pasted(image: Tensor, rng: torch.Generator) -> Tensor:
 def _contrast(image: Tensor, rng: torch.Generator) -> Tensor:
     gain = 2.5 + 4 * torch.rand((), generator=rng)
     return (image - image.mean()) * gain + torch.rand(3, 1, 1, generator=rng)
+
+
+def _jpeg(image: Tensor, severity: float, rng: torch.Generator) -> Tensor:
+    pixels = image.mul(255).round().byte().permute(1, 2, 0).contiguous().numpy()
+    file = io.BytesIO()
+    PIL.fromarray(pixels).save(file, "JPEG", quality=round(40 - 37 * severity))
+    return torch.from_numpy(np.array(PIL.open(file))).permute(2, 0, 1).to(image) / 255
+
+
+def _blur(image: Tensor, severity: float, rng: torch.Generator) -> Tensor:
+    deviation = (0.005 + 0.025 * severity) * image.shape[-1]
+    reach = min(int(3 * deviation) + 1, image.shape[-1] - 1)
+    bell = torch.exp(-0.5 * (torch.arange(-reach, reach + 1).to(image) / deviation).square())
+    kernel = (bell / bell.sum()).expand(3, 1, 1, -1)
+    padded = F.pad(image[None], (reach,) * 4, mode="reflect")
+    return F.conv2d(F.conv2d(padded, kernel, groups=3), kernel.transpose(2, 3), groups=3)[0]
+
+
+def _noise(image: Tensor, severity: float, rng: torch.Generator) -> Tensor:
+    return image + (0.02 + 0.18 * severity) * torch.randn(image.shape, generator=rng).to(image)
+
+
+def _colour_cast(image: Tensor, severity: float, rng: torch.Generator) -> Tensor:
+    gain, gamma = 1 + 0.4 * severity * (2 * torch.rand(2, 3, 1, 1, generator=rng).to(image) - 1)
+    return torch.mul(gain, image.clamp_min(1e-4) ** gamma)
+
+
+CORRUPTIONS = (_jpeg, _blur, _noise, _colour_cast)
+"""Of (image, severity in [0, 1], rng)."""

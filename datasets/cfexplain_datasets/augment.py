@@ -1,23 +1,21 @@
-"""Training augmentation, behind which albumentations lives (its maintenance has ended, so only here)."""
-
-from __future__ import annotations
+"""Training augmentation, the only file that uses albumentations (which is no longer maintained)."""
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 from typing import Any
 
+import cv2
 import numpy as np
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """From a whole picture to an augmented square, a function of picture and seed alone.
+    """From a whole image to an augmented square, a function of image and seed alone.
 
-    One affine warp maps the central square (scaled, stretched, turned by any angle, shifted, mirrored) to the
-    output, so that corners come from the picture around it and not from a border; then mild changes of
-    brightness, contrast, saturation and hue, and now and then blur, noise or JPEG.
+    One affine warp maps the central square (scaled, stretched, rotated by any angle, shifted, mirrored) to the output,
+    so that corners come from the image around it; then follow mild changes of brightness, contrast, saturation and
+    hue, and sometimes blur, noise or JPEG compression.
 
     Attributes:
         size: pixels a side of the output.
@@ -28,8 +26,8 @@ class Augmentation:
         degrade: probability of blur, of noise and of JPEG compression each.
 
     Example:
-        >>> picture = np.zeros((150, 200, 3), np.uint8)
-        >>> Augmentation(64)(picture, 7).shape
+        >>> image = np.zeros((150, 200, 3), np.uint8)
+        >>> Augmentation(64)(image, 7).shape
         (64, 64, 3)
     """
 
@@ -40,74 +38,50 @@ class Augmentation:
     colour: float = 1.0
     degrade: float = 0.1
 
-    def __call__(self, picture: np.ndarray, seed: int) -> np.ndarray:
-        """The augmented square, shape (size, size, 3), uint8."""
-        return self.apply(picture, seed)[0]
-
-    def apply(
-        self, picture: np.ndarray, seed: int, mask: np.ndarray | None = None
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        """The augmented square and its mask (h, w), moved by the same warp; outside the picture the mask is 0."""
-        import cv2
-
+    def __call__(self, image: np.ndarray, seed: int) -> np.ndarray:
+        """The augmented square of an image (h, w, 3), shape (size, size, 3), uint8."""
         rng = np.random.default_rng(seed)
-        picture, mask = self._smaller(picture), None if mask is None else self._smaller(mask)
-        warp = self._warp(picture.shape[0], picture.shape[1], rng)
-        square = (self.size, self.size)
-        moved = cv2.warpAffine(picture, warp, square, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-        self._colours.set_random_seed(int(rng.integers(2**31)))
-        coloured: np.ndarray = self._colours(image=moved)["image"]
-        if mask is None:
-            return coloured, None
-        return coloured, cv2.warpAffine(mask, warp, square, flags=cv2.INTER_NEAREST)
-
-    def _smaller(self, picture: np.ndarray) -> np.ndarray:
-        """A picture whose square is more than twice the output, reduced by areas, since a warp alone would alias."""
-        import cv2
-
-        shrink = min(picture.shape[:2]) / self.size
-        if shrink <= 2:
-            return picture
-        size = (round(picture.shape[1] / shrink * 1.5), round(picture.shape[0] / shrink * 1.5))
-        return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        shrink = min(image.shape[:2]) / self.size
+        if shrink > 2:  # the warp alone would alias
+            size = (round(image.shape[1] / shrink * 1.5), round(image.shape[0] / shrink * 1.5))
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        warp = self._warp(image.shape[0], image.shape[1], rng)
+        square = cv2.warpAffine(image, warp, (self.size, self.size), borderMode=cv2.BORDER_REFLECT_101)
+        colours = _colours(self.colour, self.degrade)
+        colours.set_random_seed(int(rng.integers(2**31)))
+        return np.asarray(colours(image=square)["image"])
 
     def _warp(self, height: int, width: int, rng: np.random.Generator) -> np.ndarray:
-        """The 2x3 matrix from picture to output coordinates."""
-        side = min(height, width)
-        zoom = self.size / side * np.exp(rng.uniform(*np.log(self.scale)))
+        """The 2 x 3 matrix from input to output coordinates."""
+        zoom = self.size / min(height, width) * np.exp(rng.uniform(*np.log(self.scale)))
         stretch = np.exp(rng.uniform(-1, 1) * np.log(self.stretch))
         angle = rng.uniform(0, 2 * np.pi)
-        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        linear = turn @ np.diag([zoom * stretch * rng.choice([-1, 1]), zoom / stretch])
+        rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        linear = rotation @ np.diag([zoom * stretch * rng.choice([-1, 1]), zoom / stretch])
         centre = np.array([width - 1, height - 1]) / 2
         goal = (self.size - 1) / 2 + rng.uniform(-self.shift, self.shift, 2) * self.size
         return np.hstack([linear, (goal - linear @ centre)[:, None]])
 
-    @cached_property
-    def _colours(self) -> Any:
-        os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it calls out otherwise
-        import albumentations as A
 
-        c = self.colour
-        return A.Compose(
-            [
-                A.ColorJitter(
-                    brightness=(1 - 0.15 * c, 1 + 0.15 * c),
-                    contrast=(1 - 0.15 * c, 1 + 0.15 * c),
-                    saturation=(1 - 0.2 * c, 1 + 0.2 * c),
-                    hue=(-0.02 * c, 0.02 * c),
-                    p=0.8,
-                ),
-                A.GaussianBlur(blur_limit=(3, 5), p=self.degrade),
-                A.GaussNoise(std_range=(0.01, 0.05), p=self.degrade),
-                A.ImageCompression(quality_range=(50, 95), p=self.degrade),
-            ]
-        )
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k != "_colours"}
+training_augmentation = Augmentation  # the defaults at a size
 
 
-def training_augmentation(size: int) -> Callable[[np.ndarray, int], np.ndarray]:
-    """The default augmentation at a size: (picture, seed) -> square."""
-    return Augmentation(size)
+@cache
+def _colours(colour: float, degrade: float) -> Any:
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # otherwise it connects to the internet
+    import albumentations as A
+
+    return A.Compose(
+        [
+            A.ColorJitter(
+                brightness=(1 - 0.15 * colour, 1 + 0.15 * colour),
+                contrast=(1 - 0.15 * colour, 1 + 0.15 * colour),
+                saturation=(1 - 0.2 * colour, 1 + 0.2 * colour),
+                hue=(-0.02 * colour, 0.02 * colour),
+                p=0.8,
+            ),
+            A.GaussianBlur(blur_limit=(3, 5), p=degrade),
+            A.GaussNoise(std_range=(0.01, 0.05), p=degrade),
+            A.ImageCompression(quality_range=(50, 95), p=degrade),
+        ]
+    )

@@ -1,9 +1,7 @@
-"""Looking at a data set before it is used: counts, classes, splits, leaks, oddities, shortcuts."""
+"""Checks of a data set before it is used: counts, splits, leaks, problems of images and metadata, shortcuts."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -12,102 +10,72 @@ import pandas as pd
 from cfexplain.images import ImageError, load_mask
 from cfexplain_datasets.fingerprint import Fingerprints, Twin
 from cfexplain_datasets.lesion import LesionDataset
-from cfexplain_datasets.report import SHOWN, Finding, Report
+from cfexplain_datasets.report import Report, first_few
 from cfexplain_datasets.splits import Leak, check_split
+from cfexplain_datasets.table import SPLITS
 
-SMALL = 64
-"""Pictures with a shorter side than this hide what dermoscopy shows."""
-
-COVERS = 0.95
-"""Masks that cover more than this share of their picture leave no skin beside the lesion."""
-
-SHORTCUT = 0.2
-"""Columns with a larger Cramér's V predict the label well enough to be named."""
-
-_KEYS = ("label", "lesion_id", "path", "mask_path", "split", "near_duplicate_of", "patient_id")
+SMALL = 64  # images with a shorter side in pixels hide what dermoscopy shows
+COVERS = 0.95  # masks that cover a larger share of the image leave no skin beside the lesion
+SHORTCUT = 0.2  # columns with a larger Cramér's V predict the label well enough to be mentioned
+NO_SHORTCUTS = ["label", "lesion_id", "path", "mask_path", "split", "near_duplicate_of", "patient_id"]
 
 
 @dataclass(frozen=True, eq=False)
 class DataReport:
-    """What a data set holds, and what is odd about it.
-
-    Attributes:
-        name: of the data set.
-        images: number of images.
-        lesions: number of lesions.
-        masks: number of images with a mask.
-        classes: number of images of each class, and of those without a label.
-        splits: the same for each split.
-        intake: what the reader found and did.
-        leaks: pairs that the split parts.
-        oddities: what a person should know before training on it.
-        shortcuts: Cramér's V of columns with the label, the largest first.
-    """
+    """What a data set contains, and what is wrong with it."""
 
     name: str
     images: int
     lesions: int
-    masks: int
-    classes: Mapping[str, int]
-    splits: Mapping[str, Mapping[str, int]]
-    intake: Report
-    leaks: tuple[Leak, ...] = ()
-    oddities: tuple[Finding, ...] = ()
-    shortcuts: Mapping[str, float] = field(default_factory=dict)
+    masks: int  # number of images with a mask
+    classes: Mapping[str, int]  # number of images of each class, and of those without a label
+    splits: Mapping[str, Mapping[str, int]]  # the same for each split
+    intake: Report  # what the reader found and did
+    leaks: Sequence[Leak]  # pairs of images that the split separates
+    oddities: Report  # what to know before training on the data
+    shortcuts: Mapping[str, float]  # Cramér's V of columns with the label, the largest first
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain values, for JSON."""
         leaks = [{"kind": k.kind, "ids": [k.first, k.second], "sides": list(k.sides)} for k in self.leaks]
-        return {
-            "name": self.name,
-            "images": self.images,
-            "lesions": self.lesions,
-            "masks": self.masks,
-            "classes": dict(self.classes),
-            "splits": {k: dict(v) for k, v in self.splits.items()},
-            "intake": self.intake.to_dict(),
-            "leaks": leaks,
-            "oddities": Report(list(self.oddities)).to_dict(),
-            "shortcuts": dict(self.shortcuts),
-        }
+        findings = {"intake": self.intake.to_dict(), "oddities": self.oddities.to_dict()}
+        return asdict(self) | findings | {"leaks": leaks}
 
     def __str__(self) -> str:
-        head = f"{self.name}: {self.images} images of {self.lesions} lesions, {self.masks} with a mask"
-        parts = [head, _grid(self.classes, self.splits), f"intake: {str(self.intake).replace(chr(10), chr(10) + '  ')}"]
-        parts += [_leaks(self.leaks) if self.splits else "leaks: there is no split yet"]
-        parts += [f"odd: {finding}" for finding in self.oddities]
-        strong = {k: v for k, v in self.shortcuts.items() if v >= SHORTCUT}
-        parts += [
-            f"shortcut: {k} goes with the label (Cramér's V {v:.2f}); a classifier may learn it in place of the lesion"
-            for k, v in strong.items()
+        columns = {"all": self.classes} | {s: self.splits[s] for s in SPLITS if s in self.splits}
+        leaks = f"{len(self.leaks)} pairs ({first_few(self.leaks, '; ', '; and ')})" if self.leaks else "none"
+        strong = [f"{k} goes with the label (Cramér's V {v:.2f})" for k, v in self.shortcuts.items() if v >= SHORTCUT]
+        lines = [
+            f"{self.name}: {self.images} images of {self.lesions} lesions, {self.masks} with a mask",
+            pd.DataFrame(columns).fillna(0).astype(int).to_string(),
+            "intake: " + str(self.intake).replace("\n", "\n  "),
+            f"leaks: {leaks if self.splits else 'there is no split yet'}",
+            *(f"odd: {finding}" for finding in self.oddities.findings),
+            *(f"shortcut: {column}; a classifier may learn it in place of the lesion" for column in strong),
         ]
-        return "\n".join(parts)
+        return "\n".join(lines)
 
 
-def check(dataset: LesionDataset, progress: Callable[[int], object] | None = None) -> DataReport:
-    """Read a data set through and say what it holds.
-
-    Every picture and every mask is read once; `progress` is called with the number of pictures done.
+def check(dataset: LesionDataset) -> DataReport:
+    """Read every image and mask of a data set once, and report what it contains.
 
     Example:
         >>> from cfexplain_datasets.synthetic import SyntheticLesions
         >>> check(SyntheticLesions(4, size=32)).images
         4
     """
-    table = dataset.table
-    prints = Fingerprints.of(dataset, progress)
+    table, prints = dataset.table, Fingerprints.of(dataset)
     twins = prints.twins()
-    split = table["split"].notna().any() if "split" in table else False
     return DataReport(
         name=str(getattr(dataset, "name", "") or type(dataset).__name__),
         images=len(table),
         lesions=int(table["lesion_id"].nunique()),
         masks=int(table["mask_path"].notna().sum()) if "mask_path" in table else 0,
         classes=_counts(table, dataset.classes),
-        splits={str(s): _counts(rows, dataset.classes) for s, rows in table.groupby("split")} if split else {},
+        splits={str(split): _counts(rows, dataset.classes) for split, rows in table.groupby("split")},
         intake=getattr(dataset, "report", Report()),
-        leaks=tuple(check_split(dataset, twins=twins)) if split else (),
-        oddities=tuple(_oddities(table, prints, twins)),
+        leaks=check_split(dataset, twins),
+        oddities=_oddities(table, prints, twins),
         shortcuts=shortcuts(table),
     )
 
@@ -115,20 +83,19 @@ def check(dataset: LesionDataset, progress: Callable[[int], object] | None = Non
 def shortcuts(table: pd.DataFrame) -> dict[str, float]:
     """Cramér's V (bias-corrected) of each categorical column with the label, the largest first.
 
-    Columns that the label itself determines, such as malignant, are left out: they are no cause but a summary.
+    Columns that the label determines, such as malignant, are left out: they summarise it and cannot cause it.
     """
-    found = {}
-    for column in table.columns:
-        known = table[table[column].notna() & table["label"].notna()] if column not in _KEYS else table.iloc[:0]
-        values = known[column].astype(str) if len(known) else pd.Series(dtype=str)
-        if not 2 <= values.nunique() <= 30 or values.groupby(known["label"]).nunique().max() < 2:
-            continue
-        found[str(column)] = _cramers_v(pd.crosstab(values, known["label"]).to_numpy())
-    return dict(sorted(found.items(), key=lambda item: -item[1]))
+    strength = {}
+    for column in table.columns.difference(NO_SHORTCUTS, sort=False):
+        known = table[[column, "label"]].dropna()
+        values = known[column].astype(str)
+        if 2 <= values.nunique() <= 30 and values.groupby(known["label"]).nunique().max() > 1:
+            strength[str(column)] = _cramers_v(pd.crosstab(values, known["label"]).to_numpy())
+    return dict(sorted(strength.items(), key=lambda item: -item[1]))
 
 
 def _cramers_v(counts: np.ndarray) -> float:
-    """Cramér's V with Bergsma's correction of its bias."""
+    """Cramér's V with the bias correction of Bergsma (J. Korean Stat. Soc. 42, 2013)."""
     n = counts.sum()
     expected = np.outer(counts.sum(1), counts.sum(0)) / n
     rows, columns = counts.shape
@@ -137,76 +104,53 @@ def _cramers_v(counts: np.ndarray) -> float:
     return float(np.sqrt(phi / smaller)) if smaller > 0 else 0.0
 
 
-def _oddities(table: pd.DataFrame, prints: Fingerprints, twins: list[Twin]) -> list[Finding]:
-    """Everything odd, as findings; what was done is always: kept."""
+def _oddities(table: pd.DataFrame, prints: Fingerprints, twins: Sequence[Twin]) -> Report:
+    lesion = table["lesion_id"]
+    near = [twin for twin in twins if twin.kind == "near-duplicate"]
+    small = [name for name, size in zip(prints.ids, prints.sizes, strict=True) if min(size) < SMALL]
+    odd: dict[str, Iterable[object]] = {
+        f"images under {SMALL} pixels a side": small,
+        "byte-identical pairs": [twin for twin in twins if twin.kind == "identical"],
+        "near-duplicate pairs within one lesion": [t for t in near if lesion[t.first] == lesion[t.second]],
+        "near-duplicate pairs of different lesion ids": [t for t in near if lesion[t.first] != lesion[t.second]],
+    }
+    if "mask_path" in table:
+        share = table["mask_path"].dropna().map(_mask_share)
+        odd["masks that are empty or cannot be read"] = share.index[share.isna()]
+        odd[f"masks that cover over {COVERS:.0%} of the image"] = share.index[share > COVERS]
     report = Report()
-    small = [i for i, size in zip(prints.ids, prints.sizes, strict=True) if min(size) < SMALL]
-    lesion = {str(i): k for i, k in table["lesion_id"].items()}
-    near = [t for t in twins if not t.identical]
     report.add("images that cannot be read", prints.damaged, "kept; readable() leaves them out")
-    report.add(f"images under {SMALL} pixels a side", small, "kept")
-    report.add("byte-identical pairs", [_pair(t) for t in twins if t.identical], "kept")
-    within = [_pair(t) for t in near if lesion[t.first] == lesion[t.second]]
-    across = [_pair(t) for t in near if lesion[t.first] != lesion[t.second]]
-    report.add("near-duplicate pairs within one lesion", within, "kept")
-    report.add("near-duplicate pairs of different lesion ids", across, "kept")
-    _mask_oddities(table, report)
-    _value_oddities(table, report)
-    return report.findings
+    for what, which in (odd | _odd_values(table)).items():
+        report.add(what, which, "kept")
+    return report
 
 
-def _mask_oddities(table: pd.DataFrame, report: Report) -> None:
-    if "mask_path" not in table:
-        return
-    broken, wide = [], []
-    for name, path in table["mask_path"].dropna().items():
-        try:
-            share = float(load_mask(str(path)).mean())
-        except ImageError:
-            broken.append(name)
-        else:
-            wide += [name] if share > COVERS else []
-    report.add("masks that are empty or cannot be read", broken, "kept")
-    report.add(f"masks that cover over {COVERS:.0%} of the image", wide, "kept")
+def _mask_share(path: str) -> float:
+    try:
+        return float(load_mask(path).mean())
+    except ImageError:
+        return float("nan")
 
 
-def _value_oddities(table: pd.DataFrame, report: Report) -> None:
+def _odd_values(table: pd.DataFrame) -> dict[str, Iterable[object]]:
+    ids, lesions = table.index, table.groupby("lesion_id")
+    odd: dict[str, Iterable[object]] = {}
     if "age" in table:
         age = pd.to_numeric(table["age"], errors="coerce")
-        report.add("ages missing", table.index[age.isna()], "kept")
-        report.add("ages of 0", table.index[age == 0], "kept")
+        odd |= {"ages missing": ids[age.isna()], "ages of 0": ids[age == 0]}
     if "sex" in table:
-        sex = table["sex"].astype(str).str.lower()
-        report.add("images of unknown sex", table.index[~sex.isin(["male", "female"])], "kept")
-    report.add("images without a label", table.index[table["label"].isna()], "kept")
-    for column in ("label", "sex"):
-        if column in table:
-            kinds = table.groupby("lesion_id")[column].nunique()
-            report.add(f"lesions whose images differ in {column}", kinds.index[kinds > 1], "kept")
+        odd["images of unknown sex"] = ids[~table["sex"].astype(str).str.lower().isin(["male", "female"])]
+    odd["images without a label"] = ids[table["label"].isna()]
+    for column in table.columns.intersection(["label", "sex"]):
+        kinds = lesions[column].nunique()
+        odd[f"lesions whose images differ in {column}"] = kinds.index[kinds > 1]
     if "malignant" in table:
         rate = table.groupby("label")["malignant"].transform("mean")
-        report.add("images whose malignant contradicts their class", table.index[(rate > 0) & (rate < 1)], "kept")
+        odd["images whose malignant contradicts their class"] = ids[(rate > 0) & (rate < 1)]
+    return odd
 
 
-def _counts(table: pd.DataFrame, classes: Any) -> dict[str, int]:
-    counted = table["label"].value_counts()
+def _counts(table: pd.DataFrame, classes: Sequence[str]) -> dict[str, int]:
+    counts = {str(name): int((table["label"] == name).sum()) for name in classes}
     missing = int(table["label"].isna().sum())
-    return {**{str(c): int(counted.get(c, 0)) for c in classes}, **({"no label": missing} if missing else {})}
-
-
-def _pair(twin: Twin) -> str:
-    return f"{twin.first} = {twin.second}"
-
-
-def _leaks(leaks: tuple[Leak, ...]) -> str:
-    if not leaks:
-        return "leaks: none"
-    more = f"; and {len(leaks) - SHOWN} more" if len(leaks) > SHOWN else ""
-    return f"leaks: {len(leaks)} pairs ({'; '.join(map(str, leaks[:SHOWN]))}{more})"
-
-
-def _grid(classes: Mapping[str, int], splits: Mapping[str, Mapping[str, int]]) -> str:
-    """Classes by split, in columns."""
-    sides = {s: dict(splits[s]) for s in ("train", "val", "test") if s in splits}
-    table = pd.DataFrame({"all": dict(classes), **sides})
-    return table.fillna(0).astype(int).to_string()
+    return counts | ({"no label": missing} if missing else {})

@@ -1,8 +1,6 @@
-"""The sample: one lesion image with what is known of it, and tables of them."""
+"""One lesion image with everything known about it, and the interface of data sets of them."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -12,9 +10,7 @@ from torch import Tensor
 
 from cfexplain.types import Image
 
-REQUIRED_COLUMNS = ("label", "lesion_id")
-
-_SHORT = {
+_LONG_NAMES = {
     "akiec": ("actinic_keratosis", "AK", "AKIEC"),
     "bcc": ("basal_cell_carcinoma", "BCC"),
     "bkl": ("seborrheic_keratosis", "benign_keratosis", "BKL"),
@@ -23,23 +19,23 @@ _SHORT = {
     "nv": ("nevus", "NV"),
     "vasc": ("vascular_lesion", "VASC"),
 }
-OTHER_NAMES: Mapping[str, str] = {name: short for short, names in _SHORT.items() for name in names} | {
-    short: names[0] for short, names in _SHORT.items()
+OTHER_NAMES: Mapping[str, str] = {name: short for short, names in _LONG_NAMES.items() for name in names} | {
+    short: names[0] for short, names in _LONG_NAMES.items()
 }
-"""The other name of a diagnosis: ISIC's long one for HAM10000's short one, and the short one for all others."""
+"""The other name of a diagnosis: ISIC's long name for HAM10000's short one, and the short one for any other."""
 
 
 @dataclass(frozen=True, eq=False)
 class Lesion:
-    """One sample of every data set.
+    """One sample of a data set.
 
     Attributes:
-        id: the image's name, unique in its data set.
-        image: RGB in [0, 1] at the picture's own resolution, shape (3, h, w).
-        label: index into the data set's `classes`; None where it is not known.
-        mask: 1 on the lesion, shape (1, h, w); None where no mask exists.
-        lesion_id: images of one lesion share it; splits never part them.
-        metadata: everything else that the table says of the image.
+        id: name of the image, unique in its data set.
+        image: RGB in [0, 1] at its own resolution, shape (3, h, w).
+        label: index into the data set's `classes`; None if unknown.
+        mask: 1 on the lesion, shape (1, h, w); None if there is no mask.
+        lesion_id: shared by the images of one lesion; splits keep them together.
+        metadata: all other columns of the data set's table.
     """
 
     id: str
@@ -51,24 +47,14 @@ class Lesion:
 
 
 class LesionDataset(Protocol):
-    """What training, judging and auditing need of a data set.
+    """What splits and checks need of a data set.
 
-    `table` is indexed by image id and has at least the columns `label` (class name, None if unknown) and
-    `lesion_id`, and `split` (train, val, test) where splits are made; row i describes sample i.
+    Row i of `table` describes sample i. The index is the image id; the columns include `label` (class name, None if
+    unknown), `lesion_id` and, where the data is split, `split` (train, val, test or None).
     """
 
     @property
-    def classes(self) -> Sequence[str]:
-        """Class names in the order of the labels."""
-        ...
-
+    def classes(self) -> Sequence[str]: ...  # noqa: D102
     @property
-    def table(self) -> pd.DataFrame:
-        """One row a sample, in the order of the samples."""
-        ...
-
-    def __len__(self) -> int: ...
-
+    def table(self) -> pd.DataFrame: ...  # noqa: D102
     def __getitem__(self, index: int, /) -> Lesion: ...
-
-    def __iter__(self) -> Iterator[Lesion]: ...

@@ -1,13 +1,9 @@
-"""What was found wrong with a data set while it was read, and what was done about it."""
+"""Findings about a data set: what is wrong with it, and what was done about that."""
 
-from __future__ import annotations
-
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from cfexplain.images import readable
-
-SHOWN = 5
 
 
 class DataError(ValueError):
@@ -16,37 +12,37 @@ class DataError(ValueError):
 
 @dataclass(frozen=True)
 class Finding:
-    """One kind of trouble: how many, which, and what was done."""
+    """One kind of problem, the images or files that have it, and what was done about them."""
 
     what: str
     which: tuple[str, ...]
     done: str
 
     def __str__(self) -> str:
-        named = ", ".join(self.which[:SHOWN])
-        more = f" and {len(self.which) - SHOWN} more" if len(self.which) > SHOWN else ""
-        return f"{len(self.which)} {self.what}: {self.done} ({named}{more})"
+        return f"{len(self.which)} {self.what}: {self.done} ({first_few(self.which)})"
 
 
 @dataclass
 class Report:
-    """All findings of one intake, in the order in which they were made."""
+    """Findings in the order in which they were made."""
 
     findings: list[Finding] = field(default_factory=list)
 
     def add(self, what: str, which: Iterable[object], done: str) -> None:
-        """Note a finding; nothing is noted where nothing was found."""
-        names = tuple(readable(str(w)) for w in which)
+        """Add a finding, unless `which` is empty."""
+        names = tuple(readable(str(name)) for name in which)
         if names:
             self.findings.append(Finding(what, names, done))
 
     def to_dict(self) -> list[dict[str, object]]:
-        """The findings as plain values."""
+        """The findings as plain values, for JSON."""
         return [{"what": f.what, "count": len(f.which), "which": list(f.which), "done": f.done} for f in self.findings]
 
-    def count(self, what: str) -> int:
-        """How many were found of one kind."""
-        return sum(len(f.which) for f in self.findings if f.what == what)
-
     def __str__(self) -> str:
-        return "\n".join(str(f) for f in self.findings) or "nothing to report"
+        return "\n".join(map(str, self.findings)) or "nothing to report"
+
+
+def first_few(items: Sequence[object], separator: str = ", ", before_last: str = " and ", most: int = 5) -> str:
+    """The first items, and how many more there are."""
+    listed = separator.join(map(str, items[:most]))
+    return listed if len(items) <= most else f"{listed}{before_last}{len(items) - most} more"

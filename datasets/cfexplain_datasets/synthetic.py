@@ -1,76 +1,40 @@
 """Synthetic dermoscopic lesions with known causes: a data set whose true explanations are known.
 
-The lesion's factors (`Factors`) cause the label by a rule (`score`, `label`), the rest of the picture (`Nuisance`)
-does not, and `true_counterfactual` says which lesion would have had the other label.
+The lesion's factors (`Factors`) cause the label by a rule (`score`, `label`), the rest of the image (`Nuisance`) does
+not, and `true_counterfactual` is the lesion that would have had the other label.
 """
 
-from __future__ import annotations
-
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from torch.utils.data import Dataset
 
 from cfexplain_datasets.lesion import Lesion
-from cfexplain_datasets.synthetic_factors import (
-    BENIGN_BELOW,
-    CLASSES,
-    COLOURS,
-    MALIGNANT_ABOVE,
-    STRUCTURES,
-    WEIGHTS,
-    Factors,
-    draw_factors,
-    label,
-    sample_factors,
-    score,
-    true_counterfactual,
-)
-from cfexplain_datasets.synthetic_nuisance import SHORTCUTS, Nuisance, draw_nuisance, sample_nuisance
-from cfexplain_datasets.synthetic_paint import paint
+from cfexplain_datasets.synthetic_factors import CLASSES as CLASSES
+from cfexplain_datasets.synthetic_factors import Factors, Nuisance, label, score, true_counterfactual
+from cfexplain_datasets.synthetic_factors import sample_factors as sample_factors
+from cfexplain_datasets.synthetic_factors import sample_nuisance as sample_nuisance
+from cfexplain_datasets.synthetic_paint import paint as paint
+from cfexplain_datasets.table import SPLITS
 
-__all__ = [
-    "BENIGN_BELOW",
-    "CLASSES",
-    "COLOURS",
-    "MALIGNANT_ABOVE",
-    "SHORTCUTS",
-    "STRUCTURES",
-    "WEIGHTS",
-    "Factors",
-    "Nuisance",
-    "SyntheticLesions",
-    "label",
-    "paint",
-    "sample_factors",
-    "sample_nuisance",
-    "score",
-    "true_counterfactual",
-]
-
-Split = Literal["train", "val", "test"]
-Shortcut = Literal["ruler", "hair", "vignette"]
-
-_SPLITS = ("train", "val", "test")
+SHORTCUTS = ("ruler", "hair", "vignette")
 
 
 @dataclass(frozen=True)
 class SyntheticLesions(Dataset[Lesion]):
-    """Painted lesions; sample i depends on (seed, split, i) and on nothing else, so that more samples move none.
+    """Rendered lesions; sample i depends on (seed, split, i) alone, so that more samples change none.
 
-    Of the samples 2 j and 2 j + 1 one is benign and one malignant. Nothing is stored: a sample is painted when it is
-    asked for.
+    Of the samples 2 j and 2 j + 1 one is benign and one malignant. Samples are rendered on access, not stored.
 
     Attributes:
         n: number of samples.
         size: pixels a side.
         seed: of the whole set.
         split: train, val or test; the three have no sample in common.
-        shortcut: a nuisance that is made to go with the malignant class, for audits: ruler, hair or vignette.
+        shortcut: a nuisance that is correlated with the malignant class, for audits: ruler, hair or vignette.
         strength: share of samples in which the shortcut agrees with the label; 0.5 is none, 1 always.
 
     Example:
@@ -82,88 +46,69 @@ class SyntheticLesions(Dataset[Lesion]):
     n: int
     size: int = 64
     seed: int = 0
-    split: Split = "train"
-    shortcut: Shortcut | None = None
+    split: Literal["train", "val", "test"] = "train"
+    shortcut: Literal["ruler", "hair", "vignette"] | None = None
     strength: float = 0.9
+    classes = CLASSES
 
     def __post_init__(self) -> None:
-        """Refuse settings that mean nothing."""
-        if self.split not in _SPLITS:
-            raise ValueError(f"split must be one of {', '.join(_SPLITS)}, got {self.split!r}")
-        if self.shortcut not in (None, *SHORTCUTS):
-            raise ValueError(f"shortcut must be one of {', '.join(SHORTCUTS)} or None, got {self.shortcut!r}")
+        if self.split not in SPLITS or self.shortcut not in (None, *SHORTCUTS):
+            raise ValueError(
+                f"split must be one of {', '.join(SPLITS)}, and shortcut one of {', '.join(SHORTCUTS)} or None, "
+                f"got {self.split!r} and {self.shortcut!r}"
+            )
         if self.n < 0 or self.size < 16 or not 0 <= self.strength <= 1:
             raise ValueError(
                 f"n >= 0, size >= 16, 0 <= strength <= 1 are needed, got {self.n, self.size, self.strength}"
             )
 
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Class names in the order of the labels."""
-        return CLASSES
-
     def __len__(self) -> int:
-        """Number of samples."""
         return self.n
 
-    def __iter__(self) -> Iterator[Lesion]:
-        """The samples in their order."""
-        return (self[i] for i in range(self.n))
-
     def __getitem__(self, index: int) -> Lesion:
-        """Paint sample `index`."""
-        factors, nuisance = self.recipe(index)
-        return self._lesion(index, factors, nuisance)
-
-    def recipe(self, index: int) -> tuple[Factors, Nuisance]:
-        """The factors and the nuisance of sample `index`, unpainted."""
-        at = self._checked(index)
-        source = [self.seed, _SPLITS.index(self.split)]
-        coin = int(np.random.default_rng([*source, 1, at // 2]).integers(2))
-        rng = np.random.default_rng([*source, 0, at])
-        target = (at + coin) % 2
-        factors, nuisance = draw_factors(rng, target), draw_nuisance(rng)
-        return factors, self._with_shortcut(nuisance, target, rng)
+        return self._lesion(index, *self.recipe(index))
 
     def counterfactual(self, index: int, target: int) -> Lesion:
-        """The true counterfactual of sample `index`: the same picture with the nearest lesion of the target class."""
+        """The true counterfactual of sample `index`: the same image with the nearest lesion of the target class."""
         factors, nuisance = self.recipe(index)
         return self._lesion(index, true_counterfactual(factors, target), nuisance)
 
+    def recipe(self, index: int) -> tuple[Factors, Nuisance]:
+        """The factors of sample `index`, without rendering it."""
+        index = range(self.n)[index]
+        source = [self.seed, SPLITS.index(self.split)]
+        coin = int(np.random.default_rng([*source, 1, index // 2]).integers(2))
+        rng = np.random.default_rng([*source, 0, index])
+        target = (index + coin) % 2
+        factors, nuisance = sample_factors(rng, target), sample_nuisance(rng)
+        if self.shortcut is None:
+            return factors, nuisance
+        present = bool(target) == (rng.uniform() < self.strength)
+        planted: dict[str, Any] = {
+            "ruler": present,
+            "hair": int(rng.integers(5, 14)) * present,
+            "vignette": 0.9 * present,
+        }
+        return factors, replace(nuisance, **{self.shortcut: planted[self.shortcut]})
+
     @cached_property
     def table(self) -> pd.DataFrame:
-        """One row a sample: label, lesion_id, split, score, all factors and all nuisances; indexed by id."""
-        rows = [self._row(i, *self.recipe(i)) for i in range(self.n)]
-        columns = None if rows else ["label", "lesion_id", "split", "score"]
-        return pd.DataFrame(rows, columns=columns, index=pd.Index([self._id(i) for i in range(self.n)], name="id"))
+        """One row for each sample: label, lesion_id, split, score and all factors; indexed by id."""
+        rows = []
+        for index in range(self.n):
+            factors, nuisance = self.recipe(index)
+            start = {"label": CLASSES[label(factors)], "lesion_id": self._id(index), "split": self.split}
+            rows.append(start | _metadata(factors, nuisance))
+        return pd.DataFrame(rows, index=pd.Index([row["lesion_id"] for row in rows], name="id"))
 
     def _lesion(self, index: int, factors: Factors, nuisance: Nuisance) -> Lesion:
         image, mask = paint(factors, nuisance, self.size)
-        name = self._id(self._checked(index))
-        return Lesion(name, image, label(factors), mask, name, self._metadata(factors, nuisance))
-
-    def _row(self, index: int, factors: Factors, nuisance: Nuisance) -> dict[str, object]:
-        start = {"label": CLASSES[label(factors)], "lesion_id": self._id(index), "split": self.split}
-        return start | self._metadata(factors, nuisance)
-
-    @staticmethod
-    def _metadata(factors: Factors, nuisance: Nuisance) -> dict[str, object]:
-        return {"score": score(factors)} | asdict(factors) | asdict(nuisance)
-
-    def _with_shortcut(self, nuisance: Nuisance, target: int, rng: np.random.Generator) -> Nuisance:
-        if self.shortcut is None:
-            return nuisance
-        present = bool(target) == (rng.uniform() < self.strength)
-        if self.shortcut == "ruler":
-            return replace(nuisance, ruler=present)
-        if self.shortcut == "hair":
-            return replace(nuisance, hair=int(rng.integers(5, 14)) * present)
-        return replace(nuisance, vignette=0.9 * present)
+        name = self._id(index)
+        return Lesion(name, image, label(factors), mask, name, _metadata(factors, nuisance))
 
     def _id(self, index: int) -> str:
-        return f"synthetic-{self.seed}-{self.split}-{index:06d}"
+        return f"synthetic-{self.seed}-{self.split}-{range(self.n)[index]:06d}"
 
-    def _checked(self, index: int) -> int:
-        if not -self.n <= index < self.n:
-            raise IndexError(f"sample {index} of {self.n}")
-        return index % self.n
+
+def _metadata(factors: Factors, nuisance: Nuisance) -> dict[str, object]:
+    return {"score": score(factors)} | asdict(factors) | asdict(nuisance)

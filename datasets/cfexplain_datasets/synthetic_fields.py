@@ -1,8 +1,6 @@
-"""Random and smooth fields, the same at every resolution: what synthetic pictures are painted with."""
+"""Smooth random fields that are the same at every resolution, and operations on them."""
 
-from __future__ import annotations
-
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 import torch
@@ -10,16 +8,14 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 Field = NDArray[np.float32]
-
-FIELD_OF_VIEW = 14.0
-"""Side of the picture in mm."""
+FIELD_OF_VIEW = 14.0  # side of the image in mm
 
 
-@lru_cache(maxsize=64)
+@cache
 def _spline_basis(side: int, cells: int) -> Field:
     """Weights of cubic B-splines on a lattice of `cells`, at the centres of `side` pixels, shape (side, cells + 3)."""
-    at = (np.arange(side) + 0.5) / side * cells
-    distance = np.abs(at[:, None] - (np.arange(cells + 3)[None] - 1))
+    position = (np.arange(side) + 0.5) / side * cells
+    distance = np.abs(position[:, None] - (np.arange(cells + 3)[None] - 1))
     near = 2 / 3 - distance**2 + distance**3 / 2
     far = np.clip(2 - distance, 0, None) ** 3 / 6
     return np.asarray(np.where(distance < 1, near, far), dtype=np.float32)
@@ -28,8 +24,7 @@ def _spline_basis(side: int, cells: int) -> Field:
 def smooth_noise(rng: np.random.Generator, side: int, cells: tuple[int, ...], channels: int = 1) -> Field:
     """Random fields of mean 0 and standard deviation near 1, shape (channels, side, side).
 
-    Cubic splines through random lattices, one for each count of cells a side, each octave weaker than the one
-    before; the same fields at every side.
+    Cubic splines through random lattices, one octave for each number of cells a side, each weaker than the one before.
     """
     total = np.zeros((channels, side, side), dtype=np.float32)
     strengths = 0.62 ** np.arange(len(cells))
@@ -40,11 +35,11 @@ def smooth_noise(rng: np.random.Generator, side: int, cells: tuple[int, ...], ch
     return total
 
 
-def grid(side: int) -> tuple[Field, Field]:
-    """Pixel centres in mm from the picture's centre: x to the right, y down, each (side, side)."""
+def grid(side: int, left: float = 0.0, top: float = 0.0) -> tuple[Field, Field]:
+    """Pixel centres in mm from a point beside the image's centre: x to the right, y down, each (side, side)."""
     line = (((np.arange(side) + 0.5) / side - 0.5) * FIELD_OF_VIEW).astype(np.float32)
     x, y = np.meshgrid(line, line)
-    return x, y
+    return x - np.float32(left), y - np.float32(top)
 
 
 def smoothstep(value: Field, low: float | Field = 0.0, high: float | Field = 1.0) -> Field:
@@ -53,17 +48,15 @@ def smoothstep(value: Field, low: float | Field = 0.0, high: float | Field = 1.0
     return np.asarray(t * t * (3 - 2 * t), dtype=np.float32)
 
 
-def read_textures(textures: Field, u: Field, v: Field, reach: float) -> Field:
-    """Textures that span [-reach, reach] mm, read at the given coordinates."""
+def sample_textures(textures: Field, u: Field, v: Field, reach: float) -> Field:
+    """Textures (c, h, w) that span [-reach, reach] mm, interpolated at the given coordinates."""
     where = torch.from_numpy(np.stack([u, v], axis=-1) / np.float32(reach))[None]
-    read = F.grid_sample(
-        torch.from_numpy(textures)[None], where, mode="bilinear", padding_mode="reflection", align_corners=False
-    )
-    return np.asarray(read[0].numpy())
+    read = F.grid_sample(torch.from_numpy(textures)[None], where, padding_mode="reflection", align_corners=False)
+    return np.asarray(read[0])
 
 
 def shrink(fields: Field, factor: int) -> Field:
-    """Mean over blocks of factor x factor pixels."""
+    """Mean over blocks of factor x factor pixels, of (channels, side, side)."""
     channels, side, _ = fields.shape
     blocks = fields.reshape(channels, side // factor, factor, side // factor, factor)
     return np.asarray(blocks.mean(axis=(2, 4)), dtype=np.float32)

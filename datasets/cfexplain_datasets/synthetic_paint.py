@@ -1,6 +1,4 @@
-"""The painter of synthetic lesions: outline, pigment, colours and structures from known factors."""
-
-from __future__ import annotations
+"""Rendering of synthetic lesions from their factors: outline, pigment, colours and structures."""
 
 import math
 from dataclasses import dataclass
@@ -11,16 +9,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cfexplain.types import Image
-from cfexplain_datasets.synthetic_factors import Factors
-from cfexplain_datasets.synthetic_fields import Field, grid, read_textures, shrink, smooth_noise, smoothstep
-from cfexplain_datasets.synthetic_nuisance import Nuisance, add_hair, add_ruler, camera, sensor_noise, skin
+from cfexplain_datasets.synthetic_factors import Factors, Nuisance
+from cfexplain_datasets.synthetic_fields import Field, grid, sample_textures, shrink, smooth_noise, smoothstep
+from cfexplain_datasets.synthetic_skin import add_hair, add_ruler, camera, sensor_noise, skin
 
-ANGLES = 2048
-"""Samples of the outline, a table over the angle."""
+ANGLES = 2048  # samples of the outline
+TURN = np.arange(ANGLES) / ANGLES  # the angle of each sample, in turns
+REACH = 1.9  # the lesion's textures cover this many radii to each side of its centre
 
-REACH = 1.9
-"""Textures of the lesion cover this many radii to each side of its centre."""
-
+# Share of the skin's light that each pigment transmits, by channel; ratios measured on HAM10000 lesions.
 TRANSMISSION = {
     "ground": (0.83, 0.59, 0.50),
     "light_brown": (0.94, 0.77, 0.60),
@@ -28,11 +25,13 @@ TRANSMISSION = {
     "red": (0.92, 0.50, 0.52),
     "black": (0.19, 0.14, 0.15),
 }
-"""Share of the skin's light that each pigment lets through, by channel; ratios measured on HAM10000 lesions."""
-
-SCATTER = {"blue_grey": (0.31, 0.33, 0.41), "white": (0.90, 0.80, 0.80), "veil": (0.55, 0.57, 0.68)}
-"""Colours that lie over the pigment rather than filter the skin's light."""
-
+# Colours that lie over the pigment rather than filter the skin's light, and their largest opacity.
+SCATTER = {
+    "blue_grey": ((0.31, 0.33, 0.41), 0.75),
+    "white": ((0.90, 0.80, 0.80), 0.72),
+    "veil": ((0.55, 0.57, 0.68), 0.48),
+}
+# Share of the lesion that a colour covers if its factor is 1, and where it then gathers: 1 centre, -1 rim.
 PATCHES = {
     "light_brown": (0.5, -1.0),
     "dark_brown": (0.65, 0.8),
@@ -42,94 +41,77 @@ PATCHES = {
     "white": (0.13, 0.6),
     "veil": (0.3, 0.9),
 }
-"""Share of the lesion that a colour covers when its factor is 1, and where it then gathers: 1 centre, -1 rim."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Canvas:
-    """The lesion's own coordinates and random fields, at the resolution of painting, each (side, side).
-
-    Attributes:
-        u: along the lesion's long axis from its centre, mm.
-        v: across it, mm.
-        angle: index into tables over the angle.
-        distance: from the centre, mm.
-        noise: random fields that move with the lesion, shape (10, side, side).
-    """
-
-    u: Field
-    v: Field
-    angle: np.ndarray
-    distance: Field
-    noise: Field
+    u: Field  # along the lesion's long axis from its centre, mm, shape (side, side)
+    v: Field  # across it, mm
+    angle: np.ndarray  # index into tables over the angle
+    distance: Field  # from the centre, mm
+    noise: Field  # random fields that move with the lesion, shape (10, side, side)
 
 
 def paint(factors: Factors, nuisance: Nuisance, size: int = 64) -> tuple[Image, Float[Tensor, "1 s s"]]:
-    """Paint one lesion.
+    """Render one lesion.
 
     Args:
         factors: the lesion.
-        nuisance: skin, light, hair, ruler, camera, place and random seeds.
+        nuisance: skin, light, hair, ruler, camera, position and random seed.
         size: pixels a side; the same lesion at every size.
 
     Returns:
         The image, RGB in [0, 1], shape (3, size, size), and the lesion's mask of zeros and ones, (1, size, size).
     """
     finer = max(2, -(-128 // size))
-    side = size * finer
-    picture = skin(nuisance, side)
-    cover = _paint_lesion(picture, factors, nuisance)
-    add_hair(picture, nuisance)
-    add_ruler(picture, nuisance)
-    picture = shrink(camera(picture, nuisance), finer) + sensor_noise(nuisance, size)
+    image = skin(nuisance, size * finer)
+    cover = _add_lesion(image, factors, nuisance)
+    add_hair(image, nuisance)
+    add_ruler(image, nuisance)
+    image = shrink(camera(image, nuisance), finer) + sensor_noise(nuisance, size)
     mask = shrink(cover[None], finer) > 0.5
-    return torch.from_numpy(picture.clip(0, 1)), torch.from_numpy(mask.astype(np.float32))
+    return torch.from_numpy(image.clip(0, 1)), torch.from_numpy(mask.astype(np.float32))
 
 
-def _paint_lesion(picture: Field, factors: Factors, nuisance: Nuisance) -> Field:
-    """Paint the lesion on the skin, in place; returns 1 inside its outline, 0 outside, (side, side)."""
-    canvas = _canvas(factors, nuisance, picture.shape[-1])
+def _add_lesion(image: Field, factors: Factors, nuisance: Nuisance) -> Field:
+    """Draw the lesion on the skin, in place; returns 1 inside its outline, 0 outside, (side, side)."""
+    canvas = _canvas(factors, nuisance, image.shape[-1])
     depth, softness = _depth(canvas, factors, nuisance)
-    speckled = depth + 0.3 * softness * np.clip(canvas.noise[9], -2, 2)
-    inside = smoothstep(speckled, -softness, softness)
+    inside = smoothstep(depth + 0.3 * softness * np.clip(canvas.noise[9], -2, 2), -softness, softness)
     streaks = _streaks(canvas, depth, factors, nuisance)
     colours = _colour_layers(canvas, inside, factors)
-    density = _density(canvas, inside, streaks, colours, factors, nuisance)
-    brightness = float(np.clip(picture.mean() / 0.75, 0.6, 1.1))
-    picture *= np.exp(-density)
-    for name, opacity in _scatter_layers(inside, colours).items():
-        colour = np.array(SCATTER[name], dtype=np.float32)[:, None, None] * brightness
-        picture += opacity * (colour - picture)
+    brightness = float(np.clip(image.mean() / 0.75, 0.6, 1.1))
+    image *= np.exp(-_density(canvas, inside, streaks, colours, factors, nuisance))
+    solid = smoothstep(inside, 0.4, 1.0)
+    for name, (colour, strength) in SCATTER.items():
+        light = np.array(colour, dtype=np.float32)[:, None, None] * brightness
+        image += colours[name] * solid * np.float32(strength) * (light - image)
     return np.asarray((depth > 0) | (streaks > 0.5), dtype=np.float32)
 
 
 def _canvas(factors: Factors, nuisance: Nuisance, side: int) -> _Canvas:
-    x, y = grid(side)
-    x, y = x - np.float32(nuisance.x), y - np.float32(nuisance.y)
+    x, y = grid(side, nuisance.x, nuisance.y)
     cos, sin = np.float32(np.cos(nuisance.rotation)), np.float32(np.sin(nuisance.rotation))
     u, v = x * cos + y * sin, y * cos - x * sin
-    turn = np.arctan2(v, u) / (2 * np.pi)
-    angle = np.floor((turn % 1) * ANGLES).astype(np.int64) % ANGLES
+    angle = np.floor((np.arctan2(v, u) / (2 * np.pi) % 1) * ANGLES).astype(np.int64) % ANGLES
     rng = nuisance.rng(5)
     octaves = {(6, 13, 27, 55): 7, (10, 21, 43, 86): 2, (32, 64): 1}
     textures = np.concatenate([smooth_noise(rng, 160, cells, channels) for cells, channels in octaves.items()])
-    return _Canvas(u, v, angle, np.sqrt(u * u + v * v), read_textures(textures, u, v, REACH * factors.diameter / 2))
+    noise = sample_textures(textures, u, v, REACH * factors.diameter / 2)
+    return _Canvas(u, v, angle, np.sqrt(u * u + v * v), noise)
 
 
 def _depth(canvas: _Canvas, factors: Factors, nuisance: Nuisance) -> tuple[Field, Field]:
     """Depth inside the outline (negative outside) and half the width of its edge, both in mm."""
-    rng = nuisance.rng(6)
-    radius = factors.diameter / 2
-    outline = radius * _outline(rng, factors)
+    rng, radius = nuisance.rng(6), factors.diameter / 2
+    outline = radius * _outline(rng, factors)[canvas.angle]
     ragged = radius * (0.05 + 0.045 * factors.border) * canvas.noise[7]
-    softness = _edge_width(rng, factors)[canvas.angle]
-    return np.asarray(outline[canvas.angle] - canvas.distance + ragged, dtype=np.float32), softness
+    return outline - canvas.distance + ragged, _edge_width(rng, factors)[canvas.angle]
 
 
 def _outline(rng: np.random.Generator, factors: Factors) -> Field:
     """Distance of the outline from the centre over the angle; the circle of equal area has radius 1."""
-    theta = np.arange(ANGLES) / ANGLES * 2 * np.pi
-    wide = 1 - factors.elongation
+    theta, wide = TURN * 2 * np.pi, 1 - factors.elongation
     ellipse = 1 / np.sqrt(wide * np.cos(theta) ** 2 + np.sin(theta) ** 2 / wide)
     lobe_at = rng.choice([1, 3, 5, 7]) * np.pi / 4 + rng.uniform(-0.25, 0.25)
     dent_at = lobe_at + rng.choice([-1, 1]) * rng.uniform(1.4, 2.0)
@@ -138,8 +120,8 @@ def _outline(rng: np.random.Generator, factors: Factors) -> Field:
     notches = sum(
         rng.normal() * (k / 7) ** -0.5 * np.cos(k * theta + rng.uniform(0, 2 * np.pi)) for k in range(5, 17, 2)
     )
-    shape = ellipse * (1 + factors.asymmetry * lopsided + (0.006 + 0.045 * factors.border) * notches)
-    shape = np.clip(shape, 0.25, None)
+    uneven = 1 + factors.asymmetry * lopsided + (0.006 + 0.045 * factors.border) * notches
+    shape = np.clip(ellipse * uneven, 0.25, None)
     return np.asarray(shape / np.sqrt(np.mean(shape**2)), dtype=np.float32)
 
 
@@ -147,43 +129,39 @@ def _edge_width(rng: np.random.Generator, factors: Factors) -> Field:
     """Half the width of the edge over the angle in mm: of the rule's eight segments, 8 x border are abrupt."""
     order, start = rng.permutation(8), rng.uniform(0, 8)
     abrupt = np.clip(8 * factors.border - order, 0, 1)
-    at = (np.arange(ANGLES) / ANGLES * 8 + start) % 8
-    here, there = abrupt[at.astype(int)], abrupt[(at.astype(int) + 1) % 8]
-    share = here + (there - here) * np.clip((at % 1 - 0.7) / 0.3, 0, 1)
+    position = (TURN * 8 + start) % 8
+    here, there = (abrupt[(position.astype(int) + k) % 8] for k in (0, 1))
+    share = here + (there - here) * np.clip((position % 1 - 0.7) / 0.3, 0, 1)
     wide = rng.uniform(0.4, 1.0) * min(1.0, factors.diameter / 6)
     return np.asarray(wide + (0.2 - wide) * share, dtype=np.float32)
 
 
 def _streaks(canvas: _Canvas, depth: Field, factors: Factors, nuisance: Nuisance) -> Field:
     """Opacity of the radial streaks at the rim."""
-    rng = nuisance.rng(7)
-    count = 42
+    rng, count = nuisance.rng(7), 42
     at = (np.arange(count) + rng.uniform(-0.4, 0.4, count)) / count * 2 * np.pi
     order = (np.arange(count) + rng.integers(count)) % count + rng.uniform(-6, 6, count)
     shown = np.clip((1.05 * factors.streaks * count - np.clip(order, 0, None)) / 4, 0, 1)
-    theta = (np.arange(ANGLES, dtype=np.float32) / ANGLES * 2 * np.pi)[:, None]
     length = rng.uniform(0.15, 0.75, count) * min(1.0, factors.diameter / 6) * shown
     narrow = rng.uniform(800, 2500, count) * (factors.diameter / 7) ** 2
+    theta = TURN.astype(np.float32)[:, None] * 2 * np.pi
     lines = np.exp((np.cos(theta - at.astype(np.float32)) - 1) * narrow.astype(np.float32)) * shown.astype(np.float32)
-    line = lines.max(axis=1)[canvas.angle]
-    reach = (lines * length.astype(np.float32)).max(axis=1)[canvas.angle]
+    line, reach = (table.max(axis=1)[canvas.angle] for table in (lines, lines * length.astype(np.float32)))
     outer = smoothstep(depth + reach, 0.0, 0.65) * smoothstep(line, 0.05, 0.9)
-    inner = smoothstep(depth, 0.2, 1.8)
-    return np.asarray(0.7 * min(1.0, 0.3 + factors.streaks) * outer * (1 - inner), dtype=np.float32)
+    strength = 0.7 * min(1.0, 0.3 + factors.streaks)
+    return np.asarray(strength * outer * (1 - smoothstep(depth, 0.2, 1.8)), dtype=np.float32)
 
 
 def _colour_layers(canvas: _Canvas, inside: Field, factors: Factors) -> dict[str, Field]:
     """Opacity of each colour: patches that cover a share of the lesion given by the factor."""
-    radius = factors.diameter / 2
+    radius, spread = factors.diameter / 2, 0.25 + 0.75 * factors.colour_spread
     shift = 0.55 * radius * factors.asymmetry
     from_centre = np.sqrt((canvas.u - shift) ** 2 + (canvas.v + 0.6 * shift) ** 2) / radius
     solid = inside[::3, ::3] > 0.5
     layers = {}
     for index, (name, (cover, central)) in enumerate(PATCHES.items()):
         amount = getattr(factors, name)
-        ring = central * (1.1 - 2.2 * from_centre)
-        spread = 0.25 + 0.75 * factors.colour_spread
-        where = spread * canvas.noise[index] + (1 - spread) * ring
+        where = spread * canvas.noise[index] + (1 - spread) * (central * (1.1 - 2.2 * from_centre))
         level = float(np.quantile(where[::3, ::3][solid], 1 - cover * amount)) if solid.any() else 0.0
         layers[name] = smoothstep(where, level - 0.55, level + 0.55) * min(1.0, amount / 0.3)
     return layers
@@ -199,8 +177,7 @@ def _density(
         density = density + colours[name] * 0.9 * (pigment[name] - density)
     core = smoothstep(canvas.distance / (factors.diameter / 2), 1.3, 0.0) - 0.4
     uneven = np.clip(1 + 0.24 * canvas.noise[8] + 0.17 * canvas.noise[9] + 0.35 * core, 0.25, 2)
-    mesh = _network(canvas, factors, nuisance)
-    density = density * uneven * (1 + mesh)
+    density = density * uneven * (1 + _network(canvas, factors, nuisance))
     density = np.maximum(density * inside, streaks * 0.9 * pigment["dark_brown"])
     dots = _dots(canvas, factors, nuisance) * inside
     return np.asarray(np.clip(density, 0, None) + dots * pigment["dark_brown"], dtype=np.float32)
@@ -208,13 +185,11 @@ def _density(
 
 def _network(canvas: _Canvas, factors: Factors, nuisance: Nuisance) -> Field:
     """Pigment network: a warped honeycomb of dark lines around pale holes, relative to the pigment."""
-    rng = nuisance.rng(8)
-    pitch = float(rng.uniform(0.48, 0.62))
-    warp = 0.16 * canvas.noise[6] + 0.06 * canvas.noise[7], 0.16 * canvas.noise[5] + 0.06 * canvas.noise[8]
-    waves = sum(
-        np.cos(2 * math.pi / pitch * ((canvas.u + warp[0]) * math.cos(a) + (canvas.v + warp[1]) * math.sin(a)))
-        for a in (0.0, math.pi / 3, 2 * math.pi / 3)
-    )
+    pitch = float(nuisance.rng(8).uniform(0.48, 0.62))
+    u = canvas.u + (0.16 * canvas.noise[6] + 0.06 * canvas.noise[7])
+    v = canvas.v + (0.16 * canvas.noise[5] + 0.06 * canvas.noise[8])
+    angles = (0.0, math.pi / 3, 2 * math.pi / 3)
+    waves = sum(np.cos(2 * math.pi / pitch * (u * math.cos(a) + v * math.sin(a))) for a in angles)
     lines = 1 - smoothstep(np.asarray(waves, dtype=np.float32) + 0.25 * canvas.noise[9], -1.5, 0.7)
     patchy = smoothstep(canvas.noise[9] + 0.5 * canvas.noise[4], -1.3, 0.9)
     return np.asarray((lines - 0.3) * 0.8 * patchy * factors.network, dtype=np.float32)
@@ -222,25 +197,15 @@ def _network(canvas: _Canvas, factors: Factors, nuisance: Nuisance) -> Field:
 
 def _dots(canvas: _Canvas, factors: Factors, nuisance: Nuisance) -> Field:
     """Opacity of dots and globules; a larger factor shows more of the same ones."""
-    rng = nuisance.rng(9)
-    count, radius = 40, factors.diameter / 2
-    angle, out = rng.uniform(0, 2 * np.pi, count), np.sqrt(rng.uniform(0.02, 0.85, count)) * radius
-    sizes = rng.uniform(0.08, 0.26, count)
-    strength = rng.uniform(0.45, 1.0, count)
+    rng, count = nuisance.rng(9), 40
+    angle = rng.uniform(0, 2 * np.pi, count)
+    radius = np.sqrt(rng.uniform(0.02, 0.85, count)) * (factors.diameter / 2)
+    sizes, strengths = rng.uniform(0.08, 0.26, count), rng.uniform(0.45, 1.0, count)
+    opacity = np.clip(factors.dots * count - np.arange(count), 0, 1) * strengths
     u, v = canvas.u + np.float32(0.07) * canvas.noise[8], canvas.v + np.float32(0.07) * canvas.noise[7]
-    total = np.zeros_like(canvas.u)
-    for at in range(count):
-        shown = min(max(factors.dots * count - at, 0.0), 1.0)
-        if shown == 0:
-            break
-        du, dv = u - float(out[at] * np.cos(angle[at])), v - float(out[at] * np.sin(angle[at]))
-        spot = smoothstep(float(sizes[at]) - np.sqrt(du * du + dv * dv), -0.16, 0.12) * np.float32(shown * strength[at])
-        np.maximum(total, spot, out=total)
-    return total
-
-
-def _scatter_layers(inside: Field, colours: dict[str, Field]) -> dict[str, Field]:
-    """Opacity of what lies over the pigment: blue-grey, white, the veil."""
-    solid = smoothstep(inside, 0.4, 1.0)
-    strengths = {"blue_grey": 0.75, "white": 0.72, "veil": 0.48}
-    return {name: colours[name] * solid * np.float32(strength) for name, strength in strengths.items()}
+    total = np.zeros_like(u)
+    for i in np.flatnonzero(opacity):
+        du, dv = u - float(radius[i] * np.cos(angle[i])), v - float(radius[i] * np.sin(angle[i]))
+        spot = smoothstep(float(sizes[i]) - np.sqrt(du * du + dv * dv), -0.16, 0.12)
+        total = np.maximum(total, spot * np.float32(opacity[i]))
+    return np.asarray(total)

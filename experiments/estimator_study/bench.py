@@ -12,9 +12,8 @@ import torch
 from scipy.stats import rankdata
 
 from cfexplain_classifiers import LesionClassifier
-from cfexplain_classifiers.attack import attack
 from cfexplain_classifiers.batches import evaluation_batches
-from cfexplain_classifiers.corruption import corrupted
+from cfexplain_classifiers.hardening import attack, corrupted
 from cfexplain_classifiers.judgement import strangers_from
 from estimator_study.case import EVERY, Case
 from estimator_study.seen import Array, Batches, Seen, kept, look

@@ -16,7 +16,7 @@ from cfexplain.explanation.folder import load as load_explanation
 from cfexplain.images import round8
 from cfexplain.search.edit import Edit
 from cfexplain_classifiers import LesionClassifier
-from cfexplain_classifiers.corruption import corrupted
+from cfexplain_classifiers.hardening import corrupted
 from estimator_study.head import JOINT, VALIDATED, Head
 from estimator_study.results import RUN
 from estimator_study.sets import EPSILON

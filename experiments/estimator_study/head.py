@@ -10,7 +10,6 @@ from torch import Tensor
 
 import cfexplain
 from cfexplain_classifiers import LesionClassifier, LossEstimator, fit_estimator
-from cfexplain_classifiers.fit import FitRecipe
 from estimator_study.seen import Array, Seen
 from estimator_study.sets import EXTRAS
 
@@ -45,7 +44,7 @@ class Head:
     def fit(cls, seen: Seen, validation: Seen, classes: Sequence[str], seed: int) -> Head:
         """Fit a head on what was seen with the package's `fit_estimator`, and standardise it."""
         numbers = torch.arange(len(seen.labels))
-        module = fit_estimator(Recalled(seen, classes), [(numbers, seen.labels)], FitRecipe(seed=seed)).estimator
+        module = fit_estimator(Recalled(seen, classes), [(numbers, seen.labels)], seed=seed).estimator
         raw = module(validation.pooled)
         return cls(module, float(raw.mean()), float(raw.std()))
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from cfexplain_classifiers import LesionClassifier
-from cfexplain_classifiers.batches import known
+from cfexplain_classifiers.batches import labelled
 from cfexplain_classifiers.estimator import pool
 
 Array = np.ndarray
@@ -50,8 +50,7 @@ class Seen:
 def look(network: LesionClassifier, batches: Batches) -> Seen:
     """Run the network over labelled batches."""
     rows = []
-    for images, labels in batches:
-        images, labels = known(images, labels)
+    for images, labels in labelled(batches):
         found = network(images)
         assert found.loss is not None
         rows.append((found.logits, found.loss, labels, *(pool(f).float() for f in found.features)))

@@ -46,7 +46,7 @@ def spoilt(network: LesionClassifier, samples: Any, extra: str) -> Batches:
     """Images beside a set, made of every fourth of its images as in training.
 
     An image that is no lesion gets a label drawn at random: the mean of its loss over the draws is what the
-    joint training ranks (`hardening.unknown_loss`).
+    joint training ranks (`hardening.true_loss`).
     """
     rng = torch.Generator().manual_seed(0)
     for images, labels in evaluation_batches(Some(samples, 4), network.image_size):

@@ -23,3 +23,10 @@ def test_a_tap_of_several_tensors_is_refused():
     classifier = wrap(network, taps=["2"], classes=["a", "b"], image_size=32)
     with pytest.raises(TypeError, match="one tensor"):
         classifier(pale_images(1))
+
+
+def test_classes_have_different_names_and_are_text():
+    network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 3)).eval()
+    assert wrap(network, classes=[0, 1, 2], mean=0, std=1).classes == ("0", "1", "2")
+    with pytest.raises(ValueError, match="crane is there more than once"):
+        wrap(network, classes=["crane", "maillot", "crane"])

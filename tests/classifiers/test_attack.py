@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from cfexplain_classifiers import Architecture, LesionClassifier
-from cfexplain_classifiers.attack import attack
+from cfexplain_classifiers.hardening import attack
 
 IMAGES = torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 LABELS = torch.arange(8) % 2

@@ -9,7 +9,6 @@ from safetensors.torch import load_file, save_file
 
 from cfexplain_classifiers import Architecture, CheckpointError, LesionClassifier, load, save
 from cfexplain_classifiers.checkpoint import SHIPPED, Card, describe, locate
-from cfexplain_classifiers.weights import load_backbone
 
 
 @pytest.fixture
@@ -86,45 +85,49 @@ def test_shipped_classifiers_load_and_say_under_which_terms():
     assert load("ham10000").image_size == 128
 
 
-def test_weights_are_matched_by_order_and_shape(tmp_path, network):
-    other = LesionClassifier(Architecture("lcnet_035", ("a", "b", "c"), 32))
-    renamed = {k: v.contiguous() for k, v in network.backbone.state_dict().items()}
-    save_file(renamed, tmp_path / "w.safetensors")
-    assert load_backbone(other.backbone, tmp_path / "w.safetensors") > 50
-    stem = "conv_stem.weight"
-    assert torch.equal(other.backbone.state_dict()[stem], network.backbone.state_dict()[stem])
-    wrong = LesionClassifier(Architecture("lcnet_050", ("a", "b"), 32))
-    with pytest.raises(ValueError, match="does not hold the weights"):
-        load_backbone(wrong.backbone, tmp_path / "w.safetensors")
-
-
-def test_imagenet_weights_answer_as_their_reference(data):
-    import timm
-
-    from cfexplain.images import load_picture
-
-    file = data / "weights" / "mobilenet_v2_1.0_224_imagenet_dequant_fp32.safetensors"
-    model = timm.create_model("mobilenetv2_100", num_classes=1000, pad_type="same").eval()
-    load_backbone(model, file)
-    stored = load_file(file)
-    model.classifier.load_state_dict({"weight": stored["classifier.1.weight"], "bias": stored["classifier.1.bias"]})
-    cat = load_picture(data / "weights" / "test_images" / "cat_224.png")[None]
-    top = model(cat * 255 / 127.5 - 1).topk(2)
-    assert top.indices.tolist() == [[285, 281]]
-    torch.testing.assert_close(top.values, torch.tensor([[14.141, 10.2248]]), atol=2e-3, rtol=0)
+def with_architecture(**changes):
+    return lambda card: card | {"architecture": card["architecture"] | changes}
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
-        (lambda told: told | {"scale": told["scale"] | {"std": float("nan")}}, "not finite"),
-        (lambda told: told | {"architecture": told["architecture"] | {"backbone": "no_such_net"}}, "has no model"),
-        (lambda told: [told], "does not describe"),
+        (lambda card: card | {"scale": card["scale"] | {"std": float("nan")}}, "not finite"),
+        (with_architecture(backbone="no_such_net"), "has no model"),
+        (with_architecture(backbone="hf-hub:timm/lcnet_050.ra2_in1k"), "has no model"),
+        (with_architecture(backbone=["lcnet_035"]), "lacks what is needed"),
+        (with_architecture(image_size="32"), "lacks what is needed"),
+        (with_architecture(options={"checkpoint_path": "weights.pth"}), "options .* are not supported"),
+        (lambda card: card | {"architecture": []}, "lacks what is needed"),
+        (lambda card: card | {"format": 99}, "checkpoint format 99"),
+        (lambda card: [card], "does not describe"),
     ],
 )
-def test_a_damaged_description_is_a_sentence(tmp_path, network, change, said):
+def test_a_damaged_or_hostile_description_is_refused_in_a_sentence(tmp_path, network, change, message):
     path = save(network, tmp_path / "x")
-    told = json.loads(path.with_suffix(".json").read_text())
-    path.with_suffix(".json").write_text(json.dumps(change(told)))
-    with pytest.raises(CheckpointError, match=said):
+    card = json.loads(path.with_suffix(".json").read_text())
+    path.with_suffix(".json").write_text(json.dumps(change(card)))
+    with pytest.raises(CheckpointError, match=message) as caught:
         load(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_description_from_before_an_option_was_dropped_is_read(tmp_path, network):
+    path = save(network, tmp_path / "x")
+    card = json.loads(path.with_suffix(".json").read_text())
+    card["architecture"] |= {"mean": [0.5] * 3, "std": [0.5] * 3, "estimator_width": 128, "options": {}}
+    path.with_suffix(".json").write_text(json.dumps(card))
+    images = torch.rand(2, 3, 32, 32)
+    assert torch.equal(load(path)(images).logits, network(images).logits)
+
+
+def test_a_dot_in_a_checkpoint_s_name_is_part_of_it(tmp_path, network):
+    first, second = (save(network, tmp_path / name) for name in ("lesion-0.1", "lesion-0.2"))
+    assert first != second
+    assert len(list(tmp_path.glob("*.safetensors"))) == len(list(tmp_path.glob("*.json"))) == 2
+
+
+def test_loading_a_classifier_leaves_the_global_generator_alone():
+    before = torch.random.get_rng_state()
+    load("synthetic")
+    assert torch.equal(torch.random.get_rng_state(), before)

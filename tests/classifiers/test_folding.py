@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from cfexplain_classifiers import Architecture, LesionClassifier, load
-from cfexplain_classifiers.folding import folded
+from cfexplain_classifiers.network import folded
 
 
 def unsettled(backbone):

@@ -1,7 +1,6 @@
 """The audit and its pages from the command line, on pictures in a folder."""
 
 import json
-from dataclasses import fields
 
 import PIL.Image as PIL
 import pytest
@@ -9,7 +8,7 @@ from typer.testing import CliRunner
 
 from cfexplain.audit import Audit, local
 from cfexplain.cli import app
-from cfexplain.cli.command.audit import AuditJob
+from cfexplain.cli.audit import engine_of
 from cfexplain.images import save_png
 from cfexplain_datasets.synthetic import SyntheticLesions
 
@@ -114,7 +113,7 @@ def test_photographs_that_training_shares_are_named_first(tmp_path, monkeypatch)
     (tmp_path / "table.csv").write_text("\n".join(["path,label,lesion_id,split", *rows, ""]))
     shared = {}
     for compared in (100, 2):
-        monkeypatch.setattr("cfexplain.cli.command.audit.COMPARED", compared)
+        monkeypatch.setattr("cfexplain_datasets.findings.COMPARED", compared)
         out = tmp_path / f"out{compared}"
         result = run("audit", tmp_path / "table.csv", *COMMON[:2], "--method", "pixels", "--out", out)
         assert result.exit_code == 0, result.output
@@ -142,7 +141,12 @@ def test_explain_writes_a_page_too(pictures, tmp_path):
 
 @pytest.mark.parametrize(("images", "cores", "here"), [(8, 4, False), (7, 4, True), (8, 1, True)])
 def test_many_images_are_answered_on_every_core(images, cores, here, monkeypatch):
-    monkeypatch.setattr("cfexplain.cli.command.audit.usable_cores", lambda: cores)
-    unset = {field.name: None for field in fields(AuditJob)}
-    job = AuditJob(**(unset | {"engine": "auto", "device": "cpu", "cores": 1}))
-    assert (job._engine(images) is local) == here
+    monkeypatch.setattr("cfexplain.audit.engine.usable_cores", lambda: cores)
+    engine = engine_of("auto", images, on_gpu=False, cores=1, workers=1, ray_address=None)
+    assert (engine is local) == here
+
+
+def test_a_gpu_is_used_by_this_process_alone():
+    assert engine_of("auto", 100, on_gpu=True, cores=1, workers=1, ray_address=None) is local
+    with pytest.raises(ValueError, match="the engine cores is for the CPU"):
+        engine_of("cores", 100, on_gpu=True, cores=1, workers=1, ray_address=None)

@@ -6,14 +6,14 @@ import pytest
 from PIL import Image, ImageOps
 from typer.testing import CliRunner
 
-from cfexplain.cli.restore import restore_app
+from cfexplain.cli import app
 from cfexplain.restore.picture import read
 
 SHORT = ("--preset", "fast", "--steps", "2", "--device", "cpu")
 
 
 def call(*arguments):
-    return CliRunner().invoke(restore_app, [str(a) for a in arguments])
+    return CliRunner().invoke(app, ["restore", *(str(a) for a in arguments)])
 
 
 def drawn(path, *, height=33, width=41, channels=3, bits=8):
@@ -168,6 +168,11 @@ def test_bad_use_is_a_sentence_and_exit_code_two(tmp_path):
         (("inpaint", image, "--mask", tmp_path / "small.png", "--out", tmp_path / "o.png"), "41x33 pixels"),
         (("denoise", tmp_path / "float.tif", "--out", tmp_path / "o.png"), "floating point"),
         (("dehair", image, "--out", tmp_path / "o.png", "--classic", "wax"), "dullrazor or opencv"),
+        (("paint", image, "--out", tmp_path / "o.png"), "no task paint: use denoise, dejpeg"),
+        (("denoise", image, "--out", tmp_path / "o.png", "--mask", image), "denoise has no option --mask"),
+        (("dehair", image, "--out", tmp_path / "o.png", "--preset", "fast"), "dehair has no option --preset"),
+        (("inpaint", image, "--out", tmp_path / "o.png"), "inpaint needs --mask"),
+        (("flash", image, "--out", tmp_path / "o.png"), "flash needs --flash"),
     ):
         done = call(*arguments)
         assert done.exit_code == 2, arguments
@@ -177,7 +182,6 @@ def test_bad_use_is_a_sentence_and_exit_code_two(tmp_path):
 
 
 def test_explain_takes_hair_off_only_where_it_is_asked_to(tmp_path):
-    from cfexplain.cli import app
     from cfexplain.images import load_picture, save_png
     from cfexplain_datasets.synthetic import SyntheticLesions
 

@@ -10,7 +10,7 @@ from PIL import Image as PIL
 from PIL import ImageEnhance, ImageOps
 
 from cfexplain_datasets import open_dataset
-from cfexplain_datasets.fingerprint import Fingerprints, Twin
+from cfexplain_datasets.fingerprint import BLOCK, Fingerprints, Twin
 from cfexplain_datasets.synthetic import SyntheticLesions
 from cfexplain_datasets.table import LesionTable
 
@@ -60,7 +60,7 @@ def test_changed_copies_are_found(tmp_path: Path, lesion: PIL.Image, change: Cal
     lesion.save(tmp_path / "a.png")
     change(lesion).save(tmp_path / "b.jpg", quality=60)
     (found,) = twins(tmp_path)
-    assert not found.identical
+    assert found.kind == "near-duplicate"
     assert 0.7 < found.likeness <= 1.001
 
 
@@ -85,7 +85,7 @@ def test_identical_files_are_named_once_each_pair_also_where_they_are_blank(tmp_
     found = twins(tmp_path)
     assert sorted(names(found)) == [("a.png", "b.png"), ("a.png", "c.png"), ("b.png", "c.png")]
     assert len(found) == 3
-    assert all(t.identical for t in found)
+    assert all(t.kind == "identical" for t in found)
 
 
 def test_damaged_and_missing_files_are_named_and_passed_over(tmp_path: Path, lesion: PIL.Image) -> None:
@@ -98,8 +98,8 @@ def test_damaged_and_missing_files_are_named_and_passed_over(tmp_path: Path, les
     assert set(Fingerprints.of(dataset).damaged) == {"b.jpg"}
     prints = Fingerprints.of(whole)
     assert set(prints.damaged) == {"b.jpg", "c.jpg"}
-    assert prints.ids == ("a.jpg",)
-    assert prints.sizes.tolist() == [[150, 200]]
+    assert prints.ids == ["a.jpg"]
+    assert prints.sizes == [(150, 200)]
 
 
 def test_a_data_set_without_readable_pictures_has_no_twins(tmp_path: Path) -> None:
@@ -107,22 +107,13 @@ def test_a_data_set_without_readable_pictures_has_no_twins(tmp_path: Path) -> No
     assert twins(tmp_path) == []
 
 
-def test_progress_counts_every_picture(tmp_path: Path, lesion: PIL.Image) -> None:
-    lesion.save(tmp_path / "a.jpg")
-    (tmp_path / "b.jpg").write_bytes(b"no picture")
-    done: list[int] = []
-    Fingerprints.of(listed(tmp_path), done.append)
-    assert done == [1, 2]
-
-
-def test_blocks_miss_no_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_pair_is_missed_between_blocks() -> None:
     rng = np.random.default_rng(0)
-    grey = list(rng.integers(0, 256, (30, 64, 64), dtype=np.uint8))
-    grey += [grey[3] // 2, grey[17]]
-    ids = tuple(map(str, range(32)))
-    prints = Fingerprints(ids, ids, np.stack(grey), np.full((32, 2), 64), {})
-    monkeypatch.setattr("cfexplain_datasets.fingerprint._BLOCK", 7)
-    assert {(t.first, t.second) for t in prints.twins()} == {("3", "30"), ("17", "31")}
+    grey = rng.integers(0, 256, (BLOCK + 30, 64, 64), dtype=np.uint8)
+    grey[-1], grey[-2] = grey[3] // 2, grey[-5]
+    ids = [str(i) for i in range(len(grey))]
+    prints = Fingerprints(ids, ids, grey, [(64, 64)] * len(grey), [])
+    assert {(int(t.first), int(t.second)) for t in prints.twins()} == {(3, BLOCK + 29), (BLOCK + 25, BLOCK + 28)}
 
 
 def test_lesions_that_are_painted_and_not_stored_have_fingerprints_too() -> None:

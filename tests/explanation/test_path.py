@@ -6,6 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
+import cfexplain
 from cfexplain import NATURAL, PIXELS, TV, explain
 from cfexplain.explanation.path import path_of
 from cfexplain.images import round8
@@ -64,3 +65,22 @@ def test_a_path_leads_through_its_counterfactual():
     assert torch.equal(path.frames[place : place + 1], result.image)
     assert path.crossing is not None
     assert path.crossing <= 1
+
+
+def test_the_path_of_a_wide_picture_is_wide(tmp_path):
+    found = explain(Toy(), torch.nn.functional.interpolate(pale_images(1), (32, 96)), "red", method=PIXELS)
+    (tmp_path / "path.gif").write_bytes(path_of(found, Toy(), frames=4).gif())
+    with Image.open(tmp_path / "path.gif") as animation:
+        assert animation.size == (256, 85)
+
+
+def test_names_are_no_formulas(tmp_path):
+    class Priced(Toy):
+        classes = ("$10_$", "_over $10")
+
+    found = explain(Priced(), pale_images(1), "_over $10", method=PIXELS)
+    cfexplain.save(cfexplain.describe(found, Priced()), tmp_path / "one")
+    figure = path_of(found, Priced(), frames=4).plot()
+    named = [text.get_text() for text in figure.axes[-1].get_legend().get_texts()]
+    assert [name.replace("\\", "").strip() for name in named] == ["$10_$", "_over $10"]
+    figure.savefig(tmp_path / "path.png")

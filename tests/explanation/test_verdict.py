@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+import cfexplain
 from cfexplain import PIXELS, TV, explain
 from cfexplain.explanation.verdict import Kind, judge_edits
 from cfexplain.images import round8
@@ -88,3 +89,12 @@ def test_what_is_not_known_is_none(red):
     verdict = judge_edits(red, Unmeasured(), {"other": Other()})[0]
     assert (verdict.oracles["other"].counted, verdict.oracles["other"].gain) == (False, None)
     assert verdict.naturalness is None
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_verdict_on_a_classifier_of_another_precision(dtype):
+    classifier = Toy().to(dtype)
+    found = explain(classifier, pale_images(1).to(dtype), "red", method=PIXELS)
+    (verdict,) = judge_edits(found, classifier, {"oracle": Toy(1), "double": Toy(2).double()})
+    assert set(verdict.oracles) == {"oracle", "double"}
+    assert cfexplain.attribute(classifier, found.query, 0, "smoothgrad").isfinite().all()

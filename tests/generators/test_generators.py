@@ -323,3 +323,11 @@ def test_free_pixels_begin_at_black_and_white():
     query = torch.tensor([0.0, 1 / 255, 254 / 255, 1.0]).view(1, 1, 2, 2).expand(1, 3, 2, 2)
     painted = Pixels().build(query, torch.Generator())(torch.zeros(0))
     assert torch.equal(round8(painted), round8(query))
+
+
+@pytest.mark.parametrize("side", [48, 64, 100, 128, 129])
+def test_wide_kernels_fit_small_pictures(side):
+    prior = DeepImagePrior((4,) * 6, (0,) * 6, kernel_down=5, kernel_up=3)
+    query = torch.rand(1, 3, side, side)
+    painted = prior.build(query, torch.Generator().manual_seed(0))(prior.draw(query, torch.Generator().manual_seed(0)))
+    assert painted.shape == query.shape

@@ -1,4 +1,4 @@
-"""Folders to report on: real explanations of drawn lesions by a cheap method, and audits made of them."""
+"""Folders to report on: explanations of synthetic lesions by a cheap method, and audits made of them."""
 
 import json
 from dataclasses import replace
@@ -18,12 +18,12 @@ from cfexplain.explanation.folder import save
 from cfexplain.explanation.record import Provenance
 from cfexplain_datasets.synthetic import SyntheticLesions
 
-VERDICTS = ("semantic", "fragile", "adversarial")
+VERDICTS = ("semantic", "unconfirmed", "fragile", "adversarial")
 
 
 @pytest.fixture(scope="session")
 def lesions(tmp_path_factory) -> Path:
-    """A folder of three lesions' folders; the first one also has what path, seeds and compare leave."""
+    """A folder of three explanations; the first also has the figures of path, seeds and compare."""
     out = tmp_path_factory.mktemp("lesions")
     classifier = cfexplain_classifiers.load("synthetic")
     drawn = list(SyntheticLesions(3, size=64, split="test"))
@@ -41,12 +41,12 @@ def lesions(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def lesion(lesions) -> Path:
-    """The folder of one lesion."""
+    """The folder of one explanation."""
     return lesions / "lesion-0"
 
 
 def make_audit(folder: Path, lesions: Path, count: int, cases: int) -> Path:
-    """An audit of so many rows; the first of them have cases, copies of three explanations."""
+    """An audit of `count` rows; the first of them have cases, copies of three explanations."""
     (folder / "rows").mkdir(parents=True)
     (folder / "cases").mkdir()
     names = [f"case-{k:05d}" for k in range(cases)]
@@ -62,10 +62,10 @@ def make_audit(folder: Path, lesions: Path, count: int, cases: int) -> Path:
 
 
 def make_rows(count: int, cases: list[str]) -> pd.DataFrame:
-    """Rows with every column of an audit, filled by chance."""
+    """Rows with every column of an audit, with random values."""
     rng = np.random.default_rng(0)
     share = rng.random(count)
-    verdict = rng.choice(VERDICTS, count, p=(0.6, 0.25, 0.15))
+    verdict = rng.choice(VERDICTS, count, p=(0.4, 0.2, 0.25, 0.15))
     status = np.where(rng.random(count) < 0.9, "found", "not_found")
     source = rng.choice(["nv", "bkl", "mel"], count, p=(0.7, 0.2, 0.1))
     rows = pd.DataFrame(
@@ -101,7 +101,7 @@ def make_rows(count: int, cases: list[str]) -> pd.DataFrame:
     drawn = pd.DataFrame(rng.random((count, len(numbers))) * 0.5, columns=numbers)
     rows = pd.concat([rows, drawn], axis=1)
     failed = rows.index % 100 == 99
-    rows["error"] = np.where(failed, "ImageError: the picture is damaged", None)
+    rows["error"] = np.where(failed, "ImageError: the image is damaged", None)
     rows.loc[failed, "status"] = "failed"
     rows.loc[failed, ["verdict", "margin", "target_after", "case", "words"]] = None
     return rows
@@ -127,11 +127,11 @@ def make_summary(cases: list[str]) -> Summary:
             Check("artefact>0.2", "fail", 0.31, 0.25, 0.37, 120, "hair"),
         ),
         (
-            Section("found", "Is there one for everyone?", "Shares.", "intervals", pd.DataFrame(intervals)),
-            Section("flips", "Which classes turn into which?", "Share found.", "matrix", pd.DataFrame(matrix)),
-            Section("artefacts", "Does the change sit on artefacts?", "", "table", pd.DataFrame(table)),
-            Section("worst", "Where does it fail?", "The least robust.", "cases", pd.DataFrame({"case": cases[:3]})),
-            Section("nothing", "What is not known?", "", "intervals", pd.DataFrame()),
+            Section("found", "How often is a counterfactual found?", "Shares.", "intervals", pd.DataFrame(intervals)),
+            Section("flips", "Which classes flip to which?", "Share found.", "matrix", pd.DataFrame(matrix)),
+            Section("artefacts", "Does the change lie on artefacts?", "", "table", pd.DataFrame(table)),
+            Section("worst", "Where is it least robust?", "Least robust.", "cases", pd.DataFrame({"case": cases[:3]})),
+            Section("nothing", "An empty section", "", "intervals", pd.DataFrame()),
         ),
     )
 

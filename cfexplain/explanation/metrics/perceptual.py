@@ -1,8 +1,8 @@
-"""How different would a person call two pictures?"""
+"""LPIPS: how different do two images look to a person?"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -22,8 +22,6 @@ TAPS = (1, 4, 7, 9, 10, 11, 12)
 
 SMALLEST_SIDE = 32
 """At this size the deep taps are already a single position; below 17 pixels SqueezeNet fails."""
-
-Distance = Callable[[Images, Images], "Float[Tensor, ' n']"]
 
 
 class LPIPS(nn.Module):
@@ -65,36 +63,31 @@ class LPIPS(nn.Module):
         return taken
 
 
-def load_lpips(folder: str | Path | None = None) -> Distance:
-    """LPIPS of SqueezeNet, from weights on disk or by torchmetrics, which fetches them.
+def load_lpips(folder: str | Path) -> LPIPS:
+    """LPIPS of SqueezeNet, from weights on disk.
 
     Args:
-        folder: holds `TRUNK` and `HEADS`; None asks torchmetrics, and torchvision fetches SqueezeNet on first use.
+        folder: holds `TRUNK` and `HEADS`.
 
     Returns:
-        A function of two batches of images in [0, 1], shape (n, 3, h, w) of at least 32 pixels a side, to n
-        distances, without gradient. From a folder it is an `LPIPS`, a module that moves to a device by `.to`.
+        A module of two batches of images in [0, 1], shape (n, 3, h, w) of at least 32 pixels a side, to n distances.
 
     Raises:
-        ValueError: a file is missing; or, without a folder, torchmetrics is, or the weights cannot be fetched.
+        ValueError: a file is missing.
 
-    Source: from a folder our own 40 lines, which give the documented values of torchmetrics (0.1024 and 0.0938 on
-    its example) to four digits; the stored trunk is in half precision.
+    Source: gives the documented values of torchmetrics (0.1024 and 0.0938 on its example) to four digits; torchmetrics
+    fetches the same weights where there is a network.
 
     Example:
-        >>> lpips = load_lpips("weights")  # doctest: +SKIP
-        >>> lpips(result.query, result.image)  # doctest: +SKIP
+        >>> load_lpips("weights")(edit.query, edit.image)  # doctest: +SKIP
         tensor([0.0213])
     """
-    return _by_torchmetrics() if folder is None else _from_files(Path(folder))
-
-
-def _from_files(folder: Path) -> LPIPS:
     from safetensors.torch import load_file
 
+    folder = Path(folder)
     missing = [name for name in (TRUNK, HEADS) if not (folder / name).is_file()]
     if missing:
-        raise ValueError(f"LPIPS needs {' and '.join(missing)} in {folder}: put the weights there, or give no folder")
+        raise ValueError(f"LPIPS needs {' and '.join(missing)} in {folder}: put the weights there")
     trunk = {name: value.float() for name, value in load_file(folder / TRUNK).items()}
     heads = load_file(folder / HEADS)
     return LPIPS(_squeezenet(trunk), [heads[f"lin{i}.model.1.weight"] for i in range(len(TAPS))])
@@ -108,28 +101,6 @@ def _squeezenet(weights: dict[str, Tensor]) -> nn.Sequential:
     network.load_state_dict(weights, assign=True)
     features: nn.Sequential = network.features
     return features
-
-
-def _by_torchmetrics() -> Distance:
-    try:
-        from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
-    except ModuleNotFoundError:
-        raise ValueError("LPIPS needs a folder with weights, or torchmetrics: pip install torchmetrics") from None
-    try:
-        with torch.random.fork_rng(devices=[]):
-            measure = LearnedPerceptualImagePatchSimilarity(net_type="squeeze", reduction="sum", normalize=True)
-    except OSError as error:
-        raise ValueError(f"the weights of LPIPS cannot be fetched ({error}): give a folder that holds them") from None
-
-    @torch.no_grad()
-    def lpips(first: Images, second: Images) -> Float[Tensor, " n"]:
-        _check(first, second)
-        measure.to(first.device)
-        values = [measure(a[None].float(), b[None].float()) for a, b in zip(first, second, strict=True)]
-        measure.reset()  # it keeps what it measured
-        return torch.stack(values)
-
-    return lpips
 
 
 def _check(first: Images, second: Images) -> None:

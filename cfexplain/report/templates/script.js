@@ -14,6 +14,7 @@
     return element;
   };
 
+  // The slider between query and counterfactual.
   const compare = (figure) => {
     const stage = figure.querySelector(".stage");
     const slider = stage.querySelector("input");
@@ -34,6 +35,7 @@
     update();
   };
 
+  // The animated path.
   const walk = (figure) => {
     const picture = figure.querySelector("img");
     const slider = figure.querySelector("input");
@@ -70,26 +72,26 @@
     update();
   };
 
+  // The table of rows: filters, sorting, columns, pages.
   const PAGE = 50;
   let fields = 0;
-  const field = (words, control) => {
+  const field = (text, control) => {
     control.id = `field-${++fields}`;
-    return make("div", {}, make("label", { for: control.id }, words), control);
+    return make("div", {}, make("label", { for: control.id }, text), control);
   };
 
-  const UNSEEN = new Set(["case"]);
-  const places = (values) => {
-    const seen = values.filter((value) => value !== null);
-    if (seen.every(Number.isInteger)) return 0;
-    const most = seen.reduce((top, value) => Math.max(top, Math.abs(value)), 0);
-    return Math.min(6, Math.max(0, 2 - Math.floor(Math.log10(most))));
+  const decimals = (values) => {
+    const known = values.filter((value) => value !== null);
+    if (known.every(Number.isInteger)) return 0;
+    const largest = known.reduce((top, value) => Math.max(top, Math.abs(value)), 0);
+    return Math.min(6, Math.max(0, 2 - Math.floor(Math.log10(largest))));
   };
 
   class Rows {
     constructor(root, data) {
       this.root = root;
       this.data = data;
-      this.columns = data.columns.filter((column) => !UNSEEN.has(column.key));
+      this.columns = data.columns.filter((column) => column.key !== "case");
       this.pages = data.columns.find((column) => column.key === "case");
       this.order = null;
       this.page = 0;
@@ -104,31 +106,31 @@
       if (column.kind === "level") return column.key === "status" ? column.levels[value].replaceAll("_", " ") : column.levels[value];
       if (column.kind === "flag") return value ? "yes" : "no";
       if (column.kind !== "number") return value;
-      column.places ??= places(column.values);
-      return value.toFixed(column.places).replace("-", "−");
+      column.decimals ??= decimals(column.values);
+      return value.toFixed(column.decimals).replace("-", "−");
     }
 
-    get found() {
+    get selected() {
       const filters = this.filters();
-      const kept = [];
-      for (let row = 0; row < this.data.rows; row++) if (filters.every((holds) => holds(row))) kept.push(row);
-      return this.sorted(kept);
+      const rows = [];
+      for (let row = 0; row < this.data.rows; row++) if (filters.every((passes) => passes(row))) rows.push(row);
+      return this.sorted(rows);
     }
 
     filters() {
-      const holds = [];
-      const words = this.search.value.trim().toLowerCase();
-      if (words) holds.push((row) => this.haystack(row).includes(words));
+      const filters = [];
+      const text = this.search.value.trim().toLowerCase();
+      if (text) filters.push((row) => this.haystack(row).includes(text));
       for (const [column, select] of this.selects) {
         if (select.value === "") continue;
         const wanted = Number(select.value);
-        holds.push((row) => column.values[row] === wanted);
+        filters.push((row) => column.values[row] === wanted);
       }
       const column = this.columns.find((one) => one.key === this.measure.value);
       const [low, high] = [this.low, this.high].map((input) => (input.value === "" ? null : Number(input.value)));
-      if (column && low !== null) holds.push((row) => column.values[row] !== null && column.values[row] >= low);
-      if (column && high !== null) holds.push((row) => column.values[row] !== null && column.values[row] <= high);
-      return holds;
+      if (column && low !== null) filters.push((row) => column.values[row] !== null && column.values[row] >= low);
+      if (column && high !== null) filters.push((row) => column.values[row] !== null && column.values[row] <= high);
+      return filters;
     }
 
     haystack(row) {
@@ -153,7 +155,7 @@
     build() {
       this.form = this.root.querySelector("form");
       this.search = make("input", { type: "search", autocomplete: "off" });
-      this.form.append(field("Search ids and words", this.search));
+      this.form.append(field("Search text", this.search));
       this.selects = this.data.columns.filter((column) => column.filter && column.levels.length > 1).map((column) => {
         const counts = column.levels.map(() => 0);
         for (const value of column.values) if (value !== null) counts[value] += 1;
@@ -191,10 +193,10 @@
 
     buildTurn() {
       const turn = this.root.querySelector(".turn");
-      const button = (words, by) => {
-        const made = make("button", { type: "button" }, words);
-        made.addEventListener("click", () => { this.page += by; this.draw(); });
-        return made;
+      const button = (text, by) => {
+        const element = make("button", { type: "button" }, text);
+        element.addEventListener("click", () => { this.page += by; this.draw(); });
+        return element;
       };
       this.back = button("← Back", -1);
       this.next = button("Next →", 1);
@@ -214,11 +216,11 @@
     follow() {
       const [place, query] = location.hash.split("?");
       if (place === "#rows" && query !== undefined) {
-        const asked = new URLSearchParams(query);
+        const filters = new URLSearchParams(query);
         this.form.reset();
-        this.search.value = asked.get("search") ?? "";
+        this.search.value = filters.get("search") ?? "";
         for (const [column, select] of this.selects) {
-          const level = column.levels.indexOf(asked.get(column.key));
+          const level = column.levels.indexOf(filters.get(column.key));
           select.value = level < 0 ? "" : level;
         }
         this.page = 0;
@@ -228,7 +230,7 @@
     }
 
     draw() {
-      const rows = this.found;
+      const rows = this.selected;
       const last = Math.max(0, Math.ceil(rows.length / PAGE) - 1);
       this.page = Math.min(Math.max(this.page, 0), last);
       const start = this.page * PAGE;

@@ -1,0 +1,130 @@
+"""Plots of an audit's rows, prepared for their template: axes, and marks by verdict at positions in percent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from cfexplain.report.glossary import VERDICTS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_POINTS = 1500
+BINS = 20
+
+
+class Axis(NamedTuple):
+    """Both ends of an axis."""
+
+    low: float
+    high: float
+
+    @property
+    def span(self) -> float:
+        """Its length."""
+        return self.high - self.low
+
+    @property
+    def ticks(self) -> list[float]:
+        """Round values from end to end."""
+        step = _step(self.span)
+        return [self.low + k * step for k in range(round(self.span / step) + 1)]
+
+    def position(self, value: float) -> float:
+        """Where a value lies, in percent; values beyond an end are moved to it."""
+        return round(100 * min(1.0, max(0.0, (value - self.low) / self.span)), 2)
+
+
+class Mark(NamedTuple):
+    """A point, or a bar that hangs from its upper left corner; percent of the plot, from its lower left corner."""
+
+    x: float
+    y: float
+    height: float = 0.0
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A scatter plot or a stacked histogram.
+
+    Attributes:
+        title: of the plot.
+        titles: of both axes.
+        x: horizontal axis.
+        y: vertical axis.
+        marks: by verdict.
+        counts: of rows, by verdict.
+    """
+
+    title: str
+    titles: tuple[str, str]
+    x: Axis
+    y: Axis
+    marks: Mapping[str, Sequence[Mark]]
+    counts: Mapping[str, int]
+
+
+def axis_of(values: Iterable[float | None]) -> Axis:
+    """An axis that holds these values: 0 to 1 for shares, else from 0 to round numbers around them.
+
+    Example:
+        >>> tuple(axis_of([0.2, 0.9])), tuple(axis_of([-3.2, 14.0]))
+        ((0.0, 1.0), (-5.0, 15.0))
+    """
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    if not any(known) or (min(known) >= 0 and 0.25 < max(known) <= 1):
+        return Axis(0.0, 1.0)
+    low, high = min(0.0, *known), max(0.0, *known)
+    step = _step(high - low)
+    return Axis(math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step)
+
+
+def plots(rows: pd.DataFrame) -> list[Plot]:
+    """The plots whose columns are there, of at least three rows."""
+    size = "metric.root_mean_square_change" if "metric.root_mean_square_change" in rows else "metric.mean_change"
+    drawn = []
+    if {"margin", size, "verdict"} <= set(rows):
+        drawn.append(_certainty(_by_verdict(rows.dropna(subset=["margin", size]).head(MOST_POINTS)), size))
+    if {"metric.inside_lesion", "verdict"} <= set(rows):
+        drawn.append(_on_lesion(_by_verdict(rows.dropna(subset=["metric.inside_lesion"]))))
+    return [plot for plot in drawn if sum(plot.counts.values()) >= 3]
+
+
+def _by_verdict(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    groups = {verdict: rows[rows["verdict"] == verdict] for verdict in VERDICTS}
+    return {verdict: some for verdict, some in groups.items() if len(some)}
+
+
+def _certainty(groups: Mapping[str, pd.DataFrame], size: str) -> Plot:
+    """How certain the prediction was against how much had to change: a point for each row."""
+    x, y = Axis(0.0, 1.0), axis_of(value for rows in groups.values() for value in rows[size])
+    marks = {
+        verdict: [Mark(x.position(a), y.position(b)) for a, b in zip(rows["margin"], rows[size], strict=True)]
+        for verdict, rows in groups.items()
+    }
+    titles = ("margin between the two most probable classes", "size of the change (RMS)")
+    return Plot("Certainty and size of the change", titles, x, y, marks, {k: len(rows) for k, rows in groups.items()})
+
+
+def _on_lesion(groups: Mapping[str, pd.DataFrame]) -> Plot:
+    """How much of the change lies on the lesion: a stacked histogram."""
+    shares = {verdict: rows["metric.inside_lesion"].clip(0, 1) for verdict, rows in groups.items()}
+    heights = np.array([np.histogram(share, BINS, (0, 1))[0] for share in shares.values()]).reshape(-1, BINS)
+    tops, y = heights.cumsum(0), axis_of([5, *heights.sum(0)])
+    marks = {
+        verdict: [Mark(100 * k / BINS, y.position(tops[i, k]), y.position(n)) for k, n in enumerate(heights[i]) if n]
+        for i, verdict in enumerate(groups)
+    }
+    titles = ("share of the change on the lesion", "items")
+    return Plot("Where the change lies", titles, Axis(0.0, 1.0), y, marks, {k: len(rows) for k, rows in groups.items()})
+
+
+def _step(span: float) -> float:
+    """A round step that divides a span into about five."""
+    power = 10.0 ** math.floor(math.log10(span / 5))
+    return next(power * k for k in (1, 2, 5, 10) if power * k * 5 >= span)

@@ -1,0 +1,14 @@
+from .checkpoint import Card as Card
+from .checkpoint import CheckpointError as CheckpointError
+from .checkpoint import load as load
+from .checkpoint import save as save
+from .estimator import LossEstimator as LossEstimator
+from .estimator import fit_estimator as fit_estimator
+from .estimator import ranking_loss as ranking_loss
+from .judgement import Judgement as Judgement
+from .judgement import judge as judge
+from .network import Architecture as Architecture
+from .network import LesionClassifier as LesionClassifier
+from .network import folded as folded
+from .training import Recipe as Recipe
+from .training import train as train

@@ -1,0 +1,67 @@
+"""What the command line finds by entry point: classifiers by name, their description, training and evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import cfexplain_classifiers as library
+from cfexplain_classifiers import checkpoint
+from cfexplain_classifiers.batches import Augment, Samples, evaluation_batches
+from cfexplain_classifiers.checkpoint import Card as Card
+from cfexplain_classifiers.hardening import off_distribution
+from cfexplain_classifiers.judgement import strangers_from
+from cfexplain_classifiers.network import LesionClassifier
+
+NAMES = checkpoint.SHIPPED
+SUBSAMPLE = 300
+"""Samples, at most, from which out-of-distribution images are made."""
+
+
+def load(name: str) -> LesionClassifier:
+    """A classifier by shipped name, run folder or .safetensors file, in evaluation mode, with batch norm folded."""
+    return library.folded(library.load(name))
+
+
+def card(name: str) -> dict[str, Any]:
+    """The description of a classifier: `architecture` (classes, image_size, ...), `data`, `licence`, `metrics`."""
+    return checkpoint.describe(checkpoint.locate(name))
+
+
+def train(
+    recipe: Mapping[str, Any],
+    samples: tuple[Any, Samples],
+    out: Path,
+    augment: Callable[[int], Augment],
+    **options: Any,
+) -> Path:
+    """Train a classifier and return the path of its checkpoint.
+
+    Args:
+        recipe: fields of `Recipe`; missing ones have their defaults.
+        samples: training samples, which also have `labels`, and validation samples.
+        out: folder of the run.
+        augment: image size -> augmentation.
+        options: others of `cfexplain_classifiers.train`: `weights`, `pretrained`, `device`, `card`, `progress`.
+    """
+    plan, (training, validation) = library.Recipe(**recipe), samples
+    options |= {"labels": training.labels, "augment": augment(plan.image_size), "hardening": off_distribution}
+    return library.train(plan, training, validation, out, **options)
+
+
+def judge(name: str, samples: Samples, device: str | torch.device = "cpu") -> dict[str, Any]:
+    """Evaluate a classifier on labelled samples and on out-of-distribution images made from some of them.
+
+    Raises:
+        ValueError: the classes of the samples differ from the classifier's.
+    """
+    network = library.load(name).to(device)
+    if list(samples.classes) != list(network.classes):
+        known, given = ", ".join(network.classes), ", ".join(samples.classes)
+        raise ValueError(f"the classifier knows {known}, the data set {given}")
+    batches = list(evaluation_batches(samples, network.image_size))
+    some = torch.cat([images for images, _ in batches])[:: max(1, len(samples) // SUBSAMPLE)][:SUBSAMPLE]
+    return library.judge(network, batches, strangers=strangers_from(some)).to_dict()

@@ -1,0 +1,35 @@
+"""Data sets for the command line and the app: the module of the entry-point group `cfexplain.datasets`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from cfexplain.types import Images
+from cfexplain_datasets import open_dataset as open_dataset
+from cfexplain_datasets.augment import training_augmentation as training_augmentation
+from cfexplain_datasets.check import check as check
+from cfexplain_datasets.findings import findings as findings
+from cfexplain_datasets.lesion import OTHER_NAMES as OTHER_NAMES
+from cfexplain_datasets.lesion import Lesion
+from cfexplain_datasets.splits import check_split as check_split
+from cfexplain_datasets.splits import refuse_leaks as refuse_leaks
+from cfexplain_datasets.splits import with_splits as with_splits
+from cfexplain_datasets.splits import without_leaks as without_leaks
+from cfexplain_datasets.synthetic import SyntheticLesions
+
+
+def demo_lesion(seed: int, predict: Callable[[Images], Tensor]) -> Lesion:
+    """A malignant synthetic test lesion of 64 pixels that a classifier predicts as malignant (class 1).
+
+    Args:
+        seed: chooses among them.
+        predict: maps images to class indices.
+    """
+    samples = SyntheticLesions(40, size=64, split="test")
+    malignant = [lesion for lesion in map(samples.__getitem__, range(len(samples))) if lesion.label == 1]
+    predicted = predict(torch.stack([lesion.image for lesion in malignant])).tolist()
+    known: list[Lesion] = [lesion for lesion, index in zip(malignant, predicted, strict=True) if index == 1]
+    return known[seed % len(known)]

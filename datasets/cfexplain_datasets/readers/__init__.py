@@ -1,0 +1,1 @@
+"""The built-in readers, one file each: `read(path)` returns a `LesionTable` or raises a `DataError`."""

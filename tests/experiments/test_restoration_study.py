@@ -1,0 +1,64 @@
+"""The study of restoration keeps what it has measured: rows survive in results/ when the runs themselves are gone."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+
+
+@pytest.fixture
+def report(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(EXPERIMENTS))
+    from restoration_study import report
+
+    monkeypatch.setattr(report, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(report, "OUT", tmp_path)
+    return report
+
+
+def ran(report, image, preset="fast", psnr=30.0):
+    """A run as the study writes it."""
+    from restoration_study.run import method_of
+
+    rules = {"wmv": {"psnr": psnr, "stopped": 2000}, "wmv average": {"psnr": psnr + 1, "stopped": 2000}}
+    row = {
+        "part": "denoising", "image": image, "preset": preset, "seed": 0, "steps": 2400, "seconds": 9.5,
+        "device": "cpu", "threads": 1, "method": "denoise", "settings": repr(method_of("denoise", preset, None)),
+        "input": 20.0, "last": psnr, "average": psnr + 1, "ssim": 0.8, "rules": rules,
+        "kept": {"at 1800": {"raw": 29.0, "average": 30.5}},
+        "peak": {"raw": 31.0, "average": 31.5}, "peak_at": {"raw": 1200, "average": 1300}, "stopped_by_itself": ["wmv"],
+    }  # fmt: skip
+    path = report.RUNS / "denoising" / f"{preset}-0" / f"{image}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(row))
+    return path
+
+
+def rows(report):
+    return {row["image"]: row for row in report.rows_of("denoising").to_dict("records")}
+
+
+def test_rows_are_the_same_when_the_runs_are_gone(report):
+    paths = [ran(report, "F16"), ran(report, "lena", psnr=31.0)]
+    before = rows(report)
+    report.flat().to_csv(report.OUT / "rows.csv", index=False)
+    paths[0].unlink()
+    after = rows(report)
+    assert after.keys() == before.keys() == {"F16", "lena"}
+    shared = before["F16"].keys() - {"settings"}
+    assert {k: after["F16"][k] for k in shared} == {k: before["F16"][k] for k in shared}
+
+
+def test_a_new_run_replaces_its_row_and_rows_of_other_settings_are_dropped(report):
+    ran(report, "F16", psnr=30.0)
+    ran(report, "lena")
+    table = report.flat()
+    table.loc[table["image"] == "lena", "digest"] = "of another preset"
+    table.to_csv(report.OUT / "rows.csv", index=False)
+    ran(report, "F16", psnr=33.0)
+    (report.RUNS / "denoising" / "fast-0" / "lena.json").unlink()
+    found = rows(report)
+    assert list(found) == ["F16"]
+    assert found["F16"]["last"] == 33.0
