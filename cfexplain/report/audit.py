@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+import pandas as pd
 
 from cfexplain.audit.measure import asked
 from cfexplain.audit.section import Summary
@@ -14,9 +16,6 @@ from cfexplain.report.page import page, percent
 from cfexplain.report.plots import plots
 from cfexplain.report.rows import table
 from cfexplain.report.section import view
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 MOST_PAIRS = 12
 """Pairs of classes whose verdicts are counted."""

@@ -30,10 +30,10 @@ class Comparison:
     """Attribution maps of the same image and target.
 
     Attributes:
-        maps: the maps side by side; None where there are none.
-        curves: deletion and insertion curves.
-        columns: the measures that are known for some method.
-        rows: method and measures.
+        maps: side by side.
+        curves: of deletion and insertion.
+        columns: measures that are known for some method.
+        rows: one for each method.
     """
 
     maps: Picture | None

@@ -139,10 +139,8 @@ def numeric(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> set[st
     return {name for name, values in known.items() if values and all(isinstance(v, int | float) for v in values)}
 
 
-def clock(seconds: Any) -> str:
+def clock(seconds: float) -> str:
     """A duration in the unit that suits it."""
-    if not isinstance(seconds, int | float) or not math.isfinite(seconds):
-        return BLANK
     if seconds < 60:
         return f"{seconds:.1f}\u202fs"
     minutes = seconds / 60

@@ -28,13 +28,7 @@ THUMBNAIL = 96
 
 @dataclass(frozen=True)
 class Picture:
-    """An image for `src`.
-
-    Attributes:
-        uri: data URI.
-        width: in pixels.
-        height: in pixels.
-    """
+    """An image as a data URI, with its size in pixels."""
 
     uri: str
     width: int
@@ -72,13 +66,7 @@ def of_file(content: bytes | None, largest: int = LARGEST) -> Picture | None:
 
 @dataclass(frozen=True)
 class ChangeMap:
-    """A signed change in colours, with its scale.
-
-    Attributes:
-        picture: the map.
-        scale: intensity of the strongest colour, in either direction.
-        colours: from darkest to lightest change, as CSS.
-    """
+    """A signed change in `colours` (CSS, from darkest to lightest); `scale` is the intensity of the strongest ones."""
 
     picture: Picture
     scale: float

@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from cfexplain.report.glossary import VERDICTS
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 MOST_POINTS = 1500
 BINS = 20

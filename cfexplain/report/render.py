@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from cfexplain.audit.section import Summary
 from cfexplain.audit.store import read_rows
@@ -18,9 +20,6 @@ from cfexplain.report.lesion import Case, Comparison, lesion_page
 from cfexplain.report.page import page
 from cfexplain.report.picture import of_file
 from cfexplain.report.rows import plain
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 REPORT = "report.html"
 
@@ -72,11 +71,7 @@ def render_explanation(explanation: Explanation, folder: Path) -> Path:
 
 
 def load_case(folder: Path, row: Mapping[str, Any] | None = None) -> Case:
-    """Read an explanation and what belongs to it from its folder.
-
-    Args:
-        folder: of the explanation.
-        row: of the audit that it belongs to.
+    """Read an explanation from its folder; `row` is that of its audit.
 
     Raises:
         ValueError: the folder holds no explanation, or a damaged one.
@@ -111,8 +106,6 @@ def load_audit(folder: Path) -> tuple[Summary, pd.DataFrame]:
     Raises:
         ValueError: the summary is damaged.
     """
-    import pandas as pd
-
     path, rows = folder / "summary.json", read_rows(folder)
     for name in [name for name in rows if str(name).startswith("meta.")]:
         numbers = pd.to_numeric(rows[name], errors="coerce")
@@ -153,7 +146,6 @@ def _write(path: Path, text: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, text.encode())
     except OSError as error:
-        raise ValueError(
-            f"the report cannot be written to {path.parent} ({error.strerror}): name another folder"
-        ) from None
+        message = f"the report cannot be written to {path.parent} ({error.strerror}): name another folder"
+        raise ValueError(message) from None
     return path

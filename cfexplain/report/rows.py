@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from cfexplain.report import glossary
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SHOWN = (
     "image_id", "source", "target", "status", "verdict", "target_before", "target_after", "oracle_agreement",

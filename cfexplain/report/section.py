@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from cfexplain.audit.section import Section
 from cfexplain.report.plots import Axis, axis_of
@@ -16,15 +16,8 @@ NEEDED = {"intervals": ("measure", "group", "mean"), "matrix": ("from", "to", "m
 Row = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Panel:
-    """Rows that are drawn together.
-
-    Attributes:
-        title: of the panel; may be empty.
-        rows: of the section's table.
-        axis: that holds their means and intervals.
-    """
+class Panel(NamedTuple):
+    """Rows of a section's table that are drawn together, on an axis that holds their means and intervals."""
 
     title: str
     rows: Sequence[Row]
