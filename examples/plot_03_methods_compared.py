@@ -2,8 +2,8 @@
 Methods compared
 ================
 
-Every method is one descent of one generator on one objective. Here are five of them on the same lesion, from plain
-pixels to the default.
+Every method is one descent of one generator on one objective. Here are five of
+them on the same lesion, from plain pixels to the default.
 """
 
 # %%
@@ -15,16 +15,18 @@ from cfexplain_datasets.synthetic import SyntheticLesions
 
 classifier = cfexplain_classifiers.load("synthetic")
 lesion = SyntheticLesions(8, size=64, split="test")[2]
+images, mask = lesion.image[None], lesion.mask[None]
 
-methods = (cfexplain.PIXELS, cfexplain.TV, cfexplain.DIP, cfexplain.REGULARISED_DIP, cfexplain.NATURAL)
 edits = {
-    method.name: cfexplain.explain(classifier, lesion.image[None], method=method, mask=lesion.mask[None])
-    for method in methods
+    name: cfexplain.explain(
+        classifier, images, method=cfexplain.METHODS[name], mask=mask
+    )
+    for name in ("pixels", "tv", "dip", "regularised-dip", "natural")
 }
 
 # %%
-# Above the counterfactuals, below the changes, each on its own scale. ``pixels`` and ``tv`` start at the query, so they
-# have no anchor of their own.
+# Above the counterfactuals, below the changes, each on its own scale.
+# ``pixels`` and ``tv`` start at the query, so they have no anchor of their own.
 
 from matplotlib.figure import Figure
 
@@ -42,9 +44,10 @@ for axis in axes.flat:
 figure
 
 # %%
-# Validity alone does not tell them apart: all flip the prediction. What differs is whether the flip survives small
-# image corruptions, how fine the change is, and how much of it lies on the lesion. One lesion says nothing about a
-# method; the averages over 219 real ones are on the page :doc:`/results`.
+# Validity alone does not tell them apart: all flip the prediction. What differs
+# is whether the flip survives small image corruptions, how fine the change is,
+# and how much of it lies on the lesion. One lesion says nothing about a method;
+# the averages over 219 real ones are on the page :doc:`/results`.
 
 
 def row(edit):

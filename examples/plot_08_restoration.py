@@ -2,8 +2,9 @@
 Restoration by the prior
 ========================
 
-The untrained network alone, without a classifier: it learns the image before it learns the damage, so stopping early
-removes noise. It is the same descent as in an explanation, with another data term.
+The untrained network alone, without a classifier: it learns the image before it
+learns the damage, so stopping early removes noise. It is the same descent as in
+an explanation, with another data term.
 """
 
 # %%
@@ -18,8 +19,8 @@ rng = torch.Generator().manual_seed(0)
 noisy = (clean + 0.1 * torch.randn(clean.shape, generator=rng)).clamp(0, 1)
 
 # %%
-# ``DENOISE`` holds the published settings; ``fast`` gives the same task a narrow network and a share of the steps. A
-# tenth keeps this example short.
+# ``DENOISE`` holds the published settings; ``fast`` gives the same task a
+# narrow network and a share of the steps. A tenth keeps this example short.
 
 restored = denoise(noisy, method=fast(DENOISE, share=0.1))
 print(restored.method, restored.steps, restored.ending)
@@ -33,7 +34,7 @@ filled = inpaint(clean * (1 - holes), holes, method=fast(INPAINT, share=0.05))
 # %%
 from matplotlib.figure import Figure
 
-pictures = {
+shown = {
     "original": clean,
     f"noisy, {psnr(noisy, clean):.1f} dB": noisy,
     f"denoised, {psnr(restored.image, clean):.1f} dB": restored.image,
@@ -41,7 +42,8 @@ pictures = {
     f"inpainted, {psnr(filled.image, clean):.1f} dB": filled.image,
 }
 figure = Figure(figsize=(12, 2.8), layout="constrained")
-for axis, (title, image) in zip(figure.subplots(1, len(pictures)), pictures.items(), strict=True):
+axes = figure.subplots(1, len(shown))
+for axis, (title, image) in zip(axes, shown.items(), strict=True):
     axis.imshow(image[0].permute(1, 2, 0))
     axis.set_title(title)
     axis.set_axis_off()

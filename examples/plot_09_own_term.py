@@ -2,12 +2,13 @@
 A term of your own
 ==================
 
-A term is one wish about the generated image: smaller is better, one value per image. Write a frozen dataclass with
-``__call__``; nothing has to be registered.
+A term is one wish about the generated image: smaller is better, one value per
+image. Write a frozen dataclass with ``__call__``; nothing has to be registered.
 """
 
 # %%
-# The wish: leave the skin alone. Outside of the lesion, here the dark pixels of the query, the change is penalised.
+# The wish: leave the skin alone. Outside of the lesion, here the dark pixels of
+# the query, the change is penalised.
 
 from dataclasses import dataclass, replace
 
@@ -31,29 +32,33 @@ class SameSkin:
 
     def __call__(self, candidate: Candidate) -> torch.Tensor:
         """Mean squared change of the skin of each image."""
-        skin = (candidate.problem.query.mean(1, keepdim=True) > self.above).float()
+        skin = (
+            candidate.problem.query.mean(1, keepdim=True) > self.above
+        ).float()
         change = candidate.image - candidate.anchor
         return (change.square() * skin).flatten(1).mean(1)
 
 
 # %%
-# Add it to the objective of any method. A term that reads ``candidate.prediction`` also sets
-# ``uses_classifier = True``.
+# Add it to the objective of any method. A term that reads
+# ``candidate.prediction`` also sets ``uses_classifier = True``.
 
 base = cfexplain.NATURAL_WARM
+objective = base.edit.objective | cfexplain.total((2000.0, SameSkin()))
 careful = replace(
-    base,
-    name="natural-warm, same skin",
-    edit=replace(base.edit, objective=base.edit.objective | cfexplain.total((2000.0, SameSkin()))),
+    base, name="same skin", edit=replace(base.edit, objective=objective)
 )
 
 # %%
 classifier = cfexplain_classifiers.load("synthetic")
 lesion = SyntheticLesions(8, size=64, split="test")[3]
+images, mask = lesion.image[None], lesion.mask[None]
 for method in (base, careful):
-    edit = cfexplain.explain(classifier, lesion.image[None], method=method, mask=lesion.mask[None])
+    edit = cfexplain.explain(classifier, images, method=method, mask=mask)
     inside = float(cfexplain.evaluate(edit)["inside_lesion"][0])
-    print(f"{method.name}: {edit.status[0].value}, {inside:.0%} of the change inside the lesion")
+    print(
+        f"{method.name}: {edit.status[0].value}, {inside:.0%} inside the lesion"
+    )
 
 # %%
 cfexplain.panel(edit)

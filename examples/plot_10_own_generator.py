@@ -2,13 +2,15 @@
 A generator of your own
 =======================
 
-A generator is a recipe for a network that produces one image: ``build(query, rng)`` makes the module,
-``draw(query, rng)`` its fixed input, and ``module(z)`` has the query's shape and lies in [0, 1].
+A generator is a recipe for a network that produces one image: ``build(query,
+rng)`` makes the module, ``draw(query, rng)`` its fixed input, and ``module(z)``
+has the query's shape and lies in [0, 1].
 """
 
 # %%
-# A simple prior: the query plus a smooth change, interpolated from a coarse grid. It can only move broad patches of
-# colour, so it cannot make adversarial grain.
+# A simple prior: the query plus a smooth change, interpolated from a coarse
+# grid. It can only move broad patches of colour, so it cannot make adversarial
+# grain.
 
 from dataclasses import dataclass, replace
 
@@ -45,13 +47,15 @@ class _Grid(nn.Module):
         self.grid = nn.Parameter(query.new_zeros(1, 3, cells, cells))
 
     def forward(self, z: Tensor) -> Tensor:
-        change = nn.functional.interpolate(self.grid, z.shape[-2:], mode="bicubic", align_corners=False)
+        change = nn.functional.interpolate(
+            self.grid, z.shape[-2:], mode="bicubic", align_corners=False
+        )
         return (z + change).clamp(0, 1)
 
 
 # %%
-# It starts at the query, so no anchor is needed, and its output is what is shown. Views and the estimated loss are
-# those of the default.
+# It starts at the query, so no anchor is needed, and its output is what is
+# shown. Views and the estimated loss are those of the default.
 
 method = replace(
     cfexplain.NATURAL,
@@ -65,7 +69,9 @@ method = replace(
 # %%
 classifier = cfexplain_classifiers.load("synthetic")
 lesion = SyntheticLesions(8, size=64, split="test")[2]
-edit = cfexplain.explain(classifier, lesion.image[None], method=method, mask=lesion.mask[None])
+edit = cfexplain.explain(
+    classifier, lesion.image[None], method=method, mask=lesion.mask[None]
+)
 cfexplain.panel(edit)
 
 # %%
