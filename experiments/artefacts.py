@@ -19,7 +19,7 @@ import torch
 from isic_comparison import DATA, manifest
 from PIL import Image as PIL
 
-from cfexplain.audit.slices import WHITE_BALANCED
+from cfexplain.audit.sections.gaps import WHITE_BALANCED
 from cfexplain.dermoscopy.artefacts import ARTEFACTS, find_artefacts
 from cfexplain.dermoscopy.skin_tone import TONES, ita, tone
 from cfexplain.images import to_uint8

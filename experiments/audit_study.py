@@ -95,12 +95,8 @@ def kills() -> dict[str, Any]:
 
 def wait_for_rows(out: Path, more: int, child: Any) -> None:
     """Until the running audit has written so many more rows, or has ended: kills shall come amid the work."""
-
-    def last() -> int:
-        return max((int(part.stem.rpartition("-")[2]) for part in (out / "rows").glob("part-*.parquet")), default=-1)
-
-    before = last()
-    while child.is_alive() and last() < before + more:
+    before = len(read_rows(out))
+    while child.is_alive() and len(read_rows(out)) < before + more:
         time.sleep(0.005)
 
 

@@ -1,134 +1,73 @@
-"""Who answers the questions: this process, one on each core, or workers on Ray; all give the same rows."""
-
-from __future__ import annotations
+"""Where the items are explained: in this process, in one per core, or on Ray; the rows are the same."""
 
 import os
 import socket
+import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from functools import cache
-from threading import Thread
 from typing import Any
 
-from cfexplain.audit.question import Question
-from cfexplain.audit.row import Examiner, Row
+import cloudpickle
+import torch
+from joblib import Parallel, delayed
+from joblib import cpu_count as usable_cores
+from joblib.externals.loky import ProcessPoolExecutor
 
-Engine = Callable[[Examiner, Sequence[Sequence[Question]]], Iterator[list[Row]]]
-"""Takes questions in groups that are answered together, and gives each group's rows when they are there."""
+from cfexplain.audit.item import Item
+from cfexplain.audit.worker import Result, Worker
 
-AHEAD = 2
-"""Groups under way for each process: one in its hands, one that waits."""
+Batch = Sequence[Item]
+Engine = Callable[[Worker, Sequence[Batch]], Iterator[list[Result]]]  # Yields each batch's results as they come.
 
-RETRIES = 3
-"""How often a question is asked again whose worker died."""
+TRIES = 3  # Of a batch whose process dies.
+
+__all__ = ["Engine", "local", "on_cores", "on_ray", "usable_cores"]
 
 
-def local(examiner: Examiner, groups: Sequence[Sequence[Question]]) -> Iterator[list[Row]]:
-    """One group after the other, here."""
-    for group in groups:
-        yield examiner(group)
+def local(worker: Worker, batches: Sequence[Batch]) -> Iterator[list[Result]]:
+    """One batch after the other, in this process."""
+    return map(worker, batches)
 
 
 def on_cores(workers: int | None = None, *, cores: int = 1) -> Engine:
     """Worker processes on this machine, for classifiers on its CPU.
 
-    An explanation gains little from a second thread; two side by side do not wait for each other. Where a worker
-    dies, of its memory or of an image, the questions under way are asked again, each alone. What cannot be sent to
-    others, such as a classifier that holds a session of another engine, is asked in this one, with a warning.
+    A search gains little from a second thread, so two processes side by side are faster. If a process dies, of an
+    image or for lack of memory, another one tries its batch again. A worker that cannot be pickled, such as one whose
+    classifier holds a session of another runtime, runs in this process, with a warning.
 
     Args:
-        workers: processes; None is one for every `cores` cores that this process may use. Of one there is no gain: this
-            process does its work.
+        workers: processes; None is one per `cores` cores that this process may use. One worker is this process.
         cores: threads of each.
 
     Source: ours; experiments/benchmarks/audit_time.py.
     """
 
-    def engine(examiner: Examiner, groups: Sequence[Sequence[Question]]) -> Iterator[list[Row]]:
-        if why := _bound_to_this_process(examiner):
-            warnings.warn(f"cfexplain: the audit is answered in this process alone: {why}", stacklevel=2)
-            yield from local(examiner, groups)
-            return
+    def engine(worker: Worker, batches: Sequence[Batch]) -> Iterator[list[Result]]:
         count = workers or max(1, usable_cores() // cores)
+        try:
+            cloudpickle.dumps(worker if count > 1 else None)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            warnings.warn(f"cfexplain: the audit runs in this process alone: {reason}", stacklevel=2)
+            count = 1
         if count == 1:
-            yield from local(examiner, groups)
-            return
-        waiting = dict(enumerate(groups))
-        while waiting:
+            return local(worker, batches)
+        thread = threading.local()
+
+        def run(batch: Batch) -> list[Result]:
+            thread.process = getattr(thread, "process", None) or _process(cores)
             try:
-                for index, rows in _in_processes(examiner, waiting.items(), count, cores):
-                    del waiting[index]
-                    yield rows
+                return list(thread.process.submit(_run, worker, batch, cores).result())
             except BrokenProcessPool:
-                for index in list(waiting)[: AHEAD * count]:
-                    yield _alone(examiner, waiting.pop(index), cores)
+                thread.process = None
+                raise
+
+        return _stream(run, BrokenProcessPool, TRIES, worker, batches, count)
 
     return engine
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    from joblib import cpu_count
-
-    return int(cpu_count())
-
-
-def _bound_to_this_process(examiner: Examiner) -> str:
-    """Why it cannot be sent to another process; empty where it can."""
-    import cloudpickle
-
-    try:
-        cloudpickle.dumps(examiner)
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
-    return ""
-
-
-def _in_processes(
-    examiner: Examiner, asked: Iterable[tuple[int, Sequence[Question]]], workers: int, threads: int
-) -> Iterator[tuple[int, list[Row]]]:
-    """Each group's number and rows, as they come."""
-    from joblib import Parallel, delayed, parallel_config
-
-    with parallel_config("loky", inner_max_num_threads=threads):
-        at_work = Parallel(workers, batch_size=1, pre_dispatch=AHEAD * workers, return_as="generator_unordered")
-        audit = os.getpid()
-        yield from at_work(delayed(_numbered)(audit, index, examiner, group, threads) for index, group in list(asked))
-
-
-def _alone(examiner: Examiner, group: Sequence[Question], threads: int) -> list[Row]:
-    """A group's rows while nothing else is asked; where its process dies again, rows that say so."""
-    try:
-        # Of two workers, for joblib would do the work of one in this process.
-        [(_, rows)] = _in_processes(examiner, [(0, group)], 2, threads)
-        return rows
-    except BrokenProcessPool as error:
-        return [examiner.failed(question, error) for question in group]
-
-
-def _numbered(
-    audit: int, index: int, examiner: Examiner, group: Sequence[Question], threads: int
-) -> tuple[int, list[Row]]:
-    """A group's number and rows; joblib asks in the audit itself where it cannot start workers, as within one."""
-    if os.getpid() == audit:
-        return index, examiner(group)
-    _end_with_parent()
-    return index, _ask(examiner, group, threads)
-
-
-@cache
-def _end_with_parent() -> None:
-    """Let this worker end when its audit is killed: joblib's would wait for ever for somebody to take its rows."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    Thread(target=watch, daemon=True).start()
 
 
 def on_ray(address: str | None = None, *, cores: float = 1, gpus: float = 0) -> Engine:
@@ -136,19 +75,30 @@ def on_ray(address: str | None = None, *, cores: float = 1, gpus: float = 0) -> 
 
     Args:
         address: of a running cluster, such as "auto" or "ray://head:10001"; None starts one on this machine for the
-            time of the audit. Workers must reach the pictures under the same paths.
-        cores: of each question, which is answered on so many threads; shares of a core are one thread.
-        gpus: of each question; a share such as 0.25 lets four workers use one.
+            duration of the audit. Workers must reach the images under the same paths.
+        cores: per batch, which uses as many threads; a share of a core is one thread.
+        gpus: per batch; with a share such as 0.25 four workers use one GPU.
 
     Raises:
         ValueError: Ray is not installed, or there is no cluster at the address.
     """
 
-    def engine(examiner: Examiner, groups: Sequence[Sequence[Question]]) -> Iterator[list[Row]]:
-        ray = _ray()
-        started = _connect(ray, address)
+    def engine(worker: Worker, batches: Sequence[Batch]) -> Iterator[list[Result]]:
         try:
-            yield from _answers(ray, examiner, groups, cores, gpus)
+            import ray
+        except ImportError:
+            raise ValueError("the Ray engine needs Ray: pip install 'cfexplain[ray]', or use --engine local") from None
+        started = not ray.is_initialized()
+        if started:
+            _connect(ray, address)
+        task = ray.remote(num_cpus=cores, num_gpus=gpus, max_retries=TRIES)(_run)
+        shared, threads = ray.put(worker), max(1, int(cores))
+        slots = 2 * max(1, int(ray.cluster_resources().get("CPU", 1) / max(cores, 1e-9)))
+        # Anything else, such as a lost cluster or a node without the package, is no fault of the images: it raises.
+        died = (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError, ray.exceptions.NodeDiedError)
+        try:
+            run = lambda batch: ray.get(task.remote(shared, batch, threads))  # noqa: E731
+            yield from _stream(run, died, 1, worker, batches, slots)
         finally:
             if started:
                 ray.shutdown()
@@ -156,65 +106,54 @@ def on_ray(address: str | None = None, *, cores: float = 1, gpus: float = 0) -> 
     return engine
 
 
-def _answers(
-    ray: Any, examiner: Examiner, groups: Sequence[Sequence[Question]], cores: float, gpus: float
-) -> Iterator[list[Row]]:
-    """Keep all workers busy, with twice as many questions under way as can be answered at once."""
-    ask = ray.remote(num_cpus=cores, num_gpus=gpus, max_retries=RETRIES)(_ask)
-    shared, waiting, threads = ray.put(examiner), list(reversed(groups)), max(1, int(cores))
-    room = 2 * max(1, int(ray.cluster_resources().get("CPU", 1) / max(cores, 1e-9)))
-    running: dict[Any, Sequence[Question]] = {}
-    while waiting or running:
-        while waiting and len(running) < room:
-            group = waiting.pop()
-            running[ask.remote(shared, group, threads)] = group
-        ready, _ = ray.wait(list(running), num_returns=1)
-        yield _given(ray, ready[0], running.pop(ready[0]), examiner)
+def _stream(
+    run: Callable[[Batch], list[Result]],
+    died: type[Exception] | tuple[type[Exception], ...],
+    tries: int,
+    worker: Worker,
+    batches: Sequence[Batch],
+    slots: int,
+) -> Iterator[list[Result]]:
+    """The results of `run`, called in threads that wait for them; failed rows if it died at every try."""
+
+    def attempt(batch: Batch, tries: int) -> list[Result]:
+        try:
+            return run(batch)
+        except died as error:
+            return attempt(batch, tries - 1) if tries > 1 else [worker.failed(item, error) for item in batch]
+
+    stream = Parallel(slots, backend="threading", batch_size=1, return_as="generator_unordered")
+    return iter(stream(delayed(attempt)(batch, tries) for batch in batches))
 
 
-def _given(ray: Any, answer: Any, group: Sequence[Question], examiner: Examiner) -> list[Row]:
-    """A worker's rows; where its process, memory or machine gave out again and again, rows that say so.
-
-    Everything else, such as a lost cluster or a node without the package, is no image's fault and ends the audit.
-    """
-    died = (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError, ray.exceptions.NodeDiedError)
-    try:
-        rows: list[Row] = ray.get(answer)
-        return rows
-    except died as error:
-        return [examiner.failed(question, error) for question in group]
-
-
-def _ask(examiner: Examiner, group: Sequence[Question], threads: int) -> list[Row]:
-    """What a worker does, on as many threads as it was given cores."""
-    import torch
-
+def _run(worker: Worker, batch: Batch, threads: int) -> list[Result]:
     torch.set_num_threads(threads)
-    return examiner(group)
+    return worker(batch)
 
 
-def _ray() -> Any:
+def _process(threads: int) -> Any:
+    """A worker process: a pool of one, since a process that dies breaks all of its pool."""
+    variables = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
+    return ProcessPoolExecutor(1, initializer=_end_with, initargs=(os.getpid(),), env=variables)
+
+
+def _end_with(audit: int) -> None:
+    """End this process when the audit's is killed: it would wait for another batch for ever."""
+
+    def watch() -> None:
+        while os.getppid() == audit:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _connect(ray: Any, address: str | None) -> None:
+    """Join the cluster, or start one on this machine."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
     try:
-        import ray
-    except ImportError:
-        raise ValueError("the Ray engine needs Ray: pip install 'cfexplain[ray]', or use --engine local") from None
-    return ray
-
-
-def _connect(ray: Any, address: str | None) -> bool:
-    """Join the cluster, or start one here; whether it must be ended."""
-    if ray.is_initialized():
-        return False
-    try:
-        _reach(address)
+        if host and port.isdigit():  # Ray itself would try for minutes where nobody listens
+            socket.create_connection((host, int(port)), timeout=10).close()
         ray.init(address=address, include_dashboard=False if address is None else None, log_to_driver=False)
     except (ConnectionError, OSError) as error:
         raise ValueError(f"there is no Ray cluster at {address} ({error}): start one with ray start --head") from None
-    return True
-
-
-def _reach(address: str | None) -> None:
-    """Fail at once where nobody listens: Ray itself goes on trying for minutes."""
-    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
-    if host and port.isdigit():
-        socket.create_connection((host, int(port)), timeout=10).close()

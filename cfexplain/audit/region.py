@@ -1,96 +1,113 @@
-"""Where the change lies, and what each place of it does to the model's mind."""
+"""Where the change is, and how much of the flip each region causes."""
 
-from __future__ import annotations
-
+import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from cfexplain.audit.row import AuditRow
 from cfexplain.classifier.checks import predict
 from cfexplain.dermoscopy.artefacts import find_artefacts
-from cfexplain.images import Square, resize
+from cfexplain.dermoscopy.skin_tone import ita, tone
+from cfexplain.images import Square, resize, square
 from cfexplain.search.edit import Edit
 from cfexplain.types import Classifier, Image
 
 PLACES = ("lesion", "border", "skin")
-BORDER = 0.05
-"""Half the width of the band around the outline that counts as border, share of the picture's side."""
-
-PRESENT = 0.003
-"""Share of the picture from which an artefact counts as present: a hair across a tenth of it."""
+BORDER = 0.05  # Half the width of the band around the outline, as a share of the image's side.
+PRESENT = 0.003  # Share of the image from which an artefact is present: a hair across a tenth of it.
 
 Mask = Float[Tensor, "1 h w"]
 
 
+def with_regions(row: AuditRow, picture: Image, edit: Edit, classifier: Classifier) -> AuditRow:
+    """The row with artefacts, skin tone and, if a counterfactual was found, the change and its effect by region.
+
+    Args:
+        row: of the edit.
+        picture: at its own resolution, where hairs are visible.
+        edit: of the picture's square, with its lesion mask.
+        classifier: the explained one.
+    """
+    assert edit.mask is not None
+    lesion = edit.mask[0].cpu()
+    before, added, masks = artefacts(picture, edit)
+    angle = ita(square(picture, edit.query.shape[-1]), lesion)
+    row = replace(row, artefact=before, added=added, ita=angle, tone=None if math.isnan(angle) else tone(angle))
+    if not edit.found[0]:
+        return row
+    parts = places(lesion)
+    return replace(
+        row,
+        place=energy_shares(edit, parts),
+        area={name: float(mask.mean()) for name, mask in parts.items()},
+        on=energy_shares(edit, masks),
+        effect=effects(edit, classifier, {**parts, **masks}),
+        excess=excess(edit, classifier, masks),
+    )
+
+
 def places(lesion: Mask) -> dict[str, Mask]:
-    """Lesion, border and skin: three masks that part the picture, from the lesion's mask, shape (1, h, w)."""
-    reach = max(1, round(BORDER * lesion.shape[-1]))
-    inner, outer = 1 - _grown(1 - lesion, reach), _grown(lesion, reach)
+    """Lesion, border and skin: three masks that partition the image, from the lesion's mask, shape (1, h, w)."""
+    width = max(1, round(BORDER * lesion.shape[-1]))
+    inner, outer = 1 - _dilated(1 - lesion, width), _dilated(lesion, width)
     return {"lesion": inner, "border": outer - inner, "skin": 1 - outer}
 
 
-def artefacts(picture: Image, result: Edit) -> tuple[dict[str, float], dict[str, Mask]]:
-    """Artefacts of one picture: the share that each covers, and where it is before or after the edit.
+def artefacts(picture: Image, edit: Edit) -> tuple[dict[str, float], dict[str, float], dict[str, Mask]]:
+    """Areas of each artefact before the edit, gains in area, and masks of those that are present before or after.
 
-    Args:
-        picture: at its own resolution, where hairs can be seen.
-        result: of the picture's square.
-
-    Returns:
-        `artefact.NAME` and `added.NAME`, shares of the square before, and how much more after; and masks of the
-        square, one pixel wider than found, of what is present before or after.
+    Areas are shares of the square. Masks are dilated by one pixel, shape (1, h, w).
     """
-    size, frame = result.query.shape[-1], Square.of(*picture.shape[-2:])
-    shown = frame.paste_change(picture, (result.image - result.query)[0].cpu())
-    shares, masks = {}, {}
-    before, after = find_artefacts(picture), find_artefacts(shown)
-    for name in before:
-        first, second = (resize(frame.crop(m[name])[None], size)[0] for m in (before, after))
-        shares[f"artefact.{name}"] = float(first.mean())
-        shares[f"added.{name}"] = float(second.mean() - first.mean())
-        either = ((first > 0.25) | (second > 0.25)).float()
-        if float(either.mean()) > PRESENT:
-            masks[name] = _grown(either, 1)
-    return shares, masks
+    size, frame = edit.query.shape[-1], Square.of(*picture.shape[-2:])
+    edited = frame.paste_change(picture, (edit.image - edit.query)[0].cpu())
+    before, after = (
+        {name: resize(frame.crop(mask)[None], size)[0] for name, mask in find_artefacts(image).items()}
+        for image in (picture, edited)
+    )
+    areas = {name: float(mask.mean()) for name, mask in before.items()}
+    gains = {name: float(mask.mean() - before[name].mean()) for name, mask in after.items()}
+    present = {name: ((mask > 0.25) | (after[name] > 0.25)).float() for name, mask in before.items()}
+    return areas, gains, {name: _dilated(mask, 1) for name, mask in present.items() if float(mask.mean()) > PRESENT}
 
 
-def energy_shares(result: Edit, masks: Mapping[str, Mask]) -> dict[str, float]:
-    """Share of the squared change of one image that lies in each mask."""
-    energy = result.difference[0].square().sum(0, keepdim=True).cpu()
-    whole = float(energy.sum().clamp_min(1e-12))
-    return {name: float((energy * mask).sum()) / whole for name, mask in masks.items()}
+def energy_shares(edit: Edit, masks: Mapping[str, Mask]) -> dict[str, float]:
+    """Share of the squared change of one image within each mask."""
+    energy = edit.difference[0].square().sum(0, keepdim=True).cpu()
+    total = float(energy.sum().clamp_min(1e-12))
+    return {name: float((energy * mask).sum()) / total for name, mask in masks.items()}
 
 
-def effects(result: Edit, classifier: Classifier, masks: Mapping[str, Mask]) -> dict[str, float]:
-    """Share of the change of mind that the change within each mask brings alone.
+def effects(edit: Edit, classifier: Classifier, masks: Mapping[str, Mask]) -> dict[str, float]:
+    """Share of the flip that the change within each mask causes alone.
 
-    (m(query + change * mask) - m(query)) / (m(shown) - m(query)), where m is the target's logit less the source's.
-    Not bounded by 0 and 1: changes work together, and one may hinder another.
+    (m(query + change * mask) - m(query)) / (m(image) - m(query)), where m is the logit of the target less that of
+    the source. Not bounded by 0 and 1, since changes in two regions may add to or hinder each other.
     """
-    query, change = result.query, result.image - result.query
-    stack = torch.cat([query, result.image, *(query + change * mask.to(query) for mask in masks.values())])
+    query, change = edit.query, edit.image - edit.query
+    stack = torch.cat([query, edit.image, *(query + change * mask.to(query) for mask in masks.values())])
     logits = predict(classifier, stack.clamp(0, 1)).logits
-    margin = logits[:, int(result.target)] - logits[:, int(result.source)]
+    margin = logits[:, int(edit.target)] - logits[:, int(edit.source)]
     gain = margin[1] - margin[0]
     if float(gain) <= 0:
-        return {name: float("nan") for name in masks}
+        return {name: math.nan for name in masks}
     return {name: float((m - margin[0]) / gain) for name, m in zip(masks, margin[2:], strict=True)}
 
 
-def excess(result: Edit, classifier: Classifier, masks: Mapping[str, Mask]) -> dict[str, float]:
-    """The effect of each mask less that of the same mask turned by half a turn, where it does not meet itself.
+def excess(edit: Edit, classifier: Classifier, masks: Mapping[str, Mask]) -> dict[str, float]:
+    """The effect of each mask less that of the same mask rotated by 180 degrees, where the two do not overlap.
 
-    A mask that covers half the lesion has an effect whatever it is of; what stays is due to what it lies on. What
-    lies on both sides alike, as a dark surround does, has no other place to be compared with, and keeps its effect.
+    Any mask over half the lesion has an effect; the excess is due to what this one covers. Where a mask lies on both
+    sides alike, as a dark surround does, nothing is subtracted.
     """
-    turned = {f"turned {name}": mask.flip(-1, -2) * (1 - mask) for name, mask in masks.items()}
-    found = effects(result, classifier, {**masks, **turned})
-    return {name: found[name] - found[f"turned {name}"] for name in masks}
+    rotated = {f"rotated {name}": mask.flip(-1, -2) * (1 - mask) for name, mask in masks.items()}
+    found = effects(edit, classifier, {**masks, **rotated})
+    return {name: found[name] - found[f"rotated {name}"] for name in masks}
 
 
-def _grown(mask: Mask, pixels: int) -> Mask:
-    """The mask with a rim of so many pixels."""
+def _dilated(mask: Mask, pixels: int) -> Mask:
     return F.max_pool2d(mask[None], 2 * pixels + 1, stride=1, padding=pixels)[0]

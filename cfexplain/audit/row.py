@@ -1,225 +1,148 @@
-"""One row of an audit: a question answered, in plain values, with the files that belong to it."""
-
-from __future__ import annotations
+"""One row of an audit: typed fields with units and descriptions, and the columns that follow from them."""
 
 import json
-import math
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields, replace
+from functools import cache
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
-import torch
-from torch import Tensor
+from cfexplain.explanation.explanation import Explanation
 
-from cfexplain.audit.question import Question, Sample, Samples
-from cfexplain.audit.region import PLACES, artefacts, effects, energy_shares, excess, places
-from cfexplain.classifier.checks import device_of_weights
-from cfexplain.dermoscopy.segment import segment
-from cfexplain.dermoscopy.skin_tone import ita, tone
-from cfexplain.explanation.explanation import Explanation, describe
-from cfexplain.explanation.folder import files
-from cfexplain.explanation.record import Provenance, Record
-from cfexplain.explanation.verdict import Verdict
-from cfexplain.images import ImageError, square, square_mask
-from cfexplain.method.stage import Method
-from cfexplain.search.edit import Edit
-from cfexplain.search.explain import explain
-from cfexplain.types import Classifier
-from cfexplain.version import versions
-
-NOT_METADATA = ("label", "lesion_id", "split", "path", "mask_path")
 FAILED = "failed"
-ANSWERED = ("source", "source_before", "margin", "probabilities", "verdict")
-"""Columns that the summary relies on; they are there also where no image could be answered."""
+PROBABILITY, AREA, ENERGY, FLIP = "probability", "share of the image", "share of energy", "share of the logit change"
+LOSS = "standard deviations"
 
 
-@dataclass(frozen=True, eq=False)
-class Row:
-    """The record, flat and plain, and the case's files by name."""
-
-    record: Mapping[str, Any]
-    files: Mapping[str, bytes] = field(default_factory=dict)
+def _column(description: str, unit: str = "", *, name: str = "", default: Any = None) -> Any:
+    """A field of one column, or with a name such as `metric.*` of as many as its mapping has keys."""
+    metadata = {"name": name, "unit": unit, "description": description}
+    return field(default_factory=dict, metadata=metadata) if name else field(default=default, metadata=metadata)
 
 
-@dataclass(frozen=True, eq=False)
-class Examiner:
-    """Answers questions; it can be sent to another process as it is.
+@dataclass(frozen=True, kw_only=True)
+class AuditRow:
+    """One explanation of an audit, or the error instead of it; a mapping is one column per key."""
 
-    Attributes:
-        classifiers: by name.
-        oracles: independent ones, that only judge.
-        samples: the images.
-        method: of the counterfactuals.
-        seed: of noise and weights.
-        budget: seconds a question.
-        names: what the classifiers call labels that the data set calls otherwise.
-        anchors: folder of kept anchors, see `explain`.
-    """
+    image_id: str = _column("name of the image", default=MISSING)
+    target: str | None = _column("target class")
+    classifier: str = _column("name of the explained classifier", default=MISSING)
+    asked: str = _column("target as given: a class, or auto for the second most likely one", default=MISSING)
+    label: str | None = _column("true class, by the classifier's name of it")
+    lesion_id: str = _column("lesion in the image; intervals count lesions", default=MISSING)
+    seed: int = _column("seed of noise and weights", default=MISSING)
+    versions: str = _column("versions of the packages, as JSON", default=MISSING)
+    case: str | None = _column("folder of the explanation in cases/")
+    error: str | None = _column("why the item failed")
+    source: str | None = _column("class predicted for the image")
+    source_before: float | None = _column("of the source class before the edit", PROBABILITY)
+    margin: float | None = _column("lead of the most likely class before the edit", PROBABILITY)
+    probabilities: str | None = _column("of all classes before the edit, as JSON")
+    verdict: str | None = _column("worth of the counterfactual as an explanation")
+    meta: Mapping[str, str | None] = _column("metadata of the data set", name="meta.*")
+    status: str = _column("how the search ended; failed where the item failed", default=FAILED)
+    target_before: float | None = _column("of the target class before the edit", PROBABILITY)
+    source_after: float | None = _column("of the source class after the edit", PROBABILITY)
+    target_after: float | None = _column("of the target class after the edit", PROBABILITY)
+    estimated_loss: float | None = _column("estimated loss of the image", LOSS)
+    estimated_loss_after: float | None = _column("estimated loss of the counterfactual", LOSS)
+    alpha: float | None = _column("share of the edit that the line search kept", "share")
+    steps: int | None = _column("steps of the search, anchor included")
+    search_seconds: float | None = _column("wall time of the search", "s")
+    oracle_agreement: float | None = _column("oracles that flip, of those that count", "share")
+    naturalness: float | None = _column("estimated loss among real images of the target class", "percentile")
+    high_frequency_share: float | None = _column("change beyond half the Nyquist frequency", ENERGY)
+    robust: Mapping[str, bool] = _column("whether the flip survives a corruption", name="robust.*")
+    oracle_counted: Mapping[str, bool] = _column("an oracle predicts the source class before", name="oracle.*.counted")
+    oracle_flipped: Mapping[str, bool] = _column("an oracle predicts the target class after", name="oracle.*.flipped")
+    oracle_gain: Mapping[str, float | None] = _column(
+        "an oracle's gain of the target", PROBABILITY, name="oracle.*.gain"
+    )
+    words: str | None = _column("the finding in words")
+    before: Mapping[str, float] = _column("ABCD measure of the lesion before the edit", name="before.*")
+    after: Mapping[str, float] = _column("ABCD measure of the lesion after the edit", name="after.*")
+    metric: Mapping[str, float | None] = _column("metric, in the unit of cfexplain.METRICS", name="metric.*")
+    artefact: Mapping[str, float] = _column("area of an artefact before the edit", AREA, name="artefact.*")
+    added: Mapping[str, float] = _column("area that an artefact gains by the edit", AREA, name="added.*")
+    ita: float | None = _column("individual typology angle of the skin", "degrees")
+    tone: str | None = _column("class of the skin's tone")
+    place: Mapping[str, float] = _column("change in the lesion, its border or the skin", ENERGY, name="place.*")
+    area: Mapping[str, float] = _column("area of the lesion, its border or the skin", AREA, name="area.*")
+    on: Mapping[str, float] = _column("change on an artefact", ENERGY, name="on.*")
+    effect: Mapping[str, float] = _column("flip by the change in one region alone", FLIP, name="effect.*")
+    excess: Mapping[str, float] = _column("effect beyond the mask rotated by 180 degrees", FLIP, name="excess.*")
+    mask: str | None = _column("source of the lesion's mask")
+    seconds: float | None = _column("wall time of the item", "s")
 
-    classifiers: Mapping[str, Classifier]
-    oracles: Mapping[str, Classifier]
-    samples: Samples
-    method: Method
-    seed: int = 0
-    budget: float = math.inf
-    names: Mapping[str, str] = field(default_factory=dict)
-    anchors: Path | None = None
-
-    def __call__(self, questions: Sequence[Question]) -> list[Row]:
-        """Answer questions to one classifier together; where that fails, alone; what fails alone is a row too."""
-        try:
-            return self._together(questions)
-        except Exception as error:
-            if len(questions) > 1:
-                return [row for question in questions for row in self([question])]
-            return [self.failed(questions[0], error)]
-
-    def _classes(self, question: Question) -> Sequence[str]:
-        return self.classifiers[question.classifier].classes
-
-    def failed(self, question: Question, error: BaseException) -> Row:
-        """The row of a question that could not be answered."""
-        return Row(self._known(question) | {"status": FAILED, "error": f"{type(error).__name__}: {error}"})
-
-    def _together(self, questions: Sequence[Question]) -> list[Row]:
-        started = time.perf_counter()
-        classifier = self.classifiers[questions[0].classifier]
-        device = device_of_weights(classifier)
-        samples = [self.samples[question.index] for question in questions]
-        size = classifier.image_size
-        queries = torch.stack([square(sample.image, size) for sample in samples]).to(device)
-        outlines = [_mask(s, q) for s, q in zip(samples, queries.cpu(), strict=True)]
-        masks = torch.stack([mask for mask, _ in outlines])
-        results = explain(
-            classifier,
-            queries,
-            [question.asked for question in questions],
-            method=self.method,
-            seed=self.seed,
-            budget=self.budget,
-            mask=masks.to(device),
-            batch=len(questions) if len(questions) > 1 else None,
+    @classmethod
+    def of(cls, explanation: Explanation, known: "AuditRow") -> "AuditRow":
+        """The row of an explanation; `known` is what is known of its image and item beforehand."""
+        record, verdict, readout = explanation.record, explanation.verdict, explanation.readout
+        before, after = record.probabilities["query"], record.probabilities["counterfactual"]
+        *_, second, first = sorted(before.values())
+        return replace(
+            known,
+            target=record.target,
+            source=record.source,
+            source_before=before[record.source],
+            margin=first - second,
+            probabilities=json.dumps(before),
+            verdict=verdict.kind.value,
+            status=record.status.value,
+            target_before=before[record.target],
+            source_after=after[record.source],
+            target_after=after[record.target],
+            estimated_loss=record.estimated_loss["query"],
+            estimated_loss_after=record.estimated_loss["counterfactual"],
+            alpha=record.alpha,
+            steps=record.steps,
+            search_seconds=record.seconds,
+            oracle_agreement=verdict.oracle_agreement,
+            naturalness=verdict.naturalness,
+            high_frequency_share=verdict.high_frequency_share,
+            robust=verdict.robustness,
+            oracle_counted={name: answer.counted for name, answer in verdict.oracles.items()},
+            oracle_flipped={name: answer.flipped for name, answer in verdict.oracles.items()},
+            oracle_gain={name: answer.gain for name, answer in verdict.oracles.items()},
+            words=explanation.words if readout else None,
+            before=readout.before.numbers() if readout else {},
+            after=readout.after.numbers() if readout else {},
+            metric=explanation.metrics,
         )
-        rows = [
-            self._row(question, sample, result, classifier, origin)
-            for question, sample, result, (_, origin) in zip(questions, samples, results, outlines, strict=True)
-        ]
-        share = round((time.perf_counter() - started) / len(rows), 3)
-        return [replace(row, record={**row.record, "seconds": share}) for row in rows]
 
-    def _row(
-        self, question: Question, sample: Sample, result: Edit, classifier: Classifier, origin: str
-    ) -> Row:
-        """Everything that is said of one answer."""
-        others = {k: c for k, c in self.classifiers.items() if k != question.classifier}
-        provenance = Provenance(question.image_id, question.classifier)
-        explanation = describe(result, classifier, {**self.oracles, **others}, provenance=provenance)
-        values = self._known(question) | _answer(explanation.record) | _verdict(explanation.verdict)
-        values |= _abcd(explanation) | {f"metric.{name}": value for name, value in explanation.metrics.items()}
-        values |= _whereabouts(sample, result, classifier)
-        values |= {"mask": origin, "case": question.case}
-        return Row({k: _plain(v) for k, v in values.items()}, files(explanation, figures=False))
-
-    def _same(self, label: str, name: str) -> bool:
-        """Whether data set and classifier mean the same by two names: one name, or both have it as another."""
-        return bool({label, self.names.get(label, label)} & {name, self.names.get(name, name)})
-
-    def _known(self, question: Question) -> dict[str, Any]:
-        """What is known before anything is computed."""
-        about = self.samples.table.iloc[question.index]
-        label = about.get("label")
-        known = next((n for n in self._classes(question) if self._same(str(label), n)), None)
-        metadata = {f"meta.{k}": None if _missing(v) else str(v) for k, v in about.items() if k not in NOT_METADATA}
-        return {
-            "image_id": question.image_id,
-            "target": None if question.asked == "auto" else question.asked,
-            "classifier": question.classifier,
-            "asked": question.asked,
-            "label": known,
-            "lesion_id": question.image_id if _missing(about.get("lesion_id")) else str(about["lesion_id"]),
-            "seed": self.seed,
-            "versions": json.dumps(versions()),
-            "case": None,
-            "error": None,
-        } | dict.fromkeys(ANSWERED) | metadata
+    def to_dict(self) -> dict[str, str | float | bool | None]:
+        """The values by column, in the order of the fields."""
+        flat: dict[str, str | float | bool | None] = {}
+        for part in fields(self):
+            value, pattern = getattr(self, part.name), part.metadata["name"]
+            flat |= {pattern.replace("*", key): v for key, v in value.items()} if pattern else {part.name: value}
+        return flat
 
 
-def _mask(sample: Sample, query: Tensor) -> tuple[Tensor, str]:
-    """The lesion on the square, and whether it was given, or found as there is none or the given one misses it."""
-    if sample.mask is not None:
-        try:
-            return square_mask(sample.mask, sample.image, query.shape[-1]), "given"
-        except ImageError:
-            return segment(query[None])[0], "found, for the given one cannot be used"
-    return segment(query[None])[0], "found"
+class Column(NamedTuple):
+    """A column of the rows: `*` in the name stands for a key, the type is Arrow's, each value may be missing."""
+
+    name: str
+    type: str
+    unit: str
+    description: str
 
 
-def _answer(record: Record) -> dict[str, Any]:
-    """How the search went and what the classifier says."""
-    p, source, target = record.probabilities, record.source, record.target
-    top = sorted(p["query"].values())
-    return {
-        "target": target,
-        "status": record.status.value,
-        "source": source,
-        "source_before": p["query"][source],
-        "target_before": p["query"][target],
-        "source_after": p["counterfactual"][source],
-        "target_after": p["counterfactual"][target],
-        "margin": top[-1] - top[-2],
-        "probabilities": json.dumps(p["query"]),
-        "estimated_loss": record.estimated_loss["query"],
-        "estimated_loss_after": record.estimated_loss["counterfactual"],
-        "alpha": record.alpha,
-        "steps": record.steps,
-        "search_seconds": record.seconds,
-    }
+@cache
+def columns() -> tuple[Column, ...]:
+    """The columns of an audit's rows, in their order.
+
+    Example:
+        >>> next(column.unit for column in columns() if column.name == "search_seconds")
+        's'
+    """
+    types = {name: _type(hint) for name, hint in get_type_hints(AuditRow).items()}
+    parts = [(part.name, part.metadata) for part in fields(AuditRow)]
+    return tuple(Column(m["name"] or name, types[name], m["unit"], m["description"]) for name, m in parts)
 
 
-def _verdict(verdict: Verdict) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "verdict": verdict.kind.value,
-        "oracle_agreement": verdict.oracle_agreement,
-        "naturalness": verdict.naturalness,
-        "high_frequency_share": verdict.high_frequency_share,
-    }
-    found |= {f"robust.{corruption}": held for corruption, held in verdict.robustness.items()}
-    return found | {f"oracle.{name}.{k}": v for name, o in verdict.oracles.items() for k, v in vars(o).items()}
-
-
-def _abcd(explanation: Explanation) -> dict[str, Any]:
-    """The lesion before and after, and the sentences."""
-    told = explanation.readout
-    if told is None:
-        return {"words": None}
-    found: dict[str, Any] = {"words": explanation.words}
-    found |= {f"before.{name}": value for name, value in told.before.numbers().items()}
-    return found | {f"after.{name}": value for name, value in told.after.numbers().items()}
-
-
-def _whereabouts(sample: Sample, result: Edit, classifier: Classifier) -> dict[str, float | str | None]:
-    """Places and artefacts: how much of the change lies there, and what it does; the skin's tone."""
-    assert result.mask is not None
-    lesion = result.mask[0].cpu()
-    shares, artificial = artefacts(sample.image, result)
-    angle = ita(square(sample.image, result.query.shape[-1]), lesion)
-    known: dict[str, float | str | None] = {**shares, "ita": angle, "tone": None if math.isnan(angle) else tone(angle)}
-    if not result.found[0]:
-        return known
-    parts = places(lesion)
-    known |= {f"place.{name}": share for name, share in energy_shares(result, parts).items()}
-    known |= {f"area.{name}": float(parts[name].mean()) for name in PLACES}
-    known |= {f"on.{name}": share for name, share in energy_shares(result, artificial).items()}
-    known |= {f"effect.{name}": share for name, share in effects(result, classifier, {**parts, **artificial}).items()}
-    return known | {f"excess.{name}": share for name, share in excess(result, classifier, artificial).items()}
-
-
-def _missing(value: object) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value)) or str(value) in ("", "nan", "<NA>")
-
-
-def _plain(value: Any) -> Any:
-    """JSON's kinds of values; what is not finite is not known."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def _type(hint: Any) -> str:
+    """Arrow's name of the float in `float | None` and in `Mapping[str, float | None]`."""
+    arguments = get_args(hint)
+    if arguments:
+        return _type(arguments[1 if get_origin(hint) is Mapping else 0])
+    return {str: "string", int: "int64", float: "float64", bool: "bool"}[hint]

@@ -1,40 +1,33 @@
-"""Rules that an audit is held to, for an exit code that a build can act on."""
-
-from __future__ import annotations
+"""Rules that an audit is checked against, for an exit code that a build can act on."""
 
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from cfexplain.audit.interval import UNKNOWN, Interval
 from cfexplain.audit.measure import STATISTICS, VALUES, measure
 from cfexplain.audit.section import Check
-from cfexplain.audit.slices import gaps
-from cfexplain.audit.suspect import suspects
+from cfexplain.audit.sections.gaps import gaps
+from cfexplain.audit.sections.suspects import suspects
+from cfexplain.explanation.metrics import METRICS
+from cfexplain.statistics import UNKNOWN, Interval
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-_COMPARED: Mapping[str, Callable[[float, float], bool]] = MappingProxyType(
-    {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
-)
+COMPARISONS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
 GAP, ARTEFACT = "worst_group_gap", "artefact_effect"
-NAMES = (*VALUES, *STATISTICS, GAP, ARTEFACT)
 
 
 @dataclass(frozen=True)
 class Rule:
     """What must not hold: a measure, a comparison, a bound.
 
-    Measures: those of `cfexplain.audit.measure`; `worst_group_gap`, how far the accuracy (at equal mix of classes;
-    without labels: the share found) of the worst group lies below that of all others, which fails only where so many
-    groups would hardly have such a gap by chance; `artefact_effect`, the share of the change of mind that the worst
-    artefact brings by itself.
+    Measures: those of `cfexplain.audit.measure`, metrics included; `worst_group_gap`, how far the accuracy (at equal
+    class mix; without labels: the share found) of the worst group is below that of all others, which fails only if a
+    gap this large is unlikely by chance among so many groups; `artefact_effect`, the share of the flip that the worst
+    artefact causes alone.
     """
 
     text: str
@@ -43,8 +36,8 @@ class Rule:
     bound: float
 
     @classmethod
-    def parse(cls, text: str) -> Rule:
-        """Read `found<0.9` and the like.
+    def parse(cls, text: str) -> "Rule":
+        """Read a rule such as `found<0.9`.
 
         Raises:
             ValueError: it is no rule, or there is no such measure.
@@ -53,56 +46,57 @@ class Rule:
             >>> Rule.parse("found < 0.9").bound
             0.9
         """
-        match = re.fullmatch(r"\s*([a-z_]+)\s*(<=|>=|<|>)\s*(\d*\.?\d+)\s*", text)
+        match = re.fullmatch(r"\s*(\w+)\s*(<=|>=|<|>)\s*(\d*\.?\d+)\s*", text)
         if match is None:
             raise ValueError(f"{text!r} is no rule: write MEASURE<NUMBER or MEASURE>NUMBER, such as found<0.9")
         name, comparison, bound = match.groups()
-        if name not in NAMES:
-            raise ValueError(f"there is no measure {name}: use {', '.join(NAMES)}")
+        if name not in (known := (*VALUES, *STATISTICS, GAP, ARTEFACT, *METRICS)):
+            raise ValueError(f"there is no measure {name}: use {', '.join(known)}")
         return cls(text.strip(), name, comparison, float(bound))
 
     def check(self, rows: pd.DataFrame, classifier: str) -> Check:
-        """Hold one classifier's rows to it."""
-        interval, note, sure = self._measured(rows)
+        """Check the rows of one classifier."""
+        value, note, significant = self._measure(rows)
         note = f"{classifier}, {note}" if note else classifier
-        if not np.isfinite(interval.mean):
-            return Check(self.text, "warn", None, None, None, interval.n, f"{note}: not known")
-        ends = (interval.mean, interval.low, interval.high)
-        holds = [_COMPARED[self.comparison](value, self.bound) for value in ends]
-        outcome = "fail" if holds[0] and sure else "warn" if any(holds) else "pass"
-        low, high = (float(v) if np.isfinite(v) else None for v in (interval.low, interval.high))
-        return Check(self.text, outcome, interval.mean, low, high, interval.n, note)  # type: ignore[arg-type]
+        if not np.isfinite(value.mean):
+            return Check(self.text, "warn", None, None, None, value.n, f"{note}: not known")
+        holds = [self._holds(number) for number in (value.mean, value.low, value.high)]
+        outcome = "fail" if holds[0] and significant else "warn" if any(holds) else "pass"
+        low, high = (number if np.isfinite(number) else None for number in (value.low, value.high))
+        return Check(self.text, outcome, value.mean, low, high, value.n, note)  # type: ignore[arg-type]
 
-    def _measured(self, rows: pd.DataFrame) -> tuple[Interval, str, bool]:
-        """The value, what it is of, and whether it is more than the worst of many would be by chance."""
+    def _holds(self, value: float) -> bool:
+        return bool(COMPARISONS[self.comparison](value, self.bound))
+
+    def _measure(self, rows: pd.DataFrame) -> tuple[Interval, str, bool]:
+        """The value, what it is of, and whether it is significant."""
         if self.name == GAP:
-            breaks = lambda gap: _COMPARED[self.comparison](gap, self.bound)  # noqa: E731
-            return _worst_gap(gaps(rows, ("accuracy",)) or gaps(rows, ("found",)), breaks)
+            return worst_gap(gaps(rows, ("accuracy",)) or gaps(rows, ("found",)), self._holds)
         if self.name == ARTEFACT:
-            ranked = suspects(rows)
-            if not ranked:
-                return UNKNOWN, "", True
-            worst = ranked[0]
-            return Interval(worst["n"], worst["excess"], worst["low"], worst["high"]), str(worst["suspect"]), True
+            worst = next(iter(suspects(rows)), dict[str, Any](vars(UNKNOWN), excess=np.nan, suspect=""))
+            return Interval(worst["n"], worst["excess"], worst["low"], worst["high"]), worst["suspect"], True
         return measure(rows, self.name), "", True
 
 
-def _worst_gap(found: Sequence[Mapping[str, Any]], breaks: Callable[[float], bool]) -> tuple[Interval, str, bool]:
-    """The largest gap that breaks the rule and is sure, or else the largest.
+def worst_gap(gaps: Sequence[dict[str, Any]], breaks: Callable[[float], bool]) -> tuple[Interval, str, bool]:
+    """The largest significant gap that breaks the rule, or else the largest, which may be chance in a small group.
 
-    Sure is one where an interval for all groups together (Bonferroni) leaves out 0: the largest may be a small
-    group's, and chance.
+    A gap is significant if its interval excludes 0 at a level for all groups together (Bonferroni).
+
+    Args:
+        gaps: between groups, the largest first.
+        breaks: whether a gap of this size, a positive number, breaks the rule.
+
+    Returns:
+        The gap as a positive number, a note on the group, and whether the gap is significant.
     """
     from scipy.stats import norm
 
-    if not found:
+    if not gaps:
         return UNKNOWN, "no groups to compare", True
-
-    def sure(gap: Mapping[str, Any]) -> bool:
-        spread = (gap["high"] - gap["low"]) / (2 * norm.isf(0.025))
-        return bool(-gap["mean"] > norm.isf(0.025 / len(found)) * spread)
-
-    gap = next((g for g in found if breaks(-g["mean"]) and sure(g)), found[0])
-    place = "the worst" if gap is found[0] else "the worst that is more than chance"
-    note = f"{gap['measure']} of {gap['group']}, {place} of {len(found)} groups"
-    return Interval(gap["n"], -gap["mean"], -gap["high"], -gap["low"]), note, sure(gap)
+    reach = norm.isf(0.025 / len(gaps)) / norm.isf(0.025) / 2
+    significant = [-gap["mean"] > reach * (gap["high"] - gap["low"]) for gap in gaps]
+    at = next((i for i, gap in enumerate(gaps) if breaks(-gap["mean"]) and significant[i]), 0)
+    gap, place = gaps[at], "the worst that is more than chance" if at else "the worst"
+    note = f"{gap['measure']} of {gap['group']}, {place} of {len(gaps)} groups"
+    return Interval(gap["n"], -gap["mean"], -gap["high"], -gap["low"]), note, bool(significant[at])

@@ -1,43 +1,40 @@
-"""The audit: plan, ask what has no answer yet, keep each row, sum up."""
-
-from __future__ import annotations
+"""The audit: explain the items without a row, store each row, summarise."""
 
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import torch
 
+from cfexplain.audit import store
 from cfexplain.audit.engine import Engine, local
-from cfexplain.audit.question import EACH, Plan, Question, Samples, chosen, fingerprint, images_digest, questions
-from cfexplain.audit.row import Examiner
+from cfexplain.audit.item import EACH, Samples, batches, chosen, items
+from cfexplain.audit.measure import column
+from cfexplain.audit.rule import Rule
 from cfexplain.audit.section import Section, Summary
-from cfexplain.audit.store import Store, read_rows
-from cfexplain.audit.summary import summarise
+from cfexplain.audit.sections import Results, all_sections
+from cfexplain.audit.settings import settings
+from cfexplain.audit.worker import Worker
 from cfexplain.classifier.checks import check_classifier, class_index, device_of_weights, predict
 from cfexplain.method.presets import NATURAL
-from cfexplain.method.settings import settings_of
 from cfexplain.method.stage import Method
 from cfexplain.types import Classifier, Problem
+from cfexplain.version import versions
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-Progress = Callable[[int, int], object]
-"""Called as progress(rows that are there, rows in all)."""
+TARGETS = {"auto": "the second most likely class", EACH: "every class"}
+Progress = Callable[[int, int], object]  # Called with the number of finished rows and of all rows.
 
 
 @dataclass(frozen=True, eq=False)
 class Audit:
-    """A finished audit, or as much of it as is there; it lives in its folder.
+    """An audit, finished or not, in its folder.
 
     Attributes:
         folder: with rows/, cases/, audit.json and summary.json.
-        summary: what it says.
+        summary: of the rows.
     """
 
     folder: Path
@@ -45,12 +42,12 @@ class Audit:
 
     @property
     def rows(self) -> pd.DataFrame:
-        """One row a question, by image, classifier and what was asked."""
-        return read_rows(self.folder)
+        """One row per item, by image, classifier and target; see `cfexplain.audit.columns`."""
+        return store.read_rows(self.folder)
 
     @classmethod
-    def load(cls, folder: str | Path) -> Audit:
-        """An audit that was made before."""
+    def load(cls, folder: str | Path) -> "Audit":
+        """An earlier audit."""
         return cls(Path(folder), Summary.load(Path(folder) / "summary.json"))
 
 
@@ -69,31 +66,29 @@ def audit(
     batch: int = 1,
     engine: Engine = local,
     rules: Sequence[str] = (),
-    anchors: str | Path | None = None,
     data: Section | None = None,
     progress: Progress | None = None,
 ) -> Audit:
-    """Explain every image of a data set, keep a row of each, and say what changes the classifiers' minds.
+    """Explain every image of a data set, store a row of each, and summarise what flips the classifiers' predictions.
 
-    Started again with the same settings and folder, it goes on where it was stopped or killed.
+    Started again with the same settings and folder, it continues where it was stopped or killed.
 
     Args:
-        classifiers: one, or several by name; all of them are asked about every image.
-        samples: a data set of `cfexplain_datasets`, or anything with `table`, `len` and `[i]` like it.
+        classifiers: one, or several by name; each explains every image.
+        samples: a data set of `cfexplain_datasets`, or anything with a `table`, `len` and `[i]` like it.
         out: the audit's folder.
         target: "auto" for the second most likely class, a class name, or "each" for every class.
         method: of the counterfactuals.
-        oracles: independent classifiers by name, that only judge; classifiers under audit judge each other too.
-        names: what the classifiers call labels that the data set calls otherwise, {"nevus": "nv"}.
+        oracles: independent classifiers by name, that only judge; audited classifiers judge each other too.
+        names: the classifiers' names of labels that the data set names differently, such as {"nevus": "nv"}.
         seed: of noise and weights.
-        limit: so many images, chosen by the hash of their names.
-        budget: seconds a question.
-        batch: questions answered together, for a GPU.
+        limit: number of images, chosen by the hash of their names.
+        budget: seconds per item.
+        batch: items that are explained together, for a GPU.
         engine: `local`, `on_cores()` or `on_ray(...)`.
         rules: what must not hold, such as "found<0.9"; see `cfexplain.audit.rule`.
-        anchors: a folder of kept anchors, see `explain`.
-        data: what is to be said of the data first, such as leaks and duplicates.
-        progress: called after every group of rows.
+        data: first section of the summary, such as leaks and duplicates in the data.
+        progress: called after every batch.
 
     Returns:
         The `Audit`; `audit.summary.outcome` is pass, warn or fail.
@@ -106,80 +101,54 @@ def audit(
         >>> samples = cfexplain_datasets.open_dataset("auto", "data/")  # doctest: +SKIP
         >>> audit(cfexplain_classifiers.load("ham10000"), samples, "out/audit", limit=100)  # doctest: +SKIP
     """
-    from cfexplain.audit.rule import Rule
-
     named = dict(classifiers) if isinstance(classifiers, Mapping) else {"classifier": classifiers}
-    held = [Rule.parse(text) for text in rules]
+    parsed = [Rule.parse(text) for text in rules]
     for classifier in named.values():
-        check_classifier(classifier)
-        _check_method(classifier, method)
-        if target not in ("auto", EACH):
-            class_index(classifier, target)
+        _check(classifier, target, method)
     twice = samples.table.index[samples.table.index.duplicated()]
     if len(twice):
         raise ValueError(f"images must have names of their own; {len(twice)} share one, such as {twice[0]}")
-    indices = chosen(samples, limit)
-    asked = list(questions(samples, indices, named, target))
-    plan = Plan(
-        classifiers={name: fingerprint(c) for name, c in named.items()},
-        oracles={name: fingerprint(c) for name, c in (oracles or {}).items()},
-        target=target,
-        method=settings_of(method),
-        seed=seed,
-        budget=None if math.isinf(budget) else budget,
-        images=len(indices),
-        ids=images_digest(samples, indices),
-        names=names or {},
-    )
-    kept = None if anchors is None else Path(anchors).resolve()
-    examiner = Examiner(named, oracles or {}, samples, method, seed, budget, names or {}, kept)
-    out = Path(out)
-    store, started = Store(out, plan), time.perf_counter()
-    with store.writing():
-        done = store.done()
-        if progress is not None:
-            progress(len(done), len(asked))
-        open_questions = [question for question in asked if question.key not in done]
-        count = len(done)
-        for rows in engine(examiner, _groups(open_questions, batch)):
-            store.add(rows)
-            count += len(rows)
-            if progress is not None:
-                progress(count, len(asked))
-        facts = _facts(plan, named, time.perf_counter() - started)
-        summary = summarise(read_rows(out), out, named, facts, held, data)
+    worker = Worker(named, oracles or {}, samples, method, seed, budget, names or {})
+    indices, started, out = chosen(samples, limit), time.perf_counter(), Path(out)
+    with store.writing(out, settings(worker, target, indices)):
+        every, done = list(items(samples, indices, named, target)), store.done(out)
+        count, waiting = len(done), [item for item in every if item.key not in done]
+        report = progress or (lambda done, total: None)
+        report(count, len(every))
+        for results in engine(worker, batches(waiting, batch)):
+            store.add(out, results)
+            count += len(results)
+            report(count, len(every))
+        facts = {
+            "classifiers": ", ".join(named),
+            "oracles": ", ".join(worker.oracles) or "none",
+            "target": TARGETS.get(target, target),
+            "method": method.name,
+            "images": str(len(indices)),
+            "seed": str(seed),
+            "seconds of the last start": f"{time.perf_counter() - started:.0f}",
+            "cfexplain": versions()["cfexplain"],
+            "torch": versions()["torch"],
+        }
+        summary = _summary(Results(store.read_rows(out), list(named), out), facts, parsed, data)
         summary.save(out / "summary.json")
     return Audit(out, summary)
 
 
-def _check_method(classifier: Classifier, method: Method) -> None:
-    """Refuse a method that cannot work with a classifier now: later every row would only say that it failed."""
-    grey = torch.full((1, 3, classifier.image_size, classifier.image_size), 0.5, device=device_of_weights(classifier))
-    method.edit.objective.check(Problem(grey, classifier, predict(classifier, grey), torch.zeros(1, dtype=torch.long)))
+def _summary(results: Results, facts: Mapping[str, str], rules: Sequence[Rule], data: Section | None) -> Summary:
+    seconds = column(results.rows, "seconds").sum()
+    facts = {**facts, "rows": str(len(results.rows)), "seconds of all rows": f"{seconds:.0f}"}
+    checks = [rule.check(results.of(name), name) for rule in rules for name in results.classifiers]
+    first = [] if data is None or data.frame.empty else [data]
+    return Summary(facts, checks, [*first, *(all_sections(results) if len(results.rows) else [])])
 
 
-def _groups(asked: Sequence[Question], batch: int) -> list[list[Question]]:
-    """Questions to one classifier, `batch` at a time."""
-    if batch == 1:
-        return [[question] for question in asked]
-    by_name = sorted(asked, key=lambda question: question.classifier)
-    runs = [list(run) for _, run in groupby(by_name, key=lambda question: question.classifier)]
-    return [run[i : i + batch] for run in runs for i in range(0, len(run), batch)]
-
-
-def _facts(plan: Plan, classifiers: Mapping[str, Any], seconds: float) -> dict[str, str]:
-    """What the summary says of the run."""
-    from cfexplain.version import versions
-
-    found = versions()
-    return {
-        "classifiers": ", ".join(classifiers),
-        "oracles": ", ".join(plan.oracles) or "none",
-        "target": {"auto": "the second most likely class", EACH: "every class"}.get(plan.target, plan.target),
-        "method": str(plan.method.get("name", "")),
-        "images": str(plan.images),
-        "seed": str(plan.seed),
-        "seconds of the last start": f"{seconds:.0f}",
-        "cfexplain": found["cfexplain"],
-        "torch": found["torch"],
-    }
+def _check(classifier: Classifier, target: str, method: Method) -> None:
+    """Refuse what would make every row fail."""
+    check_classifier(classifier)
+    size = classifier.image_size
+    grey = torch.full((1, 3, size, size), 0.5, device=device_of_weights(classifier))
+    prediction = predict(classifier, grey)
+    method.edit.objective.check(Problem(grey, classifier, prediction, torch.zeros(1, dtype=torch.long)))
+    if target not in TARGETS:
+        class_index(classifier, target)

@@ -44,7 +44,6 @@ def audit(
     workers: Annotated[int, typer.Option(min=1, help="Ray workers that share a GPU.")] = 1,
     cores: Annotated[int, typer.Option(min=1, help="Threads of each worker.")] = 1,
     fail_on: Annotated[list[str] | None, typer.Option(help="Rule that must not hold: found<0.9; repeatable.")] = None,
-    anchors: Annotated[Path | None, typer.Option(help="Folder that keeps anchors for other targets.")] = None,
     device: terminal.Device = "auto",
 ) -> terminal.Output:
     """Explain every image of a data set, and report what changes the classifier's prediction, where, and for whom.
@@ -53,7 +52,7 @@ def audit(
     """
     from cfexplain.audit import Section
     from cfexplain.audit import audit as run_audit
-    from cfexplain.audit.question import chosen
+    from cfexplain.audit.item import chosen
     from cfexplain.audit.rule import Rule
     from cfexplain.classifier.sources import device_of, load_classifier, load_oracles
     from cfexplain.method.presets import load_method
@@ -75,7 +74,7 @@ def audit(
     terminal.make_folder(out)
     with terminal.progress() as show:
         done = run_audit(
-            models, samples, out, target=target, method=counterfactuals, seed=seed, batch=batch, anchors=anchors,
+            models, samples, out, target=target, method=counterfactuals, seed=seed, batch=batch,
             oracles={name: model for name, model in oracles.items() if name not in models},
             names=datasets.OTHER_NAMES, budget=math.inf if budget is None else budget, engine=workplace,
             rules=fail_on or (), progress=show and (lambda rows, every: show("audit", rows, every, f"rows {rows}")),

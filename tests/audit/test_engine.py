@@ -1,4 +1,4 @@
-"""Worker processes and real Ray on this machine: the local table, also where a worker is killed."""
+"""Worker processes and real Ray on this machine give the rows of one process, also if a worker is killed."""
 
 import os
 import signal
@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-import cfexplain_classifiers
 from cfexplain.audit import audit, local, on_cores, on_ray
+from cfexplain.audit.store import read_rows
 from cfexplain.method.presets import PIXELS
 from cfexplain_datasets.synthetic import SyntheticLesions
 
@@ -27,17 +27,12 @@ def cluster():
     ray.shutdown()
 
 
-@pytest.fixture(scope="module")
-def classifier():
-    return cfexplain_classifiers.folded(cfexplain_classifiers.load("synthetic"))
-
-
 def answers(done):
     return done.rows[["image_id", "classifier", "target", "status", "source", "verdict", "case"]]
 
 
 class Deadly:
-    """A data set at one of whose images the process that reads it is killed, once; always where nothing marks it."""
+    """A data set whose sixth image kills the process that reads it: once with a marker file, always without."""
 
     def __init__(self, lesions, marker):
         self.lesions, self.table, self.marker = lesions, lesions.table, marker
@@ -54,7 +49,7 @@ class Deadly:
 
 
 @pytest.mark.slow
-def test_ray_gives_the_local_table_though_a_worker_is_killed(cluster, classifier, tmp_path):
+def test_ray_gives_the_rows_of_one_process_though_a_worker_is_killed(cluster, classifier, tmp_path):
     lesions = SyntheticLesions(COUNT, size=64, split="test")
     here = audit(classifier, lesions, tmp_path / "local", method=PIXELS, engine=local)
     deadly = Deadly(lesions, tmp_path / "killed")
@@ -77,7 +72,7 @@ class Bound:
         return self.lesions[index]
 
 
-def test_what_cannot_leave_this_process_is_answered_here(classifier, tmp_path):
+def test_what_cannot_leave_this_process_is_explained_here(classifier, tmp_path):
     lesions = Bound(SyntheticLesions(2, size=64, split="test"))
     with pytest.warns(UserWarning, match="in this process alone: TypeError: cannot pickle"):
         done = audit(classifier, lesions, tmp_path, method=PIXELS, engine=on_cores(2))
@@ -94,7 +89,7 @@ def test_one_worker_is_this_process(classifier, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_worker_on_a_core_that_dies_takes_no_other_row_with_it(classifier, tmp_path):
+def test_a_worker_process_that_dies_takes_no_other_row_with_it(classifier, tmp_path):
     lesions = SyntheticLesions(COUNT, size=64, split="test")
     here = audit(classifier, lesions, tmp_path / "local", method=PIXELS, engine=local)
     once = Deadly(lesions, tmp_path / "killed")
@@ -120,7 +115,7 @@ audit(cfexplain_classifiers.load("synthetic"), lesions, sys.argv[1], method=PIXE
 
 
 def workers_of(pid):
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return {int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()}
 
 
 def runs(pid):
@@ -131,16 +126,17 @@ def runs(pid):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="only Linux lists a process's children in /proc")
-def test_workers_end_with_an_audit_that_is_killed(tmp_path):
+@pytest.mark.parametrize("rows", [0, 1], ids=["before the first row", "amid the rows"])
+def test_workers_end_with_an_audit_that_is_killed(tmp_path, rows):
     killed = subprocess.Popen([sys.executable, "-c", AUDIT, str(tmp_path)], cwd=Path(__file__).parents[2])
     late = time.monotonic() + 120
-    while not list(tmp_path.glob("rows/*.parquet")) and time.monotonic() < late:
-        time.sleep(0.2)
+    while (len(read_rows(tmp_path)) < rows or len(workers_of(killed.pid)) < 2) and time.monotonic() < late:
+        time.sleep(0.05)
     workers = workers_of(killed.pid)
     assert len(workers) >= 2
     killed.kill()
     killed.wait()
-    late = time.monotonic() + 30
+    late = time.monotonic() + 120
     while any(runs(pid) for pid in workers) and time.monotonic() < late:
         time.sleep(0.2)
     assert [pid for pid in workers if runs(pid)] == []

@@ -1,0 +1,37 @@
+"""Regions: they partition the image, and their effects are shares of the flip."""
+
+import pytest
+import torch
+
+from cfexplain.audit.region import effects, excess, places
+from cfexplain.explanation.folder import load
+
+
+@pytest.fixture(scope="module")
+def edit(finished):
+    return load(finished.folder / "cases" / finished.rows.iloc[0]["case"]).edit
+
+
+def test_places_partition_the_image(lesions):
+    parted = places(lesions[0].mask)
+    assert torch.equal(sum(parted.values()), torch.ones(1, 64, 64))
+    assert all(0 < float(mask.mean()) < 1 for mask in parted.values())
+
+
+def test_effects_are_shares_of_the_flip(edit, classifier):
+    everything, nothing = torch.ones(1, 64, 64), torch.zeros(1, 64, 64)
+    found = effects(edit, classifier, {"everything": everything, "nothing": nothing})
+    assert found["everything"] == pytest.approx(1, abs=1e-4)
+    assert found["nothing"] == pytest.approx(0, abs=1e-4)
+    left = torch.zeros(1, 64, 64)
+    left[..., :32] = 1
+    halves = effects(edit, classifier, {"left": left, "right": 1 - left})  # no pixel is in both
+    found = excess(edit, classifier, {"left": left})["left"]
+    assert found == pytest.approx(halves["left"] - halves["right"], abs=1e-4)
+
+
+def test_an_artefact_on_all_sides_is_no_control_of_itself(edit, classifier):
+    rim = torch.ones(1, 64, 64)
+    rim[:, 8:-8, 8:-8] = 0
+    alone = effects(edit, classifier, {"rim": rim})
+    assert excess(edit, classifier, {"rim": rim}) == pytest.approx(alone, abs=1e-5)
