@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,7 +17,6 @@ ENGINES = ("auto", "local", "cores", "ray")
 MANY = 8
 """Images from which on the engine auto uses every core of a CPU: worker processes take seconds to start."""
 
-OUT = "Folder of the audit; an interrupted audit in it is resumed."
 ENGINE = "local (this process), cores (all of a CPU) or ray."
 NOTE = (
     "Leaks and near-duplicates make numbers look better than they are; a column that goes with the label can be "
@@ -27,9 +26,9 @@ NOTE = (
 
 @terminal.command()
 def audit(
-    data: Annotated[Path, typer.Argument(help="Folder or table of a data set.", metavar="DATA")],
+    data: terminal.Dataset,
     classifier: Annotated[list[str], typer.Option(help="As in explain; repeat it to audit several side by side.")],
-    out: Annotated[Path, typer.Option(help=OUT)],
+    out: Annotated[Path, typer.Option(help="Folder of the audit; an interrupted audit in it is resumed.")],
     dataset: terminal.Reader = "auto",
     split: Annotated[str, typer.Option(help="test, val, train or all.", show_default="test, if there is one")] = "auto",
     target: Annotated[str, typer.Option(help="auto (the second most likely class), a class, or each.")] = "auto",
@@ -66,18 +65,18 @@ def audit(
         raise ValueError(f"two classifiers are called {repeated.pop()}: rename one")
     datasets, counterfactuals, on_gpu = plugin("datasets"), load_method(method), device_of(device).type == "cuda"
     whole = datasets.open_dataset(dataset, data)
-    samples = split_of(whole, split)
+    samples = datasets.subset(whole, split)
     samples = samples.select(samples.table.index[chosen(samples, limit)])
     workplace = engine_of(engine, len(samples), on_gpu, cores, workers, ray_address)
     models = {name: load_classifier(source, device) for name, source in zip(names, classifier, strict=True)}
     oracles = load_oracles(oracle or (), classifier[0], models[names[0]])
     terminal.make_folder(out)
-    with terminal.progress() as show:
+    with terminal.progress("audit") as show:
         done = run_audit(
             models, samples, out, target=target, method=counterfactuals, seed=seed, batch=batch,
             oracles={name: model for name, model in oracles.items() if name not in models},
             names=datasets.OTHER_NAMES, budget=math.inf if budget is None else budget, engine=workplace,
-            rules=fail_on or (), progress=show and (lambda rows, every: show("audit", rows, every, f"rows {rows}")),
+            rules=fail_on or (), progress=show and (lambda rows, total: show(completed=rows, total=total)),
             data=Section("data", "What is in the data?", NOTE, "table", datasets.findings(whole, samples)),
         )  # fmt: skip
     yield f"{done.summary.facts['rows']} rows in {done.folder}"
@@ -86,16 +85,6 @@ def audit(
         yield f"{check.outcome}: {check.rule} ({check.note}){known}"
     yield f"look at {render(done.folder)}"
     yield terminal.FAILED if done.summary.outcome == "fail" else terminal.OK
-
-
-def split_of(dataset: Any, split: str) -> Any:
-    """The images of a split that are audited; auto is test if there is one, and all otherwise."""
-    if split == "auto":
-        split = "test" if "test" in set(dataset.table["split"]) else "all"
-    samples = dataset if split == "all" else dataset.subset(split)
-    if split != "all" and len(samples) == 0:
-        raise ValueError(f"the data set has no images in the split {split}: use --split all")
-    return samples
 
 
 def engine_of(name: str, images: int, on_gpu: bool, cores: int, workers: int, ray_address: str | None) -> Engine:

@@ -14,7 +14,7 @@ CLASSIFIERS = "Classifiers to offer, as in explain, the default first; repeatabl
 @terminal.command("app")
 def open_app(
     classifier: Annotated[list[str] | None, typer.Option(help=CLASSIFIERS, show_default=", ".join(OFFERED))] = None,
-    port: Annotated[int | None, typer.Option(min=1, max=65535, show_default="the first free from 7860")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port.", show_default="free from 7860")] = None,
     device: terminal.Device = "auto",
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
 ) -> terminal.Output:
@@ -24,7 +24,8 @@ def open_app(
     """
     from cfexplain.app import launch
 
-    words = "the app is at {} for this computer alone; end it with Ctrl-C".format
-    names = tuple(classifier or OFFERED)
-    launch(names, device, port=port, browser=browser, tell=lambda address: typer.echo(words(address)))
+    launch(
+        tuple(classifier or OFFERED), device, port=port, browser=browser,
+        tell=lambda address: typer.echo(f"the app is at {address} for this computer alone; end it with Ctrl-C"),
+    )  # fmt: skip
     yield terminal.OK

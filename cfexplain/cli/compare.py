@@ -7,7 +7,10 @@ import typer
 
 from cfexplain.cli import terminal
 
-MAPS = "Attribution methods separated by commas, or all."
+MAPS = (
+    "All, or separated by commas: saliency, input-x-gradient, integrated-gradients (also with -blurred and "
+    "-counterfactual), smoothgrad, gradcam, guided-gradcam, gradient-shap, deep-lift, occlusion, superpixels."
+)
 MASK = "White on the lesion: a file, or a folder with STEM.png for each image."
 
 
@@ -25,9 +28,6 @@ def compare(
     out: terminal.Out = Path("out"),
 ) -> terminal.Output:
     """Compare attribution maps with the change that the counterfactual makes.
-
-    Methods: saliency, input-x-gradient, integrated-gradients (also with -blurred and -counterfactual), smoothgrad,
-    gradcam, guided-gradcam, gradient-shap, deep-lift, occlusion, superpixels.
 
     Exit codes: 0: all explained, 1: a counterfactual was not found, 2: bad usage or input.
     """

@@ -1,8 +1,5 @@
 """`cfexplain data check`: what a data set holds."""
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
 from cfexplain.cli import terminal
@@ -12,11 +9,7 @@ terminal.app.add_typer(data_app, name="data")
 
 
 @terminal.command("check", data_app)
-def check(
-    folder: Annotated[Path, typer.Argument(help="Folder or table of a data set.", metavar="DIR")],
-    dataset: terminal.Reader = "auto",
-    as_json: terminal.Json = False,
-) -> terminal.Output:
+def check(data: terminal.Dataset, dataset: terminal.Reader = "auto", as_json: terminal.Json = False) -> terminal.Output:
     """Print counts, classes, splits, leaks and oddities of a data set.
 
     Exit codes: 0: no leaks, 1: the splits leak, 2: bad usage or input.
@@ -24,6 +17,6 @@ def check(
     from cfexplain.plugins import plugin
 
     datasets = plugin("datasets")
-    report = datasets.check(datasets.open_dataset(dataset, folder))
+    report = datasets.check(datasets.open_dataset(dataset, data))
     yield terminal.json_text(report.to_dict()) if as_json else str(report)
     yield terminal.FAILED if report.leaks else terminal.OK

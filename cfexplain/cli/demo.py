@@ -1,18 +1,13 @@
 """`cfexplain demo`: explain a synthetic lesion."""
 
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from cfexplain.cli import terminal
 from cfexplain.cli.explain import explain
 
 
 @terminal.command()
-def demo(
-    out: Annotated[Path, typer.Option(help="Output folder.")] = Path("out/demo"), seed: terminal.Seed = 0
-) -> terminal.Output:
+def demo(out: terminal.Out = Path("out/demo"), seed: terminal.Seed = 0) -> terminal.Output:
     """Explain a synthetic lesion with the shipped classifier `synthetic`: no data and no internet needed."""
     from cfexplain.classifier.sources import synthetic_lesion
     from cfexplain.images import save_png

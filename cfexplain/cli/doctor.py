@@ -17,11 +17,7 @@ def doctor() -> terminal.Output:
     yield from (f"{name} {number}" for name, number in versions().items())
     yield f"device {device_of('auto')}, {torch.get_num_threads()} threads"
     for name in classifiers.NAMES:
-        try:
-            card = classifiers.card(name)
-        except ValueError as error:
-            yield f"classifier {name}: {error}"
-            continue
+        card = classifiers.card(name)
         size, classes = card["architecture"]["image_size"], ", ".join(card["architecture"]["classes"])
         yield f"classifier {name}: {classes}; {size} pixels, RGB in [0, 1]; {card['licence']}"
     yield "a classifier sees the central square of an image, resized with antialiasing"

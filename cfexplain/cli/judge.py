@@ -14,7 +14,7 @@ def judge(
     classifier: Annotated[str, typer.Argument(help=terminal.CLASSIFIERS, metavar="RUN")],
     data: terminal.Data,
     dataset: terminal.Reader = "auto",
-    split: Annotated[str, typer.Option(help="Split to judge on.")] = "test",
+    split: Annotated[str, typer.Option(help="Split to judge on: test, val, train or all.")] = "test",
     device: terminal.Device = "auto",
     out: Annotated[Path | None, typer.Option(help="Folder for judgement.json and reliability.png.")] = None,
     as_json: terminal.Json = False,
@@ -26,9 +26,7 @@ def judge(
     from cfexplain.plugins import plugin
 
     datasets = plugin("datasets")
-    samples = datasets.with_splits(datasets.open_dataset(dataset, data)).subset(split)
-    if len(samples) == 0:
-        raise ValueError(f"the data set has no images in the split {split}")
+    samples = datasets.subset(datasets.with_splits(datasets.open_dataset(dataset, data)), split)
     judgement = plugin("trainers").judge(classifier, samples, device_of(device))
     if out is not None:
         terminal.make_folder(out)

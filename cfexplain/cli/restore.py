@@ -30,17 +30,9 @@ TASKS = {
 """The options that a task takes, beside those that all tasks take."""
 
 NEEDED = {"inpaint": "--mask, white where a pixel is missing", "flash": "--flash, the same scene with flash"}
-IMAGE = "An image of 8 or 16 bits, grey or coloured."
-OUT = "File to write; PNG and TIFF keep 16 bits and transparency."
-METHOD = (
-    "denoise (sigma 25), denoise-50, denoise-sgld, denoise-decoder, tv-denoise, ...; inpaint (text, scratches), "
-    "inpaint-half, inpaint-hole, inpaint-large, ..."
-)
+METHOD = "denoise (sigma 25), denoise-50, tv-denoise, ...; inpaint (text, scratches), inpaint-half, inpaint-hole, ..."
 PRESET = "paper: the published settings; fast: a narrow net, fewer steps."
-STOP = (
-    "denoise, dejpeg: fixed, the preset's steps; or early, within 5,000 steps: held-out, where pixels left out are "
-    "predicted best (noise only); wmv or emv, where the outputs vary least."
-)
+STOP = "fixed: the preset's steps; held-out: pixels left out are predicted best; wmv, emv: outputs vary least."
 RUNS = "Average this many runs, each with its own seed."
 PREVIEW = "Also write STEM-preview.png, before and after, and the mask of hair."
 MASK = "inpaint: white where a pixel is missing. dehair: white on hair, detected if left out."
@@ -49,8 +41,8 @@ MASK = "inpaint: white where a pixel is missing. dehair: white on hair, detected
 @terminal.command()
 def restore(
     task: Annotated[str, typer.Argument(help=f"{', '.join(TASKS)}.", metavar="TASK")],
-    image: Annotated[Path, typer.Argument(help=IMAGE, metavar="IMAGE")],
-    out: Annotated[Path, typer.Option(help=OUT)],
+    image: Annotated[Path, typer.Argument(help="An image of 8 or 16 bits, grey or coloured.", metavar="IMAGE")],
+    out: Annotated[Path, typer.Option(help="File to write; PNG and TIFF keep 16 bits and transparency.")],
     method: Annotated[str | None, typer.Option(help=METHOD, show_default="the task")] = None,
     preset: Annotated[str | None, typer.Option(help=PRESET, show_default="paper")] = None,
     stop: Annotated[str | None, typer.Option(help=STOP, show_default="fixed")] = None,
@@ -67,9 +59,12 @@ def restore(
 ) -> terminal.Output:
     """Restore an image by an untrained network alone: no classifier, no training.
 
-    denoise removes noise; dejpeg removes JPEG artefacts; inpaint fills in what --mask marks as missing; superres
-    enlarges; flash restores a dark photograph by means of one with flash (if it stays reddish, try another --seed);
-    dehair replaces hair and ruler marks by skin, and may remove clinical texture: compare with the original.
+    denoise: remove noise.
+    dejpeg: remove JPEG artefacts.
+    inpaint: fill in what --mask marks as missing.
+    superres: enlarge.
+    flash: restore a dark photograph with the help of one with flash; if it stays reddish, try another --seed.
+    dehair: replace hair and ruler marks by skin. May remove clinical texture: compare with the original.
 
     Slow on a CPU: begin with --preset fast. Exit codes: 0: restored, 2: bad usage or input.
     """
@@ -91,8 +86,8 @@ def restore(
     prior.reuse_memory()
     values = picture.values.to(place)
     with terminal.watching(image, chosen) as watch:
-        watch_step = watch and partial(watch, 0, chosen.name)
-        run = prior.Run(seed, runs or 1, math.inf if budget is None else budget, watch_step)
+        seconds = math.inf if budget is None else budget
+        run = prior.Run(seed, runs or 1, seconds, watch and partial(watch, 0, chosen.name))
         match task:
             case "denoise":
                 result = prior.denoise(values, method=chosen, run=run)
@@ -105,7 +100,7 @@ def restore(
             case "flash" if flash:
                 result = prior.flash(values, read(flash).values.to(place), method=chosen, run=run)
             case "dehair":
-                result, hair = dehaired(values.expand(-1, 3, -1, -1)[0], mask, classic, chosen, run)
+                result, hair = dehair(values.expand(-1, 3, -1, -1)[0], mask, classic, chosen, run)
             case _:
                 raise ValueError(f"restore {task} needs {NEEDED[task]}")
     write(out, picture.of(result.image.cpu()))
@@ -145,26 +140,24 @@ def method_of(name: str, preset: str, stop: str, steps: int | None) -> Method:
     if stop not in ("fixed", *rules):
         raise ValueError(f"--stop is fixed, {', '.join(rules)}, not {stop}")
     method = prior.PRESETS[name] if preset == "paper" else prior.fast(prior.PRESETS[name])
-    edit = (
-        method.edit if stop == "fixed" else replace(method.edit, stop=rules[stop], steps=max(5000, method.edit.steps))
-    )
+    edit = method.edit
+    if stop != "fixed":
+        edit = replace(edit, stop=rules[stop], steps=max(5000, edit.steps))
     return replace(method, edit=edit if steps is None else replace(edit, steps=steps))
 
 
-def dehaired(
-    image: Tensor, mask: Path | None, classic: str | None, method: Method, run: Run
-) -> tuple[Restoration, Tensor]:
+def dehair(image: Tensor, mask: Path | None, way: str | None, method: Method, run: Run) -> tuple[Restoration, Tensor]:
     """An image (3, h, w) without hair and ruler marks, and the mask of what was replaced, shape (1, h, w)."""
     from cfexplain.images import load_mask
     from cfexplain.restore import Restoration, hair
 
-    if classic and classic not in hair.CLASSIC:
-        raise ValueError(f"there is no classic way {classic}: choose {' or '.join(hair.CLASSIC)}")
+    if way and way not in hair.CLASSIC:
+        raise ValueError(f"there is no classic way {way}: choose {' or '.join(hair.CLASSIC)}")
     marks = hair.hair_mask(image.cpu()) if mask is None else hair.grown(load_mask(mask))
     hair.check_mask(marks, image)
-    if classic:
-        filled = hair.CLASSIC[classic](image.cpu(), marks)[None]
-        result = Restoration(filled, filled, classic, (0,), ("stopped",), 0.0, ())
+    if way:
+        filled = hair.CLASSIC[way](image.cpu(), marks)[None]
+        result = Restoration(filled, filled, way, (0,), ("stopped",), 0.0, ())
     else:
         result = hair.dehair(image, mask=marks.to(image), method=method, run=run)
     share = float((marks > 0.5).float().mean())

@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 import json
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -33,6 +34,7 @@ Classifier = Annotated[str, typer.Option(help=CLASSIFIERS)]
 Target = Annotated[str, typer.Option(help="Target class; auto is the second most likely one.")]
 ORACLES = "Independent classifier for the verdict; repeatable; none for no oracle."
 Oracles = Annotated[list[str] | None, typer.Option(help=ORACLES, show_default="witness")]
+Dataset = Annotated[Path, typer.Argument(help="Folder or table of the data set.", metavar="DATA")]
 Data = Annotated[Path, typer.Option(help="Folder or table of the data set.")]
 Reader = Annotated[str, typer.Option(help="Reader of the data set.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
@@ -83,17 +85,15 @@ def execute(output: Output) -> int:
     except OSError as error:
         code, text = BAD_USE, f"{error.filename or 'input'}: {error.strerror or error}"
     except Exception:
-        from traceback import print_exc
-
-        print_exc()
+        traceback.print_exc()
         code, text = BUG, "this should not happen; please report it with the lines above"
     typer.echo(f"cfexplain: {text}", err=True)
     return code
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[str, int, int, str], None] | None]:
-    """A progress bar, updated by show(description, steps, steps in all, state), on a terminal; None in a pipe."""
+def progress(description: str) -> Iterator[Callable[..., None] | None]:
+    """A progress bar on a terminal, updated by show(completed=, total=, state=, description=); None in a pipe."""
     if not sys.stderr.isatty():
         yield None
         return
@@ -102,22 +102,20 @@ def progress() -> Iterator[Callable[[str, int, int, str], None] | None]:
 
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("reading", total=None, state="")
-        yield lambda name, step, total, state: bar.update(
-            task, description=name, completed=step, total=total, state=state
-        )
+        task = bar.add_task(description, total=None, state="")
+        yield partial(bar.update, task)
 
 
 @contextmanager
 def watching(image: Path, method: cfexplain.Method) -> Iterator[Callback | None]:
     """A progress bar for the search of one image."""
-    with progress() as show:
+    with progress(image.name) as show:
 
         def watch(index: int, stage: str, step: Step) -> None:
             assert show is not None
             descent = method.anchor if stage == "anchor" and method.anchor else method.edit
-            state = f"objective {float(step.value.sum()):.3g}"
-            show(f"{image.name}: {stage}", step.index + 1, descent.expected(step.index), state)
+            state, total = f"objective {float(step.value.sum()):.3g}", descent.expected(step.index)
+            show(description=f"{image.name}: {stage}", completed=step.index + 1, total=total, state=state)
 
         yield None if show is None else watch
 

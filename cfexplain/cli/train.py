@@ -7,17 +7,15 @@ import typer
 
 from cfexplain.cli import terminal
 
-READERS = "ham10000, isic2016..isic2020, folder, csv, auto, or module:function."
-OUT = "Folder of the run; an interrupted run in it is resumed."
 ADVERSARIAL = "Train on adversarial images within this distance, such as 0.008."
 DISTURBED = "Train the estimator on images attacked within this distance and on corrupted ones, such as 0.02."
 
 
 @terminal.command()
 def train(
-    dataset: Annotated[str, typer.Option(help=READERS)],
+    dataset: Annotated[str, typer.Option(help="ham10000, isic2016..isic2020, folder, csv, auto, or module:function.")],
     data: terminal.Data,
-    out: Annotated[Path, typer.Option(help=OUT)],
+    out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted run in it is resumed.")],
     backbone: Annotated[str, typer.Option(help="Any timm model.")] = "mobilenetv2_100",
     image_size: Annotated[int, typer.Option(min=32, help="Pixels per side.")] = 128,
     weights: Annotated[Path | None, typer.Option(help="Local ImageNet weights of the backbone (safetensors).")] = None,

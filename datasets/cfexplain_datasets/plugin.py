@@ -14,11 +14,27 @@ from cfexplain_datasets.check import check as check
 from cfexplain_datasets.findings import findings as findings
 from cfexplain_datasets.lesion import OTHER_NAMES as OTHER_NAMES
 from cfexplain_datasets.lesion import Lesion
+from cfexplain_datasets.report import DataError
 from cfexplain_datasets.splits import check_split as check_split
 from cfexplain_datasets.splits import refuse_leaks as refuse_leaks
 from cfexplain_datasets.splits import with_splits as with_splits
 from cfexplain_datasets.splits import without_leaks as without_leaks
 from cfexplain_datasets.synthetic import SyntheticLesions
+from cfexplain_datasets.table import LesionTable
+
+
+def subset(dataset: LesionTable, split: str) -> LesionTable:
+    """The images of a split, of `all` splits, or of `auto`: the test split if there is one, and all otherwise.
+
+    Raises:
+        DataError: the split has no images.
+    """
+    if split == "auto":
+        split = "test" if "test" in set(dataset.table["split"]) else "all"
+    samples = dataset if split == "all" else dataset.subset(split)
+    if split != "all" and len(samples) == 0:
+        raise DataError(f"the data set has no images in the split {split}: use --split all")
+    return samples
 
 
 def demo_lesion(seed: int, predict: Callable[[Images], Tensor]) -> Lesion:

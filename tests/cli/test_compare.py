@@ -2,22 +2,9 @@
 
 import json
 
-import pytest
 from typer.testing import CliRunner
 
 from cfexplain.cli import app
-from cfexplain.images import save_png
-from cfexplain_datasets.synthetic import SyntheticLesions
-
-
-@pytest.fixture(scope="module")
-def lesions(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("lesions")
-    (folder / "masks").mkdir()
-    for i, lesion in enumerate(SyntheticLesions(2, 64, split="test")):
-        save_png(folder / f"lesion{i}.png", lesion.image)
-        save_png(folder / "masks" / f"lesion{i}.png", lesion.mask.expand(3, -1, -1))
-    return folder
 
 
 def compare(*arguments):
@@ -67,12 +54,12 @@ def test_exit_codes_are_those_of_explain(lesions, tmp_path):
 
 
 def test_bad_use_is_a_sentence_and_exit_code_two(lesions, tmp_path):
-    for arguments, told in (
+    for arguments, words in (
         (("--with", "lime"), "no attribution method lime"),
         (("--with", "deep-lift"), "use gradient-shap"),
         (("--mask", tmp_path / "none.png"), "there is no file"),
     ):
         done = compare(lesions / "lesion0.png", *arguments, "--out", tmp_path)
         assert done.exit_code == 2
-        assert told in done.stderr
+        assert words in done.stderr
         assert "Traceback" not in done.output
