@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -51,17 +50,15 @@ def _of_found(name: str) -> Callable[[pd.DataFrame], pd.Series[Any]]:
     return lambda rows: column(rows, name).where(rows["status"] == "found")
 
 
-VALUES: Mapping[str, Callable[[pd.DataFrame], pd.Series[Any]]] = MappingProxyType(
-    {
-        "found": _share("status", "found"),
-        "failed": lambda rows: (rows["status"] == FAILED).astype(float),
-        **{kind: _share("verdict", kind) for kind in ("semantic", "unconfirmed", "fragile", "adversarial")},
-        "robust": _of_found("robust.together"),
-        "oracle_agreement": _of_found("oracle_agreement"),
-        "naturalness": _of_found("naturalness"),
-        "accuracy": lambda rows: correct(one_per_image(rows)),
-    }
-)
+VALUES: Mapping[str, Callable[[pd.DataFrame], pd.Series[Any]]] = {
+    "found": _share("status", "found"),
+    "failed": lambda rows: (rows["status"] == FAILED).astype(float),
+    **{kind: _share("verdict", kind) for kind in ("semantic", "unconfirmed", "fragile", "adversarial")},
+    "robust": _of_found("robust.together"),
+    "oracle_agreement": _of_found("oracle_agreement"),
+    "naturalness": _of_found("naturalness"),
+    "accuracy": lambda rows: correct(one_per_image(rows)),
+}
 """Measures that are means of a number per row, or per image; so are all metrics, over the found rows."""
 
 
@@ -102,14 +99,10 @@ def _labelled(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _balanced_accuracy(rows: pd.DataFrame) -> float:
-    return float(rows["right"].groupby(rows["label"]).mean().mean())
-
-
 def _ranking(rows: pd.DataFrame) -> float:
     """Spearman's correlation of the estimated with the true cross-entropy."""
     pairs = rows[["estimated_loss", "true_loss"]].dropna()
-    return spearman(pairs["estimated_loss"], pairs["true_loss"]) if len(pairs) >= FEWEST else float("nan")
+    return spearman(pairs["estimated_loss"], pairs["true_loss"]) if len(pairs) >= FEWEST else np.nan
 
 
 def _tells_errors(rows: pd.DataFrame) -> float:
@@ -117,16 +110,13 @@ def _tells_errors(rows: pd.DataFrame) -> float:
     from sklearn.metrics import roc_auc_score
 
     known = rows[rows["estimated_loss"].notna()]
-    both = known["right"].nunique() > 1
-    return float(roc_auc_score(1 - known["right"], known["estimated_loss"])) if both else float("nan")
+    return float(roc_auc_score(1 - known["right"], known["estimated_loss"])) if known["right"].nunique() > 1 else np.nan
 
 
-STATISTICS: Mapping[str, Callable[[pd.DataFrame], float]] = MappingProxyType(
-    {
-        "balanced_accuracy": _balanced_accuracy,
-        "calibration_error": lambda rows: calibration_error(rows["confidence"], rows["right"]),
-        "estimator_ranking": _ranking,
-        "estimator_tells_errors": _tells_errors,
-    }
-)
+STATISTICS: Mapping[str, Callable[[pd.DataFrame], float]] = {
+    "balanced_accuracy": lambda rows: float(rows["right"].groupby(rows["label"]).mean().mean()),
+    "calibration_error": lambda rows: calibration_error(rows["confidence"], rows["right"]),
+    "estimator_ranking": _ranking,
+    "estimator_tells_errors": _tells_errors,
+}
 """Measures of the labelled images as a whole."""

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 from cfexplain.explanation.explanation import Explanation
 
 FAILED = "failed"
-PROBABILITY, AREA, ENERGY, FLIP = "probability", "share of the image", "share of energy", "share of the logit change"
+AREA, ENERGY, FLIP = "share of the image", "share of energy", "share of the logit change"
 LOSS = "standard deviations"
 
 
@@ -34,29 +34,27 @@ class AuditRow:
     case: str | None = _column("folder of the explanation in cases/")
     error: str | None = _column("why the item failed")
     source: str | None = _column("class predicted for the image")
-    source_before: float | None = _column("of the source class before the edit", PROBABILITY)
-    margin: float | None = _column("lead of the most likely class before the edit", PROBABILITY)
-    probabilities: str | None = _column("of all classes before the edit, as JSON")
-    verdict: str | None = _column("worth of the counterfactual as an explanation")
+    source_before: float | None = _column("probability of the source class before the edit")
+    margin: float | None = _column("lead in probability of the most likely class before the edit")
+    probabilities: str | None = _column("probabilities of all classes before the edit, as JSON")
+    verdict: str | None = _column("verdict on the counterfactual")
     meta: Mapping[str, str | None] = _column("metadata of the data set", name="meta.*")
     status: str = _column("how the search ended; failed where the item failed", default=FAILED)
-    target_before: float | None = _column("of the target class before the edit", PROBABILITY)
-    source_after: float | None = _column("of the source class after the edit", PROBABILITY)
-    target_after: float | None = _column("of the target class after the edit", PROBABILITY)
-    estimated_loss: float | None = _column("estimated loss of the image", LOSS)
-    estimated_loss_after: float | None = _column("estimated loss of the counterfactual", LOSS)
-    alpha: float | None = _column("share of the edit that the line search kept", "share")
+    target_before: float | None = _column("probability of the target class before the edit")
+    source_after: float | None = _column("probability of the source class after the edit")
+    target_after: float | None = _column("probability of the target class after the edit")
+    estimated_loss: float | None = _column("estimated loss before the edit", LOSS)
+    estimated_loss_after: float | None = _column("estimated loss after the edit", LOSS)
+    alpha: float | None = _column("share of the edit that the line search kept")
     steps: int | None = _column("steps of the search, anchor included")
     search_seconds: float | None = _column("wall time of the search", "s")
-    oracle_agreement: float | None = _column("oracles that flip, of those that count", "share")
+    oracle_agreement: float | None = _column("share of the counted oracles that flip")
     naturalness: float | None = _column("estimated loss among real images of the target class", "percentile")
     high_frequency_share: float | None = _column("change beyond half the Nyquist frequency", ENERGY)
-    robust: Mapping[str, bool] = _column("whether the flip survives a corruption", name="robust.*")
-    oracle_counted: Mapping[str, bool] = _column("an oracle predicts the source class before", name="oracle.*.counted")
-    oracle_flipped: Mapping[str, bool] = _column("an oracle predicts the target class after", name="oracle.*.flipped")
-    oracle_gain: Mapping[str, float | None] = _column(
-        "an oracle's gain of the target", PROBABILITY, name="oracle.*.gain"
-    )
+    robust: Mapping[str, bool] = _column("the target is still predicted after a corruption", name="robust.*")
+    oracle_counted: Mapping[str, bool] = _column("an oracle predicts the source before", name="oracle.*.counted")
+    oracle_flipped: Mapping[str, bool] = _column("an oracle predicts the target after", name="oracle.*.flipped")
+    oracle_gain: Mapping[str, float | None] = _column("gain in probability of the target", name="oracle.*.gain")
     words: str | None = _column("the finding in words")
     before: Mapping[str, float] = _column("ABCD measure of the lesion before the edit", name="before.*")
     after: Mapping[str, float] = _column("ABCD measure of the lesion after the edit", name="after.*")
@@ -69,7 +67,7 @@ class AuditRow:
     area: Mapping[str, float] = _column("area of the lesion, its border or the skin", AREA, name="area.*")
     on: Mapping[str, float] = _column("change on an artefact", ENERGY, name="on.*")
     effect: Mapping[str, float] = _column("flip by the change in one region alone", FLIP, name="effect.*")
-    excess: Mapping[str, float] = _column("effect beyond the mask rotated by 180 degrees", FLIP, name="excess.*")
+    excess: Mapping[str, float] = _column("effect beyond that of the rotated region", FLIP, name="excess.*")
     mask: str | None = _column("source of the lesion's mask")
     seconds: float | None = _column("wall time of the item", "s")
 

@@ -1,12 +1,10 @@
 """The summary of an audit: sections, each a small table, and the rules that were checked."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 
@@ -35,11 +33,6 @@ class Section:
     note: str
     kind: Kind
     frame: pd.DataFrame
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; missing values are null."""
-        rows = json.loads(self.frame.to_json(orient="records", double_precision=6))
-        return {"key": self.key, "title": self.title, "note": self.note, "kind": self.kind, "rows": rows}
 
 
 @dataclass(frozen=True)
@@ -93,17 +86,20 @@ class Summary:
         return frames[key]
 
     def save(self, path: Path) -> None:
-        """Write it atomically."""
+        """Write it atomically; missing values are null."""
         values = {"facts": dict(self.facts), "outcome": self.outcome, "checks": [vars(check) for check in self.checks]}
-        values["sections"] = [section.to_dict() for section in self.sections]
+        rows = [json.loads(s.frame.to_json(orient="records", double_precision=6)) for s in self.sections]
+        values["sections"] = [
+            {"key": s.key, "title": s.title, "note": s.note, "kind": s.kind, "rows": r}
+            for s, r in zip(self.sections, rows, strict=True)
+        ]
         write_whole(path, (json.dumps(values, indent=1, allow_nan=False) + "\n").encode())
 
     @classmethod
-    def load(cls, path: Path) -> Summary:
+    def load(cls, path: Path) -> "Summary":
         """Read what `save` wrote."""
         values = json.loads(path.read_text())
         sections = [
-            Section(**{k: v for k, v in s.items() if k != "rows"}, frame=pd.DataFrame(s["rows"]))
-            for s in values["sections"]
+            Section(s["key"], s["title"], s["note"], s["kind"], pd.DataFrame(s["rows"])) for s in values["sections"]
         ]
-        return cls(values["facts"], tuple(Check(**check) for check in values["checks"]), tuple(sections))
+        return cls(values["facts"], [Check(**check) for check in values["checks"]], sections)

@@ -30,17 +30,7 @@ Result = tuple[AuditRow, Mapping[str, bytes]]  # A row, and the files of its exp
 
 @dataclass(frozen=True, eq=False)
 class Worker:
-    """Computes rows from items.
-
-    Attributes:
-        classifiers: the audited ones, by name.
-        oracles: independent ones that only judge, by name.
-        samples: the images.
-        method: of the counterfactuals.
-        seed: of noise and weights.
-        budget: seconds per item.
-        names: the classifiers' names of labels that the data set names differently.
-    """
+    """Computes rows from items; the attributes are arguments of `audit`."""
 
     classifiers: Mapping[str, Classifier]
     oracles: Mapping[str, Classifier]
