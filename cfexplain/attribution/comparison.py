@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -19,10 +20,10 @@ from cfexplain.classifier.checks import check_classifier
 from cfexplain.explanation.plot import png
 from cfexplain.generators.noise import generator_for
 from cfexplain.search.edit import Edit
+from cfexplain.search.explain import check_area
 from cfexplain.types import Classifier
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.figure import Figure
 
 
@@ -59,19 +60,16 @@ def compare(
     steps: int = STEPS,
     seed: int = 0,
 ) -> Comparison:
-    """Compare attribution maps with the change of a counterfactual, with the lesion, and by swapping pixels.
+    """Compare the magnitude of attribution maps with the change of a counterfactual and the lesion, and swap pixels.
 
-    Maps are compared by magnitude, because a counterfactual may change both what speaks for a class and what speaks
-    against it; pass `heatmap.clamp(min=0)` to count only what speaks for it. Three references are added: the change
-    itself, the edges of the image and a random map.
+    Magnitudes, because a counterfactual may change both what speaks for a class and what speaks against it; pass
+    `heatmap.clamp(min=0)` to count only what speaks for it. `REFERENCES` are added.
 
     Args:
         counterfactual: of n images.
         heatmaps: maps by method, shape (n, h, w) each, as returned by `attribute`; channels (n, c, h, w) are summed.
-        masks: 1 on the lesion; those of the counterfactual by default. Without masks, `energy_inside` and `pointing`
-            are NaN.
-        classifier: the explained one. Without it, and for images without a counterfactual, deletion, insertion,
-            COUT, sufficiency and necessity are NaN.
+        masks: 1 on the lesion; by default those of the counterfactual. `energy_inside` and `pointing` need them.
+        classifier: the explained one, for the measures by swapping; they need a counterfactual that was found.
         steps: of the curves.
         seed: of the random maps, which depend only on it and on the image.
 
@@ -86,14 +84,10 @@ def compare(
         >>> list(compare(result, maps).rows["method"])
         ['counterfactual change', 'saliency', 'edges', 'random']
     """
-    import pandas as pd
-
     if classifier is not None:
         check_classifier(classifier)
     if masks is not None:
-        expected = (len(counterfactual), 1, *counterfactual.query.shape[-2:])
-        if tuple(masks.shape) != expected:
-            raise ValueError(f"masks must have shape {expected}, got {tuple(masks.shape)}")
+        check_area("masks", masks, counterfactual.query)
         counterfactual = replace(counterfactual, mask=masks.to(counterfactual.query))
     maps = _with_references(counterfactual, heatmaps, seed)
     rows: list[dict[str, Any]] = []
@@ -116,8 +110,6 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Columns method, measure, better, n (images that have the measure), mean, low and high.
     """
-    import pandas as pd
-
     return pd.DataFrame(
         {"method": method, "measure": name, "better": better} | interval(group[name].to_numpy(float))
         for method, group in rows.groupby("method", sort=False)

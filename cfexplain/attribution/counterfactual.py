@@ -20,7 +20,6 @@ from tqdm.auto import tqdm
 from cfexplain.attribution.heatmap import class_indices
 from cfexplain.attribution.logits import Logits
 from cfexplain.classifier.checks import check_classifier, predict
-from cfexplain.generators.generator import Generator
 from cfexplain.images import check_images
 from cfexplain.method.presets import NATURAL
 from cfexplain.method.stage import Method
@@ -48,9 +47,8 @@ class CounterfactualAttribution(Attribution):  # type: ignore[misc]
     of the inputs' shape (n, 3, h, w), in units of the logit. It sums to logit(p) - logit(a), up to the error of the
     midpoint rule. Above 0 the change of a pixel raises the target's logit.
 
-    Tools that perturb an image many times (sensitivity, noise tunnels) would fit an anchor for every copy. So the
-    last anchors are cached, and serve all inputs within a root mean square distance of `NEAR`: the change is measured
-    against the anchor, whichever it is.
+    The last anchors are cached, and serve all inputs within a root mean square distance of `NEAR`, because tools such
+    as noise tunnels perturb an image many times, and fitting an anchor takes most of the time.
 
     Args:
         classifier: in evaluation mode; it is not changed.
@@ -90,7 +88,7 @@ class CounterfactualAttribution(Attribution):  # type: ignore[misc]
             raise ValueError(f"steps must be at least 1, got {steps}")
         super().__init__(Logits(classifier))
         self.classifier, self.method, self.seed, self.budget, self.steps = classifier, method, seed, budget, steps
-        self.anchors: deque[tuple[Images, Generator]] = deque(maxlen=CAPACITY)
+        self.anchors: deque[tuple[Images, Fitted]] = deque(maxlen=CAPACITY)
 
     @log_usage(part_of_slo=True)  # type: ignore[untyped-decorator] # NoiseTunnel reads `attribute.__wrapped__`
     def attribute(
@@ -106,9 +104,9 @@ class CounterfactualAttribution(Attribution):  # type: ignore[misc]
 
         Args:
             inputs: RGB, shape (n, 3, h, w), or a tuple of one such tensor; values outside [0, 1] are clamped.
-            target: the counterfactual's class, whose logit is attributed, by index or name, one for all images or one
-                per image; None is the second most likely class. An image that is already predicted as the target
-                has no counterfactual, and a map of zeros.
+            target: class of the counterfactual and of the logit, by index or name, one for all images or one per
+                image; None is the second most likely class. If the image is already predicted as the target, there
+                is no counterfactual, and the map is zero.
             return_counterfactuals: also return the counterfactual images, shape (n, 3, h, w).
             internal_batch_size: largest number of points of the path in one forward pass.
             show_progress: show a progress bar on standard error.
@@ -153,7 +151,7 @@ class CounterfactualAttribution(Attribution):  # type: ignore[misc]
         return change * total / self.steps
 
     def _explain(self, image: Images, target: int) -> Edit:
-        """The counterfactual of one image, found from a cached anchor if there is one near.
+        """The counterfactual of one image, starting from a cached anchor if there is one near.
 
         For the image that the anchor was fitted to, the result is that of `cfexplain.explain`, provided the fit
         ended by its stop rule. If it ran out of steps instead, the anchor is one optimiser step further.
@@ -162,22 +160,22 @@ class CounterfactualAttribution(Attribution):  # type: ignore[misc]
         before = predict(self.classifier, image)
         if method.anchor is not None and int(before.logits.argmax(1)) != target:
             problem = Problem(image, self.classifier, before, torch.tensor([target], device=image.device))
-            generator = self._cached(image) or self._fit(problem, started + ANCHOR_SHARE * self.budget)
+            generator = self._generator(problem, started + ANCHOR_SHARE * self.budget)
             once = replace(method.anchor, steps=1, stop=CloseEnough(psnr=-math.inf, patience=1))
             method = replace(method, generator=generator, anchor=once)
         left = max(0.0, self.budget - (time.perf_counter() - started))
         return explain(self.classifier, image, target, method=method, seed=self.seed, budget=left)
 
-    def _cached(self, image: Images) -> Generator | None:
-        alike = [(q, g) for q, g in self.anchors if q.shape == image.shape and q.device == image.device]
-        distances = [float((query - image).square().mean().sqrt()) for query, _ in alike]
-        nearest = min(range(len(alike)), key=distances.__getitem__, default=None)
-        return None if nearest is None or distances[nearest] > NEAR else alike[nearest][1]
-
-    def _fit(self, problem: Problem, deadline: float) -> Generator:
-        (anchor,) = fit_anchors([AnchorTask(problem, self.method, self.seed)], deadline)
-        fitted = Fitted(copy.deepcopy(anchor.module), anchor.z)
-        self.anchors.append((problem.query.detach().clone(), fitted))
+    def _generator(self, problem: Problem, deadline: float) -> Fitted:
+        """The generator fitted to the nearest image, or to this one if no other is near."""
+        image = problem.query
+        alike = [(q, fitted) for q, fitted in self.anchors if q.shape == image.shape and q.device == image.device]
+        near = [(float((query - image).square().mean().sqrt()), fitted) for query, fitted in alike]
+        distance, fitted = min(near, key=lambda pair: pair[0], default=(math.inf, None))
+        if fitted is None or distance > NEAR:
+            (anchor,) = fit_anchors([AnchorTask(problem, self.method, self.seed)], deadline)
+            fitted = Fitted(copy.deepcopy(anchor.module), anchor.z)
+            self.anchors.append((image.detach().clone(), fitted))
         return fitted
 
 

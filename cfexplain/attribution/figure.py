@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from torch import Tensor
 
 from cfexplain.attribution.measures import BETTER, CHANGE, EDGES, RANDOM, REFERENCES
 from cfexplain.explanation.plot import INK, MUTED, blank_figure, change_values, literal, plain_axes, show_picture
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 

@@ -17,18 +17,12 @@ from cfexplain.classifier.checks import check_classifier, class_index, predict
 from cfexplain.images import check_images
 from cfexplain.types import Classifier, Images
 
-Using = str | Any
-"""A name in `HEATMAPS`, a captum object, or a function of (images, target=index).
-
-Set further arguments with `functools.partial(Occlusion(model).attribute, strides=2, ...)`.
-"""
-
 
 def attribute(
     classifier: Classifier,
     images: Images,
     target: int | str | Sequence[int | str] | Tensor = "predicted",
-    using: Using = "integrated-gradients",
+    using: Any = "integrated-gradients",
     *,
     counterfactual: Images | None = None,
     layer: str | None = None,
@@ -36,29 +30,28 @@ def attribute(
     internal_batch_size: int = 16,
     show_progress: bool = False,
 ) -> Float[Tensor, "n h w"]:
-    """Attribute a class's logit to the pixels by one of captum's methods.
+    """Attribute a class's logit to the pixels by one of captum's methods; signed values are summed over channels.
 
-    Images are processed one by one, so a map does not depend on the rest of the batch. captum's signed values are
-    summed over channels. No gradients, hooks or random states are left behind.
+    Images are processed one by one, so a map does not depend on the rest of the batch. No gradients, hooks or random
+    states are left behind.
 
     Args:
         classifier: in evaluation mode; it is not changed.
-        images: RGB in [0, 1], shape (n, 3, h, w).
-        target: the class to attribute, by name or index, one for all images or one per image; "predicted" is the
-            predicted class of each image.
+        images: RGB in [0, 1].
+        target: the class, by name or index, one for all images or one per image; "predicted" is the predicted one.
         using: a name in `HEATMAPS`; a captum object, whose `attribute(images, target=...)` is called; or a function
-            with these arguments, such as a `functools.partial` of it. Maps of layers are enlarged bilinearly.
+            with these arguments, such as `functools.partial(Occlusion(model).attribute, strides=2, ...)`. Maps of
+            layers are enlarged bilinearly.
         counterfactual: images of the same shape, the baselines of `integrated-gradients-counterfactual`.
         layer: the layer for Grad-CAM, as in `named_modules()`; None selects one, see `Logits.layer`.
-        seed: of smoothgrad, gradient-shap and whatever a given object draws from the global generators of torch
-            and numpy. An image's map depends only on the seed and the image.
+        seed: of the methods that draw noise, those given included. A map depends only on the seed and the image.
         internal_batch_size: largest number of images in one forward pass. A given object receives it as
             `internal_batch_size`, `perturbations_per_eval` or `nt_samples_batch_size` if it accepts one of these
             and no `partial` has set it; others, such as captum's GradientShap, pass all their samples at once.
         show_progress: show a progress bar on standard error.
 
     Returns:
-        Signed maps in units of the logit (logit per intensity for saliency and smoothgrad).
+        Maps in units of the logit (logit per intensity for saliency and smoothgrad).
 
     Raises:
         ValueError: there is no such method, class or layer, or the method cannot read this network.
@@ -89,7 +82,7 @@ def attribute(
     return torch.cat(maps)
 
 
-def _method(using: Using) -> Callable[[Item], Tensor]:
+def _method(using: Any) -> Callable[[Item], Tensor]:
     function = HEATMAPS.get(using) if isinstance(using, str) else getattr(using, "attribute", using)
     if function is None:
         raise ValueError(f"there is no attribution method {using}: use {', '.join(HEATMAPS)}")

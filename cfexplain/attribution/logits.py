@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from cfexplain.classifier.checks import dtype_of_weights
 from cfexplain.types import Classifier, Images
 
+# Lower-case class names of the activations that guided backpropagation acts on; gates such as sigmoids are not.
 ACTIVATIONS = frozenset(("relu", "relu6", "hardswish", "silu", "swish", "gelu", "leakyrelu", "elu", "mish"))
-"""Lower-case class names of the activations that guided backpropagation acts on; gates such as sigmoids are not."""
+# Shortest side of a default layer's feature map. Grad-CAM was published with maps of 14 (VGG) and 7 (ResNet).
 SMALLEST_MAP = 7
-"""Shortest side of a default layer's feature map. Grad-CAM was published with maps of 14 (VGG) and 7 (ResNet)."""
 
 
 class Logits(nn.Module):
@@ -129,5 +129,4 @@ class Rectifier(nn.ReLU):
 
     def forward(self, values: Tensor) -> Tensor:
         """Apply the activation."""
-        answer: Tensor = self.activation(values)
-        return answer
+        return self.activation(values)  # type: ignore[no-any-return]

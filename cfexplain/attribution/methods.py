@@ -23,16 +23,15 @@ from cfexplain.types import Image, Images
 # Points on the path of integrated gradients. From a blurred baseline the map sums to the logit's change within a few
 # hundredths; from black, far from the training data, the sum can be off by as much as the change, with 128 points too.
 STEPS = 32
-# Noisy copies for SmoothGrad and GradientSHAP, and the standard deviation of the noise (intensity in [0, 1]).
+# Noisy copies for SmoothGrad and GradientSHAP, and the standard deviation of the noise (intensity in [0, 1]);
 # Smilkov et al. recommend 10 to 20 % of the range.
 SAMPLES, NOISE = 24, 0.1
-# Occlusion windows along the image's shorter side; the stride is half a window.
+# Occlusion windows along the shorter side; the stride is half a window.
 WINDOWS = 8
 # Largest error of the sum of a DeepLIFT map, as a share of the logit's change.
 INCOMPLETE = 0.05
-
+# captum's names for the number of images in one forward pass; most methods accept one of them.
 LIMITS = ("internal_batch_size", "perturbations_per_eval", "nt_samples_batch_size")
-"""captum's names for the number of images in one forward pass; most methods accept one of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,17 +57,10 @@ class Item:
     seed: int = 0
 
     def run(self, attribute: Callable[..., Any], **options: Any) -> Tensor:
-        """Call `attribute(image, target=..., **options)` with this item's memory limit and randomness.
-
-        Args:
-            attribute: the method of a captum object, a `partial` of one, or a function with the same arguments.
-            options: further arguments.
-
-        Returns:
-            The result, or the first of several.
+        """Call `attribute(image, target=..., **options)` with this item's seed and memory limit.
 
         Raises:
-            ValueError: the logit does not depend on the method's layer.
+            ValueError: the logit does not depend on the layer that the method reads.
         """
         image = self.image.detach().clone().requires_grad_()
         try:
@@ -79,8 +71,7 @@ class Item:
             if "not have been used" not in str(error):
                 raise
             raise ValueError("the layer has no part in the logit: name another with `layer`") from None
-        first: Tensor = result[0] if isinstance(result, tuple) else result
-        return first
+        return result[0] if isinstance(result, tuple) else result  # type: ignore[no-any-return]
 
 
 def memory_limits(attribute: Callable[..., Any], batch: int) -> dict[str, int]:
@@ -93,11 +84,10 @@ def memory_limits(attribute: Callable[..., Any], batch: int) -> dict[str, int]:
     """
     method, preset = (attribute.func, attribute.keywords) if isinstance(attribute, partial) else (attribute, {})
     accepted = set(inspect.signature(method).parameters)
-    wrapped = getattr(getattr(method, "__self__", None), "attribution_method", None)
-    if wrapped is not None:
+    if isinstance(tunnel := getattr(method, "__self__", None), attr.NoiseTunnel):
         # A NoiseTunnel passes its other arguments on. Without a limit, integrated gradients of 16 samples would need
         # 16 * n_steps images at once. Ablations keep captum's default of one perturbation per sample.
-        accepted |= set(inspect.signature(wrapped.attribute).parameters) & {"internal_batch_size"}
+        accepted |= set(inspect.signature(tunnel.attribution_method.attribute).parameters) & {"internal_batch_size"}
     return {name: batch for name in LIMITS if name in accepted and name not in preset}
 
 
@@ -123,13 +113,7 @@ def integrated_gradients(item: Item, baseline: Images | None = None) -> Tensor:
 
 
 def from_counterfactual(item: Item) -> Tensor:
-    """Integrated gradients from the counterfactual.
-
-    The change is a factor of the map, so part of its agreement with the change is there by construction.
-
-    Raises:
-        ValueError: the counterfactual is not given.
-    """
+    """Integrated gradients from the counterfactual; the map has the change as a factor, so in part they must agree."""
     if item.counterfactual is None:
         raise ValueError("integrated-gradients-counterfactual needs the counterfactual's image: give `counterfactual`")
     return integrated_gradients(item, item.counterfactual)
@@ -258,8 +242,7 @@ def blurred(image: Images, share: float = 1 / 16) -> Images:
 
     sigma = share * min(image.shape[-2:])
     reach = min(2 * round(2.5 * sigma) + 1, 2 * (min(image.shape[-2:]) // 2) - 1)
-    answer: Images = gaussian_blur(image, [reach, reach], [sigma, sigma])
-    return answer
+    return gaussian_blur(image, [reach, reach], [sigma, sigma])  # type: ignore[no-any-return]
 
 
 def superpixels(image: Image, count: int = 64) -> Int[Tensor, "h w"]:

@@ -4,106 +4,46 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
 import torch
 
 from cfexplain import images as files
 from cfexplain.attribution import figure
-from cfexplain.attribution.comparison import Comparison, compare, summary
-from cfexplain.attribution.heatmap import attribute
+from cfexplain.attribution.comparison import Comparison, summary
 from cfexplain.attribution.measures import BETTER, REFERENCES
 from cfexplain.attribution.methods import EIGHT, HEATMAPS
 from cfexplain.explanation import plot
 from cfexplain.explanation.record import NOTICE
-from cfexplain.method.presets import NATURAL
-from cfexplain.method.stage import Method
-from cfexplain.search.edit import Edit
-from cfexplain.search.explain import explain
-from cfexplain.types import Classifier, Status
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
-@dataclass(frozen=True)
-class Asked:
-    """The arguments of `explain` for the counterfactuals."""
+def save_comparison(comparison: Comparison, folder: Path, image: str) -> None:
+    """Write comparison.png, curves.png and comparison.json of one image into a folder."""
+    edit = comparison.counterfactual
+    folder.mkdir(parents=True, exist_ok=True)
+    plot.save(comparison.plot(), folder / "comparison.png")
+    if comparison.swaps:
+        plot.save(figure.curves_figure(comparison), folder / "curves.png")
+    source, target = (edit.classes[int(index)] for index in (edit.source, edit.target))
+    head = {"image": image, "source": source, "target": target, "method": edit.method, "seed": edit.seed}
+    _write(folder / "comparison.json", **head, status=edit.status[0].value, **to_json(comparison))
 
-    target: int | str = "auto"
-    method: Method = NATURAL
-    seed: int = 0
-    budget: float | None = None
-    device: torch.device | str = "cpu"
 
+def save_summary(rows: pd.DataFrame, out: Path) -> None:
+    """Write the measures of all images and their means: comparison.json, rows.csv, methods.csv, .md and .png.
 
-@dataclass(eq=False)
-class Report:
-    """Compares attribution methods image by image, and keeps the rows for the table of the methods.
-
-    Attributes:
-        classifier: the explained one.
-        methods: names in `HEATMAPS`.
-        asked: arguments of the counterfactuals.
-        masks: a folder with `<stem>.png` for each image, or one mask for all; None for no masks.
-        rows: of each comparison so far.
-        statuses: how the search for each counterfactual ended.
+    Args:
+        rows: `Comparison.rows` of all comparisons, with the file names in the column image.
+        out: an existing folder.
     """
-
-    classifier: Classifier
-    methods: Sequence[str]
-    asked: Asked = field(default_factory=Asked)
-    masks: Path | None = None
-    rows: list[pd.DataFrame] = field(default_factory=list)
-    statuses: list[Status] = field(default_factory=list)
-
-    def compare(self, path: Path, folder: Path) -> Comparison:
-        """Explain one image file, compare, and write into its folder."""
-        picture, size, asked, mask = files.load_picture(path), self.classifier.image_size, self.asked, None
-        query = files.square(picture, size)[None].to(asked.device)
-        if self.masks is not None:
-            file = self.masks / f"{path.stem}.png" if self.masks.is_dir() else self.masks
-            mask = files.square_mask(files.load_mask(file), picture, size)[None].to(asked.device)
-        budget = math.inf if asked.budget is None else asked.budget
-        options = {"method": asked.method, "seed": asked.seed, "budget": budget, "mask": mask}
-        edit = explain(self.classifier, query, asked.target, **options)  # type: ignore[arg-type]
-        return self.add(edit, folder, files.readable(str(path)))
-
-    def add(self, edit: Edit, folder: Path, image: str) -> Comparison:
-        """Compare maps with one counterfactual; write comparison.png, curves.png and comparison.json into a folder."""
-        folder.mkdir(parents=True, exist_ok=True)
-        seed = self.asked.seed
-        maps = {
-            name: attribute(self.classifier, edit.query, edit.source, name, counterfactual=edit.image, seed=seed)
-            for name in self.methods
-        }
-        comparison = compare(edit, maps, classifier=self.classifier, seed=seed)
-        plot.save(comparison.plot(), folder / "comparison.png")
-        if comparison.swaps:
-            plot.save(figure.curves_figure(comparison), folder / "curves.png")
-        source, target = (edit.classes[int(index)] for index in (edit.source, edit.target))
-        head = {"image": image, "source": source, "target": target, "method": edit.method, "seed": edit.seed}
-        _write(folder / "comparison.json", **head, status=edit.status[0].value, **to_json(comparison))
-        self.statuses.append(edit.status[0])
-        self.rows.append(comparison.rows.assign(image=image))
-        return comparison
-
-    def save(self, out: Path) -> None:
-        """Write the summary of all images, if there are any: comparison.json, rows.csv, methods.csv, .md and .png."""
-        import pandas as pd
-
-        if not self.rows:
-            return
-        rows = pd.concat(self.rows, ignore_index=True)
-        means = summary(rows)
-        rows.to_csv(out / "rows.csv", index=False, float_format="%.6g")
-        means.to_csv(out / "methods.csv", index=False, float_format="%.6g")
-        files.write_whole(out / "methods.md", table(means).encode())
-        plot.save(figure.methods_figure(means), out / "methods.png")
-        _write(out / "comparison.json", images=rows["image"].nunique(), better=BETTER, summary=_records(means))
+    means = summary(rows)
+    rows.to_csv(out / "rows.csv", index=False, float_format="%.6g")
+    means.to_csv(out / "methods.csv", index=False, float_format="%.6g")
+    files.write_whole(out / "methods.md", table(means).encode())
+    plot.save(figure.methods_figure(means), out / "methods.png")
+    _write(out / "comparison.json", images=rows["image"].nunique(), better=BETTER, summary=_records(means))
 
 
 def named(text: str) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """`cfexplain compare`: attribution maps beside the counterfactual change."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -31,18 +32,36 @@ def compare(
 
     Exit codes: 0: all explained, 1: a counterfactual was not found, 2: bad usage or input.
     """
-    from cfexplain.attribution.report import Asked, Report, named, sentence
+    import pandas as pd
+
+    from cfexplain.attribution import attribute
+    from cfexplain.attribution import compare as compare_maps
+    from cfexplain.attribution.report import named, save_comparison, save_summary, sentence
     from cfexplain.classifier.sources import class_of, device_of, load_classifier
+    from cfexplain.cli.explain import read
+    from cfexplain.images import readable, square
     from cfexplain.method.presets import load_method
+    from cfexplain.search.explain import explain
 
     terminal.make_folder(out)
     model = load_classifier(classifier, device)
-    asked = Asked(class_of(target, model), load_method(method), seed, budget, device_of(device))
-    report = Report(model, named(methods), asked, mask)
+    place, wanted, chosen, names = device_of(device), class_of(target, model), load_method(method), named(methods)
+    seconds, rows = math.inf if budget is None else budget, []
     for image, (folder,) in terminal.result_folders(images, out):
         try:
-            yield sentence(report.compare(image, folder), str(image))
-            yield terminal.exit_code(report.statuses[-1])
+            picture, lesion = read(image, mask, "", model.image_size)
+            query = square(picture, model.image_size)[None].to(place)
+            edit = explain(model, query, wanted, method=chosen, seed=seed, budget=seconds, mask=lesion)
+            maps = {
+                name: attribute(model, edit.query, edit.source, name, counterfactual=edit.image, seed=seed)
+                for name in names
+            }
+            comparison = compare_maps(edit, maps, classifier=model, seed=seed)
+            save_comparison(comparison, folder, readable(str(image)))
+            rows.append(comparison.rows.assign(image=readable(str(image))))
+            yield sentence(comparison, str(image))
+            yield terminal.exit_code(edit.status[0])
         except ValueError as error:
             yield error
-    report.save(out)
+    if rows:
+        save_summary(pd.concat(rows, ignore_index=True), out)

@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.stats import spearmanr
@@ -26,7 +27,7 @@ from cfexplain.attribution.measures import (
     rank_correlation,
     top_overlap,
 )
-from cfexplain.attribution.report import Report, named, sentence
+from cfexplain.attribution.report import named, save_comparison, save_summary, sentence
 from cfexplain.explanation import plot
 from cfexplain.explanation.metrics.place import inside_lesion
 from cfexplain.method.presets import PIXELS
@@ -356,20 +357,29 @@ def test_pictures_have_a_shared_signed_scale(compared):
     assert plot.png(points).startswith(b"\x89PNG")
 
 
-def test_a_report_on_disk(toy, found, tmp_path):
-    report = Report(toy, ("saliency", "occlusion"))
-    comparisons = [report.add(found[i], tmp_path / str(i), f"{i}.png") for i in range(2)]
+def test_the_files_of_comparisons(toy, found, maps, tmp_path):
+    rows = []
+    for i in range(2):
+        chosen = {name: values[i : i + 1] for name, values in maps.items()}
+        comparison = cfexplain.compare(found[i], chosen, classifier=toy)
+        save_comparison(comparison, tmp_path / str(i), f"{i}.png")
+        rows.append(comparison.rows.assign(image=f"{i}.png"))
+        assert "good agrees most with the change" in sentence(comparison, f"{i}.png")
     assert {p.name for p in (tmp_path / "0").iterdir()} == {"comparison.png", "curves.png", "comparison.json"}
     record = json.loads((tmp_path / "0" / "comparison.json").read_text())
-    assert [row["method"] for row in record["rows"]] == [CHANGE, "saliency", "occlusion", EDGES, RANDOM]
-    assert record["rows"][0]["curves"]["share"][-1] == 1
-    report.save(tmp_path)
+    assert [row["method"] for row in record["rows"]] == [CHANGE, "good", "opposite", "noise", EDGES, RANDOM]
+    curves = record["rows"][0]["curves"]
+    assert curves["share"][-1] == 1
+    lost = [a - b for a, b in zip(curves["deletion_target"], curves["deletion_source"], strict=True)]
+    assert np.trapezoid(lost, curves["share"]) == pytest.approx(record["rows"][0]["cout"], abs=1e-4)
+    save_summary(pd.concat(rows, ignore_index=True), tmp_path)
     assert {"comparison.json", "methods.csv", "methods.md", "methods.png", "rows.csv"} <= {
         p.name for p in tmp_path.iterdir()
     }
-    assert json.loads((tmp_path / "comparison.json").read_text())["images"] == 2
-    assert (tmp_path / "methods.md").read_text().count("\n| ") == 5
-    assert "agrees most with the change" in sentence(comparisons[0], "0.png")
+    summarised = json.loads((tmp_path / "comparison.json").read_text())
+    assert summarised["images"] == 2
+    assert {row["n"] for row in summarised["summary"]} == {2}
+    assert (tmp_path / "methods.md").read_text().count("\n| ") == 6
 
 
 def test_method_names():
