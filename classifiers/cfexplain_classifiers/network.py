@@ -68,7 +68,10 @@ class LesionClassifier(nn.Module):
         self.backbone = timm.create_model(
             name, pretrained=pretrained, num_classes=len(self.classes), drop_rate=architecture.dropout
         )
-        _zero_last_layer(self.backbone)
+        last = self.backbone.get_classifier()
+        if isinstance(last, nn.Linear):  # some start with logits in the tens, which destroys pretrained features
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
         self.mean, self.std = nn.Buffer(torch.full((1, 3, 1, 1), 0.5)), nn.Buffer(torch.full((1, 3, 1, 1), 0.5))
         self.temperature = nn.Buffer(torch.ones(()))
         self.estimator = LossEstimator(self._tap_channels())
@@ -104,14 +107,6 @@ class LesionClassifier(nn.Module):
             raise ValueError(f"{name} does not take images of {size} pixels: {error}") from None
         self.backbone.train()
         return [int(f.shape[1 if f.ndim == 4 else -1]) for f in (*stages, final)]
-
-
-def _zero_last_layer(backbone: nn.Module) -> None:
-    """Some of timm's models start with logits in the tens, whose gradients destroy pretrained features."""
-    last = backbone.get_classifier()  # type: ignore[operator]
-    if isinstance(last, nn.Linear):
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
 
 
 def folded(network: LesionClassifier) -> LesionClassifier:

@@ -26,7 +26,7 @@ def run(out, progress=None, recipe=RECIPE, count=128):
     )
 
 
-def test_a_killed_run_goes_on_to_the_same_result(tmp_path):
+def test_a_killed_run_resumes_to_the_same_result(tmp_path):
     before = torch.get_rng_state()
     whole = run(tmp_path / "whole").read_bytes()
     assert torch.equal(torch.get_rng_state(), before), "training must not draw from the caller's random numbers"
@@ -50,7 +50,7 @@ def test_a_killed_run_goes_on_to_the_same_result(tmp_path):
     assert [line.split(",")[0] for line in log] == ["epoch", "0", "1", "2", "3"]
 
 
-def test_adversarial_training_goes_on_to_the_same_result_too(tmp_path):
+def test_adversarial_training_resumes_to_the_same_result(tmp_path):
     def stop(line):
         if line.startswith("epoch 1"):
             raise KeyboardInterrupt
@@ -73,7 +73,7 @@ def test_without_adversarial_nothing_is_attacked(tmp_path, monkeypatch):
         run(tmp_path / "adversarial", recipe=replace(RECIPE, epochs=1, adversarial=0.03))
 
 
-def test_a_run_from_before_a_setting_existed_goes_on(tmp_path):
+def test_a_run_from_before_a_setting_existed_is_resumed(tmp_path):
     run(tmp_path, recipe=replace(RECIPE, epochs=1))
     older = json.loads((tmp_path / "recipe.json").read_text())
     del older["adversarial"]
@@ -111,7 +111,7 @@ def test_a_folder_with_another_recipe_is_refused(tmp_path):
         run(tmp_path, recipe=replace(short, seed=3))
 
 
-def test_it_learns_and_the_estimator_knows_where_it_errs(tmp_path):
+def test_classifier_and_estimator_learn(tmp_path):
     network = load(run(tmp_path, recipe=replace(RECIPE, epochs=8), count=640))
     batches = list(evaluation_batches(Reds(200, 2), 32))
     some = torch.cat([images for images, _ in batches])
@@ -142,3 +142,10 @@ def test_training_needs_validation_images(tmp_path):
     samples = Reds(128)
     with pytest.raises(ValueError, match="1 validation images"):
         train(RECIPE, samples, Reds(1, 1), tmp_path, labels=samples.labels)
+
+
+def test_a_run_from_before_a_setting_was_dropped_is_resumed(tmp_path):
+    whole = run(tmp_path, recipe=replace(RECIPE, epochs=1)).read_bytes()
+    older = json.loads((tmp_path / "recipe.json").read_text()) | {"margin": 1.0, "pairs": "all", "channels_last": True}
+    (tmp_path / "recipe.json").write_text(json.dumps(older))
+    assert run(tmp_path, recipe=replace(RECIPE, epochs=1)).read_bytes() == whole

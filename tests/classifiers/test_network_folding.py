@@ -1,4 +1,4 @@
-"""A folded classifier says the same, and leaves the original as it was."""
+"""Batch-norm folding keeps predictions and gradients, and leaves the original unchanged."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from cfexplain_classifiers.network import folded
 
 
 def unsettled(backbone):
-    """A network whose running statistics are not the trivial ones."""
+    """A network with running statistics other than the initial ones."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = LesionClassifier(Architecture(backbone, ("a", "b", "c"), 64)).train()
@@ -28,13 +28,13 @@ def test_predictions_features_and_gradients_are_the_same(backbone):
     network = unsettled(backbone)
     quick = folded(network)
     assert norms(quick) < norms(network)
-    picture = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    ours, theirs = quick(picture), network(picture)
+    image = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    ours, theirs = quick(image), network(image)
     torch.testing.assert_close(ours.logits, theirs.logits, atol=1e-3, rtol=1e-3)
     torch.testing.assert_close(ours.loss, theirs.loss, atol=1e-3, rtol=1e-3)
     for a, b in zip(ours.features, theirs.features, strict=True):
         torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-3)
-    gradients = [torch.autograd.grad(p.logits[:, 0].sum(), picture)[0] for p in (ours, theirs)]
+    gradients = [torch.autograd.grad(p.logits[:, 0].sum(), image)[0] for p in (ours, theirs)]
     assert float(nn.functional.cosine_similarity(*(g.flatten() for g in gradients), dim=0)) > 0.999
 
 
@@ -47,7 +47,7 @@ def test_the_original_is_left_as_it_was():
 
 
 class Crossed(nn.Module):
-    """Normalises before it filters, though its layers are listed the other way round."""
+    """Runs its batch norm before its convolution, although they are registered the other way round."""
 
     def __init__(self, stem):
         super().__init__()
