@@ -79,7 +79,7 @@ def finding(rows: pd.DataFrame) -> str:
         return f"{start}."
     if "oracle_agreement" in found and found["oracle_agreement"].isna().all():
         tested = any(str(name).startswith("oracle.") for name in rows)
-        return f"{start}; no independent classifier {'could confirm any of them' if tested else 'was asked'}."
+        return f"{start}; no independent classifier {'could confirm any of them' if tested else 'was provided'}."
     shares = [f"{percent(float((verdicts == kind).mean()))} are {kind}" for kind in ("semantic", "adversarial")]
     return f"{start}; of these, {shares[0]} and {shares[1]}."
 

@@ -40,7 +40,7 @@ def evidence(explanation: Explanation) -> Iterator[Evidence]:
         for name, answer in verdict.oracles.items():
             yield _oracle(name, answer, explanation.source, target)
         if not verdict.oracles:
-            yield Evidence("Do other classifiers agree?", "not tested", None, "No independent classifier was asked.")
+            yield Evidence("Do other classifiers agree?", "not tested", None, "No independent classifier was provided.")
     if readout is not None and readout.inside is not None:
         meaning = "of the change lies within the outline of the lesion in the query."
         yield Evidence("Is the change on the lesion?", percent(readout.inside), None, meaning)

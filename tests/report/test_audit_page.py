@@ -229,7 +229,7 @@ def test_the_finding_counts():
     found = "A counterfactual was found for 50\u202f% of 4 items"
     assert finding(rows) == f"{found}; of these, 50\u202f% are semantic and 0\u202f% are adversarial."
     untested = finding(rows.assign(oracle_agreement=None))
-    assert untested.endswith("; no independent classifier was asked.")
+    assert untested.endswith("; no independent classifier was provided.")
     uncounted = finding(rows.assign(oracle_agreement=None, **{"oracle.witness.counted": False}))
     assert uncounted.endswith("; no independent classifier could confirm any of them.")
     assert finding(rows.assign(status="already_target")) == "Every image was already predicted as its target class."

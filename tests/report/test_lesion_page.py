@@ -170,7 +170,7 @@ def test_why_an_oracle_does_not_count(lesion):
 def test_no_oracle_disagrees_where_none_was_asked(lesion):
     verdict = replace(load_case(lesion).explanation.verdict, kind=Kind.UNCONFIRMED, oracles={}, oracle_agreement=None)
     text = page_of(lesion, verdict=verdict)
-    assert "No independent classifier was asked." in text
+    assert "No independent classifier was provided." in text
     assert "unconfirmed</span>" in text
     assert not re.search("disagree|do not flip|not predict", text.partition("<main")[2])
 
@@ -240,3 +240,9 @@ def test_every_measure_of_a_lesion_has_a_row(lesion):
     names = {measure.name for _, _, measures in appearance(readout) for measure in measures}
     assert names == set(readout.before.numbers()) - {"colours", "pixels"}
     assert appearance(None) == []
+
+
+def test_the_page_says_that_hair_was_removed(lesion):
+    assert "removed beforehand" not in lesion_page(load_case(lesion))
+    text = page_of(lesion, provenance=Provenance("a.png", hair_removal="dullrazor"))
+    assert "Hair and ruler marks were removed beforehand (dullrazor)" in text
