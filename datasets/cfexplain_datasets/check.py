@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cfexplain.images import ImageError, load_mask
 from cfexplain_datasets.fingerprint import Fingerprints, Twin
 from cfexplain_datasets.lesion import LesionDataset
 from cfexplain_datasets.report import Report, first_few
 from cfexplain_datasets.splits import Leak, check_split
-from cfexplain_datasets.table import SPLITS
+from cfexplain_datasets.table import SPLITS, load_mask_or_none
 
 SMALL = 64  # images with a shorter side in pixels hide what dermoscopy shows
 COVERS = 0.95  # masks that cover a larger share of the image leave no skin beside the lesion
@@ -115,7 +114,8 @@ def _oddities(table: pd.DataFrame, prints: Fingerprints, twins: Sequence[Twin]) 
         "near-duplicate pairs of different lesion ids": [t for t in near if lesion[t.first] != lesion[t.second]],
     }
     if "mask_path" in table:
-        share = table["mask_path"].dropna().map(_mask_share)
+        paths = table["mask_path"].dropna()
+        share = paths.map(lambda path: np.nan if (mask := load_mask_or_none(path)) is None else float(mask.mean()))
         odd["masks that are empty or cannot be read"] = share.index[share.isna()]
         odd[f"masks that cover over {COVERS:.0%} of the image"] = share.index[share > COVERS]
     report = Report()
@@ -123,13 +123,6 @@ def _oddities(table: pd.DataFrame, prints: Fingerprints, twins: Sequence[Twin]) 
     for what, which in (odd | _odd_values(table)).items():
         report.add(what, which, "kept")
     return report
-
-
-def _mask_share(path: str) -> float:
-    try:
-        return float(load_mask(path).mean())
-    except ImageError:
-        return float("nan")
 
 
 def _odd_values(table: pd.DataFrame) -> dict[str, Iterable[object]]:

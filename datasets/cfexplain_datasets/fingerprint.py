@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -56,18 +56,16 @@ class Fingerprints:
     @classmethod
     def of(cls, dataset: LesionDataset) -> Fingerprints:
         """Read every image once."""
-        ids, digests, grey, sizes, damaged = [], [], [], [], []
+        prints: dict[str, tuple[Any, ...]] = {}
+        damaged = []
         for i, name in enumerate(map(str, dataset.table.index)):
             try:
                 digest, image = _read(dataset, i)
+                prints[name] = digest, _thumbnail(image), (image.shape[-2], image.shape[-1])
             except (ImageError, OSError):
                 damaged.append(name)
-                continue
-            ids.append(name)
-            digests.append(digest)
-            grey.append(_thumbnail(image))
-            sizes.append((image.shape[-2], image.shape[-1]))
-        return cls(ids, digests, np.array(grey, np.uint8).reshape(-1, SIDE, SIDE), sizes, damaged)
+        digests, grey, sizes = ([found[k] for found in prints.values()] for k in range(3))
+        return cls([*prints], digests, np.array(grey, np.uint8).reshape(-1, SIDE, SIDE), sizes, damaged)
 
     def twins(self) -> list[Twin]:
         """All pairs that show the same photograph, the most similar first.
@@ -76,8 +74,8 @@ class Fingerprints:
         with compressed contrast so that one dark mole on plain skin does not decide, at the best shift). Finds copies
         that were recompressed, resized, recoloured or slightly recropped, but not rotated or mirrored ones.
         """
-        same = pd.Series(self.ids).groupby(self.digests)
-        found = [Twin(a, b, "identical", 1.0) for _, ids in same for a, b in combinations(ids, 2)]
+        copies = pd.Series(self.ids).groupby(self.digests)
+        found = [Twin(a, b, "identical", 1.0) for _, ids in copies for a, b in combinations(ids, 2)]
         fine = cache(lambda i: _fine_spectrum(self.grey[i]))
         for i, j in _coarsely_similar(self.grey):
             if self.digests[i] != self.digests[j] and (likeness := _likeness(fine(i), fine(j))) >= FINE:

@@ -23,7 +23,6 @@ SYNONYMS = {
     "anatom_site_general_challenge": "localization",
 }
 SPLIT_WORDS = {"Training": "train", "Validation": "val", "Test": "test"}  # in the challenges' file names
-MASK_WORDS = ("mask", "segmentation", "part1_groundtruth")
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -71,40 +70,18 @@ def files(folder: Path, pattern: str) -> list[Path]:
     return sorted(p for p in (*folder.glob(pattern), *folder.glob(f"*/{pattern}")) if p.is_file())
 
 
-def image_folders(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The folder with all folders below it, except those of masks; and those of masks."""
-    below = sorted({p for p in (*folder.glob("*/*"), *folder.rglob("*")) if p.is_dir()})  # */* follows links too
-    masks = [p for p in below if any(word in p.name.lower() for word in MASK_WORDS)]
-    return [folder, *(p for p in below if p not in masks)], masks
-
-
 @dataclass(frozen=True)
 class Layout:
-    """A public data set as it lies on disk; calling the layout reads a folder.
-
-    Attributes:
-        name: of the reader.
-        title: of the data set.
-        classes: names in the order of the labels.
-        fetch: command that downloads the images.
-        load: reads a table, given its path and the folder of the data set, with the columns `id` and `label`; also
-            reads the details.
-        challenge: file pattern of a challenge's tables, one for each split.
-        details: file pattern of further tables that are joined to those of the challenge.
-        tables: file patterns in the order in which they are tried, by default that of the challenge alone; only of
-            the challenge's pattern more than one file is read.
-        finish: changes the data set at the end, given the folder.
-    """
+    """A public data set as it lies on disk; calling the layout reads a folder."""
 
     name: str
-    title: str
     classes: tuple[str, ...]
-    fetch: str
-    load: Callable[[Path, Path], pd.DataFrame]
-    challenge: str = ""
-    details: str = ""
-    tables: tuple[str, ...] = ()
-    finish: Callable[[LesionTable, Path], LesionTable] = lambda dataset, folder: dataset
+    fetch: str  # command that downloads the images
+    load: Callable[[Path, Path], pd.DataFrame]  # (table, folder) -> rows with the columns id and label; also of details
+    challenge: str = ""  # file pattern of a challenge's tables, one for each split
+    details: str = ""  # file pattern of further tables, which are joined to those of the challenge by the id
+    tables: tuple[str, ...] = ()  # patterns in the order of preference, by default that of the challenge alone
+    finish: Callable[[LesionTable, Path], LesionTable] | None = None  # (data set, folder) -> data set, at the end
 
     def __call__(self, folder: str | Path) -> LesionTable:
         """Read the data set.
@@ -113,19 +90,18 @@ class Layout:
             DataError: there is no table, or there are no images.
         """
         folder = Path(folder)
-        images, masks = image_folders(folder)
         rows = self._rows(folder)
         if "age" in rows:
             rows["age"] = pd.to_numeric(rows["age"], errors="coerce")
-        dataset = intake(rows, images, self.classes, name=self.name, mask_folders=masks, fetch=self.fetch)
-        return self.finish(dataset, folder)
+        dataset = intake(rows, folder, self.classes, name=self.name, fetch=self.fetch)
+        return self.finish(dataset, folder) if self.finish else dataset
 
     def _rows(self, folder: Path) -> pd.DataFrame:
         patterns = self.tables or (self.challenge,)
         pattern = next((pattern for pattern in patterns if files(folder, pattern)), None)
         if pattern is None:
             raise DataError(
-                f"{folder} holds no {self.title} table ({' or '.join(patterns)}); fetch pictures with the isic "
+                f"{folder} holds no {self.name.upper()} table ({' or '.join(patterns)}); fetch images with the isic "
                 f"command-line tool: {self.fetch}, and the challenges' tables from challenge.isic-archive.com/data"
             )
         first, *others = files(folder, pattern)
@@ -135,7 +111,7 @@ class Layout:
             rows = pd.concat(parts, ignore_index=True)
         if not {"id", "label"} <= set(rows) or not rows["label"].isin(self.classes).any():
             needed = f"image names ({', '.join(ID_COLUMNS)}) and labels ({', '.join(self.classes)})"
-            raise DataError(f"{first} is not {self.title}: it needs columns of {needed}")
+            raise DataError(f"{first} is not {self.name.upper()}: it needs columns of {needed}")
         if pattern == self.challenge and self.details and (paths := files(folder, self.details)):
             details = pd.concat([self.load(path, folder) for path in paths]).drop_duplicates("id")
             rows = rows.merge(details, on="id", how="left")

@@ -1,9 +1,9 @@
 """Readers by name: the built-in ones, and those that other packages register as entry points."""
 
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Any
 
 from cfexplain_datasets import readers as builtin
 from cfexplain_datasets.report import DataError
@@ -35,26 +35,21 @@ def open_dataset(name: str, data: str | Path) -> LesionTable:
     Raises:
         DataError: there is no such reader, or it does not find its data.
     """
-    path, name = Path(data), {"csvfile": "csv"}.get(name, name)  # csvfile is the former name
+    path, readers = Path(data), registered()
     if name == "auto" and path.exists():
         return _recognise(path)
-    reader = _load("ham10000" if name == "auto" else name)
-    if ":" not in name and not path.exists():
-        fetch = f"; fetch it with the isic command-line tool: {reader.fetch}" if hasattr(reader, "fetch") else ""
-        raise DataError(f"there is no folder or table {data}{fetch}{' (or name another reader)' * (name == 'auto')}")
-    dataset: LesionTable = reader(data)
-    return dataset
-
-
-def _load(name: str) -> Any:
-    readers = registered()
+    name = {"auto": "ham10000", "csvfile": "csv"}.get(name, name)  # csvfile is the former name
     if ":" not in name and name not in readers:
         known = ", ".join(readers)
         raise DataError(f"there is no data set reader {name}: use one of {known}, auto, or module:function")
     try:
-        return readers.get(name, metadata.EntryPoint(name, name, GROUP)).load()
+        reader: Callable[[str | Path], LesionTable] = readers.get(name, metadata.EntryPoint(name, name, GROUP)).load()
     except (ImportError, AttributeError) as error:
         raise DataError(f"{name} is not the module:function of a reader ({error})") from error
+    if ":" not in name and not path.exists():
+        fetch = f"; fetch it with the isic command-line tool: {reader.fetch}" if hasattr(reader, "fetch") else ""
+        raise DataError(f"there is no folder or table {data}{fetch}")
+    return reader(data)
 
 
 def _recognise(path: Path) -> LesionTable:

@@ -86,9 +86,9 @@ def refuse_leaks(dataset: LesionDataset) -> None:
     leaks = check_split(dataset)
     if leaks:
         raise DataError(
-            f"{len(leaks)} pairs stand on both sides of the split, so that any judgement is too good: "
+            f"{len(leaks)} pairs of images are in two splits, so that any measure would look better than it is: "
             f"{first_few(leaks, '; ', '; and ')}. "
-            "Leave the training side out with --drop-leaks (without_leaks in Python), or mend the split column"
+            "Leave one side out with --drop-leaks (without_leaks in Python), or correct the split column"
         )
 
 
@@ -105,5 +105,5 @@ def without_leaks(dataset: LesionTable) -> LesionTable:
     rank = table["split"].map({split: i for i, split in enumerate(SPLITS)}).fillna(-1)
     leaking = group.isin(group[[leak.first for leak in leaks]])
     dropped = leaking & (rank < rank.groupby(group).transform("max"))
-    what = "images whose lesion or photograph is also on a more protected side of the split"
+    what = "images whose lesion or photograph is also in a more protected split"
     return dataset.without(what, table.index[dropped])

@@ -13,11 +13,17 @@ import pandas as pd
 from torch.utils.data import Dataset
 
 from cfexplain_datasets.lesion import Lesion
-from cfexplain_datasets.synthetic_factors import CLASSES as CLASSES
-from cfexplain_datasets.synthetic_factors import Factors, Nuisance, label, score, true_counterfactual
-from cfexplain_datasets.synthetic_factors import sample_factors as sample_factors
-from cfexplain_datasets.synthetic_factors import sample_nuisance as sample_nuisance
-from cfexplain_datasets.synthetic_paint import paint as paint
+from cfexplain_datasets.synthetic_factors import (
+    CLASSES,
+    Factors,
+    Nuisance,
+    label,
+    sample_factors,
+    sample_nuisance,
+    score,
+    true_counterfactual,
+)
+from cfexplain_datasets.synthetic_paint import paint
 from cfexplain_datasets.table import SPLITS
 
 SHORTCUTS = ("ruler", "hair", "vignette")
@@ -52,14 +58,11 @@ class SyntheticLesions(Dataset[Lesion]):
     classes = CLASSES
 
     def __post_init__(self) -> None:
-        if self.split not in SPLITS or self.shortcut not in (None, *SHORTCUTS):
+        known = self.split in SPLITS and self.shortcut in (None, *SHORTCUTS)
+        if not known or self.n < 0 or self.size < 16 or not 0 <= self.strength <= 1:
             raise ValueError(
-                f"split must be one of {', '.join(SPLITS)}, and shortcut one of {', '.join(SHORTCUTS)} or None, "
-                f"got {self.split!r} and {self.shortcut!r}"
-            )
-        if self.n < 0 or self.size < 16 or not 0 <= self.strength <= 1:
-            raise ValueError(
-                f"n >= 0, size >= 16, 0 <= strength <= 1 are needed, got {self.n, self.size, self.strength}"
+                f"split must be one of {', '.join(SPLITS)}, shortcut one of {', '.join(SHORTCUTS)} or None, n >= 0, "
+                f"size >= 16 and 0 <= strength <= 1, got {self}"
             )
 
     def __len__(self) -> int:
@@ -94,11 +97,11 @@ class SyntheticLesions(Dataset[Lesion]):
     @cached_property
     def table(self) -> pd.DataFrame:
         """One row for each sample: label, lesion_id, split, score and all factors; indexed by id."""
-        rows = []
-        for index in range(self.n):
-            factors, nuisance = self.recipe(index)
-            start = {"label": CLASSES[label(factors)], "lesion_id": self._id(index), "split": self.split}
-            rows.append(start | _metadata(factors, nuisance))
+        rows = [
+            {"label": CLASSES[label(factors)], "lesion_id": self._id(index), "split": self.split}
+            | _metadata(factors, nuisance)
+            for index, (factors, nuisance) in enumerate(map(self.recipe, range(self.n)))
+        ]
         return pd.DataFrame(rows, index=pd.Index([row["lesion_id"] for row in rows], name="id"))
 
     def _lesion(self, index: int, factors: Factors, nuisance: Nuisance) -> Lesion:

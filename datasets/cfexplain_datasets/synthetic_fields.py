@@ -57,6 +57,6 @@ def sample_textures(textures: Field, u: Field, v: Field, reach: float) -> Field:
 
 def shrink(fields: Field, factor: int) -> Field:
     """Mean over blocks of factor x factor pixels, of (channels, side, side)."""
-    channels, side, _ = fields.shape
-    blocks = fields.reshape(channels, side // factor, factor, side // factor, factor)
+    side = fields.shape[-1] // factor
+    blocks = fields.reshape(-1, side, factor, side, factor)
     return np.asarray(blocks.mean(axis=(2, 4)), dtype=np.float32)

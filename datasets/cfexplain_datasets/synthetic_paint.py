@@ -1,4 +1,7 @@
-"""Rendering of synthetic lesions from their factors: outline, pigment, colours and structures."""
+"""Rendering of synthetic lesions from their factors: outline, pigment, colours and structures.
+
+Lengths are in mm, opacities in [0, 1] with shape (side, side), optical densities have shape (3, side, side).
+"""
 
 import math
 from dataclasses import dataclass
@@ -67,7 +70,8 @@ def paint(factors: Factors, nuisance: Nuisance, size: int = 64) -> tuple[Image, 
     image = skin(nuisance, size * finer)
     cover = _add_lesion(image, factors, nuisance)
     add_hair(image, nuisance)
-    add_ruler(image, nuisance)
+    if nuisance.ruler:
+        add_ruler(image, nuisance)
     image = shrink(camera(image, nuisance), finer) + sensor_noise(nuisance, size)
     mask = shrink(cover[None], finer) > 0.5
     return torch.from_numpy(image.clip(0, 1)), torch.from_numpy(mask.astype(np.float32))
@@ -78,10 +82,10 @@ def _add_lesion(image: Field, factors: Factors, nuisance: Nuisance) -> Field:
     canvas = _canvas(factors, nuisance, image.shape[-1])
     depth, softness = _depth(canvas, factors, nuisance)
     inside = smoothstep(depth + 0.3 * softness * np.clip(canvas.noise[9], -2, 2), -softness, softness)
-    streaks = _streaks(canvas, depth, factors, nuisance)
-    colours = _colour_layers(canvas, inside, factors)
+    streaks = _streak_opacity(canvas, depth, factors, nuisance)
+    colours = _colour_opacities(canvas, inside, factors)
     brightness = float(np.clip(image.mean() / 0.75, 0.6, 1.1))
-    image *= np.exp(-_density(canvas, inside, streaks, colours, factors, nuisance))
+    image *= np.exp(-_pigment_density(canvas, inside, streaks, colours, factors, nuisance))
     solid = smoothstep(inside, 0.4, 1.0)
     for name, (colour, strength) in SCATTER.items():
         light = np.array(colour, dtype=np.float32)[:, None, None] * brightness
@@ -104,12 +108,12 @@ def _canvas(factors: Factors, nuisance: Nuisance, side: int) -> _Canvas:
 def _depth(canvas: _Canvas, factors: Factors, nuisance: Nuisance) -> tuple[Field, Field]:
     """Depth inside the outline (negative outside) and half the width of its edge, both in mm."""
     rng, radius = nuisance.rng(6), factors.diameter / 2
-    outline = radius * _outline(rng, factors)[canvas.angle]
+    outline = radius * _outline_radius(rng, factors)[canvas.angle]
     ragged = radius * (0.05 + 0.045 * factors.border) * canvas.noise[7]
     return outline - canvas.distance + ragged, _edge_width(rng, factors)[canvas.angle]
 
 
-def _outline(rng: np.random.Generator, factors: Factors) -> Field:
+def _outline_radius(rng: np.random.Generator, factors: Factors) -> Field:
     """Distance of the outline from the centre over the angle; the circle of equal area has radius 1."""
     theta, wide = TURN * 2 * np.pi, 1 - factors.elongation
     ellipse = 1 / np.sqrt(wide * np.cos(theta) ** 2 + np.sin(theta) ** 2 / wide)
@@ -136,8 +140,7 @@ def _edge_width(rng: np.random.Generator, factors: Factors) -> Field:
     return np.asarray(wide + (0.2 - wide) * share, dtype=np.float32)
 
 
-def _streaks(canvas: _Canvas, depth: Field, factors: Factors, nuisance: Nuisance) -> Field:
-    """Opacity of the radial streaks at the rim."""
+def _streak_opacity(canvas: _Canvas, depth: Field, factors: Factors, nuisance: Nuisance) -> Field:
     rng, count = nuisance.rng(7), 42
     at = (np.arange(count) + rng.uniform(-0.4, 0.4, count)) / count * 2 * np.pi
     order = (np.arange(count) + rng.integers(count)) % count + rng.uniform(-6, 6, count)
@@ -152,39 +155,37 @@ def _streaks(canvas: _Canvas, depth: Field, factors: Factors, nuisance: Nuisance
     return np.asarray(strength * outer * (1 - smoothstep(depth, 0.2, 1.8)), dtype=np.float32)
 
 
-def _colour_layers(canvas: _Canvas, inside: Field, factors: Factors) -> dict[str, Field]:
-    """Opacity of each colour: patches that cover a share of the lesion given by the factor."""
+def _colour_opacities(canvas: _Canvas, inside: Field, factors: Factors) -> dict[str, Field]:
     radius, spread = factors.diameter / 2, 0.25 + 0.75 * factors.colour_spread
     shift = 0.55 * radius * factors.asymmetry
     from_centre = np.sqrt((canvas.u - shift) ** 2 + (canvas.v + 0.6 * shift) ** 2) / radius
     solid = inside[::3, ::3] > 0.5
     layers = {}
     for index, (name, (cover, central)) in enumerate(PATCHES.items()):
-        amount = getattr(factors, name)
+        amount = getattr(factors, name)  # with it grows the share of the lesion that the colour covers
         where = spread * canvas.noise[index] + (1 - spread) * (central * (1.1 - 2.2 * from_centre))
         level = float(np.quantile(where[::3, ::3][solid], 1 - cover * amount)) if solid.any() else 0.0
         layers[name] = smoothstep(where, level - 0.55, level + 0.55) * min(1.0, amount / 0.3)
     return layers
 
 
-def _density(
+def _pigment_density(
     canvas: _Canvas, inside: Field, streaks: Field, colours: dict[str, Field], factors: Factors, nuisance: Nuisance
 ) -> Field:
-    """Optical density of all pigments by channel, shape (3, side, side)."""
     pigment = {name: -np.log(np.array(share, dtype=np.float32))[:, None, None] for name, share in TRANSMISSION.items()}
     density = np.broadcast_to(pigment["ground"], (3, *inside.shape)) * (0.5 + 0.9 * factors.pigmentation)
     for name in ("light_brown", "dark_brown", "red", "black"):
         density = density + colours[name] * 0.9 * (pigment[name] - density)
     core = smoothstep(canvas.distance / (factors.diameter / 2), 1.3, 0.0) - 0.4
     uneven = np.clip(1 + 0.24 * canvas.noise[8] + 0.17 * canvas.noise[9] + 0.35 * core, 0.25, 2)
-    density = density * uneven * (1 + _network(canvas, factors, nuisance))
+    density = density * uneven * (1 + _network_contrast(canvas, factors, nuisance))
     density = np.maximum(density * inside, streaks * 0.9 * pigment["dark_brown"])
-    dots = _dots(canvas, factors, nuisance) * inside
+    dots = _dot_opacity(canvas, factors, nuisance) * inside
     return np.asarray(np.clip(density, 0, None) + dots * pigment["dark_brown"], dtype=np.float32)
 
 
-def _network(canvas: _Canvas, factors: Factors, nuisance: Nuisance) -> Field:
-    """Pigment network: a warped honeycomb of dark lines around pale holes, relative to the pigment."""
+def _network_contrast(canvas: _Canvas, factors: Factors, nuisance: Nuisance) -> Field:
+    # A warped honeycomb of dark lines around pale holes, relative to the pigment.
     pitch = float(nuisance.rng(8).uniform(0.48, 0.62))
     u = canvas.u + (0.16 * canvas.noise[6] + 0.06 * canvas.noise[7])
     v = canvas.v + (0.16 * canvas.noise[5] + 0.06 * canvas.noise[8])
@@ -195,12 +196,12 @@ def _network(canvas: _Canvas, factors: Factors, nuisance: Nuisance) -> Field:
     return np.asarray((lines - 0.3) * 0.8 * patchy * factors.network, dtype=np.float32)
 
 
-def _dots(canvas: _Canvas, factors: Factors, nuisance: Nuisance) -> Field:
-    """Opacity of dots and globules; a larger factor shows more of the same ones."""
+def _dot_opacity(canvas: _Canvas, factors: Factors, nuisance: Nuisance) -> Field:
     rng, count = nuisance.rng(9), 40
     angle = rng.uniform(0, 2 * np.pi, count)
     radius = np.sqrt(rng.uniform(0.02, 0.85, count)) * (factors.diameter / 2)
     sizes, strengths = rng.uniform(0.08, 0.26, count), rng.uniform(0.45, 1.0, count)
+    # A larger factor shows more of the same dots.
     opacity = np.clip(factors.dots * count - np.arange(count), 0, 1) * strengths
     u, v = canvas.u + np.float32(0.07) * canvas.noise[8], canvas.v + np.float32(0.07) * canvas.noise[7]
     total = np.zeros_like(u)

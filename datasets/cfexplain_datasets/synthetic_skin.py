@@ -26,9 +26,8 @@ def _skin_colour(nuisance: Nuisance) -> Field:
     lightness = min(50 + 17.0 * np.tan(np.radians(nuisance.skin_tone)), 88) - 6 * nuisance.redness
     f = (lightness + 16) / 116
     xyz = np.array([f + (5 + 24 * nuisance.redness) / 500, f, f - yellow / 200]) ** 3 * (0.9505, 1, 1.089)
-    matrix = np.array([[3.2406, -1.5372, -0.4986], [-0.9689, 1.8758, 0.0415], [0.0557, -0.204, 1.057]])
-    linear = np.clip(matrix @ xyz, 1e-3, 1)
-    return (1.055 * linear ** (1 / 2.4) - 0.055).clip(0.05, 1).astype(np.float32)
+    from_xyz = np.array([[3.2406, -1.5372, -0.4986], [-0.9689, 1.8758, 0.0415], [0.0557, -0.204, 1.057]])
+    return (1.055 * np.clip(from_xyz @ xyz, 1e-3, 1) ** (1 / 2.4) - 0.055).clip(0.05, 1).astype(np.float32)
 
 
 def add_hair(image: Field, nuisance: Nuisance) -> None:
@@ -51,8 +50,6 @@ def add_hair(image: Field, nuisance: Nuisance) -> None:
 
 def add_ruler(image: Field, nuisance: Nuisance) -> None:
     """Draw a millimetre scale along one side, in place."""
-    if not nuisance.ruler:
-        return
     rng = nuisance.rng(3)
     x, y = grid(image.shape[-1])
     along, across = [(x, y), (x, -y), (y, x), (y, -x)][rng.integers(4)]

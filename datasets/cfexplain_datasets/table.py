@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -9,14 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from torch import Tensor
 from torch.utils.data import Dataset
 
-from cfexplain.images import SUFFIXES, ImageError, load_mask, load_picture
+from cfexplain.images import SUFFIXES, ImageError, load_mask, load_picture, readable
+from cfexplain_datasets.fingerprint import Fingerprints
 from cfexplain_datasets.lesion import Lesion
 from cfexplain_datasets.report import DataError, Report
 
 SPLITS = ("train", "val", "test")
 SPLIT_SYNONYMS = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
+MASK_WORDS = ("mask", "segmentation", "part1_groundtruth")
 COLUMNS = ("label", "lesion_id", "split", "path", "mask_path")
 
 
@@ -47,15 +52,11 @@ class LesionTable(Dataset[Lesion]):
             ImageError: the image is damaged; `readable()` leaves such samples out.
         """
         row = self.table.iloc[index]
-        image, mask = load_picture(row["path"]), None
-        if isinstance(row["mask_path"], str):
-            with suppress(ImageError):
-                mask = load_mask(row["mask_path"])
         return Lesion(
             id=str(self.table.index[index]),
-            image=image,
+            image=load_picture(row["path"]),
             label=self.classes.index(row["label"]) if isinstance(row["label"], str) else None,
-            mask=mask,
+            mask=load_mask_or_none(row["mask_path"]),
             lesion_id=str(row["lesion_id"]),
             metadata={str(k): v for k, v in row.items() if k not in COLUMNS},
         )
@@ -85,74 +86,74 @@ class LesionTable(Dataset[Lesion]):
 
     def readable(self) -> LesionTable:
         """The samples whose image can be read; reads every file once, so that no training fails halfway."""
-        damaged = []
-        for i, name in enumerate(self.table.index):
-            try:
-                self[i]
-            except ImageError:
-                damaged.append(name)
-        return self.without("damaged or unreadable images", damaged)
+        return self.without("damaged or unreadable images", Fingerprints.of(self).damaged)
 
 
-def intake(
-    rows: pd.DataFrame,
-    folders: Sequence[Path],
-    classes: Sequence[str] = (),
-    *,
-    name: str,
-    mask_folders: Sequence[Path] = (),
-    fetch: str = "",
-) -> LesionTable:
-    """Match a table of ids and labels with the images in folders.
+def intake(rows: pd.DataFrame, folder: Path, classes: Sequence[str] = (), *, name: str, fetch: str = "") -> LesionTable:
+    """Match a table of ids and labels with the images in a folder and below it.
 
     Left out and reported: repeated ids, rows without an image, and rows whose label is not a class (an empty label is
-    an unlabelled sample). Images without a row are reported too.
+    an unlabelled sample). Images without a row are reported too. A mask that the table does not name has the name of
+    the image, with or without `_segmentation` or `_Segmentation`, in a folder of masks.
 
     Args:
-        rows: with the columns id and label, and optionally lesion_id, split, path and mask_path (file names or
-            absolute paths); all other columns are metadata.
-        folders: of images, searched in order.
+        rows: with the columns id and label, and optionally lesion_id, split, path and mask_path (file names, or paths
+            relative to the folder); all other columns are metadata.
+        folder: of the images.
         classes: names in the order of the labels; by default the sorted labels of the table.
         name: of the data set.
-        mask_folders: of masks, named as the image or with `_segmentation` or `_Segmentation` added.
         fetch: command that downloads the images, for the error message.
 
     Raises:
         DataError: no image was found, or none has a known class.
     """
-    report, files, masks = Report(), _images(folders), _images(mask_folders)
+    report, (image_dirs, mask_dirs) = Report(), image_folders(folder)
+    files = _by_stem(image_dirs)
     rows = rows.assign(**{column: None for column in COLUMNS if column not in rows})
     given = rows["path"].where(rows["path"].notna(), rows["id"])
-    paths = texts([_find(str(path), files) for path in given], rows.index)
+    paths = texts([_find(str(path), folder, files) for path in given], rows.index)
     rows = rows.assign(id=rows["id"].astype(str), label=texts(rows["label"], rows.index), path=paths)
     classes = tuple(classes or sorted(rows["label"].dropna().unique()))
     repeated = rows["id"].duplicated()
     missing = rows["path"].isna() & ~repeated
     unknown = rows["label"].notna() & ~rows["label"].isin(classes) & ~repeated & ~missing
     report.add("rows with an id seen before", rows["id"][repeated], "left out, the first is kept")
-    report.add("rows without a picture in the folders", rows["id"][missing], "left out")
+    report.add("rows without an image in the folders", rows["id"][missing], "left out")
     report.add("rows of unknown classes", rows["id"][unknown], "left out")
     if (repeated | missing).all():
-        advice = f"fetch them with the isic command-line tool: {fetch}" if fetch else "put table and pictures together"
-        raise DataError(f"none of the {missing.sum()} pictures that the table names is here; {advice}")
-    rows = rows[~(repeated | missing | unknown)]
+        advice = f"fetch them with the isic command-line tool: {fetch}" if fetch else "put them beside the table"
+        raise DataError(f"none of the {missing.sum()} images that the table names is here; {advice}")
+    rows = _completed(rows[~(repeated | missing | unknown)], folder, _by_stem(mask_dirs), report)
     if rows.empty:
         raise DataError(f"no row has a label of {name}: the classes are {', '.join(classes)}")
-    named = texts(rows["mask_path"], rows.index)
-    rows = rows.assign(
-        lesion_id=rows["lesion_id"].where(rows["lesion_id"].notna(), rows["id"]).astype(str),
-        split=texts([split and split_name(split) for split in texts(rows["split"], rows.index)], rows.index),
-        mask_path=texts([_find_mask(*pair, masks) for pair in zip(rows["id"], named, strict=True)], rows.index),
-    )
-    lost = rows["id"][named.notna() & rows["mask_path"].isna()]
-    report.add("masks that the table names and that are not there", lost, "counted as none")
-    used = {Path(path).resolve() for path in (*rows["path"], *rows["mask_path"].dropna())}
-    unused = sorted(path for path in files.values() if Path(path).resolve() not in used)
-    report.add("pictures that the table does not name", unused, "not used")
-    other = rows["id"][rows["split"].notna() & ~rows["split"].isin(SPLITS)]
-    report.add("images of a split that is none of train, val, test", other, "counted as having none")
+    used = {os.path.abspath(path) for path in (*rows["path"], *rows["mask_path"].dropna())}
+    unused = sorted(path for path in files.values() if os.path.abspath(path) not in used)
+    report.add("images that the table does not name", unused, "not used")
     table = rows.set_index("id")
     return LesionTable(classes, table[[*COLUMNS, *(c for c in table if c not in COLUMNS)]], report, name)
+
+
+def _completed(rows: pd.DataFrame, folder: Path, masks: dict[str, str], report: Report) -> pd.DataFrame:
+    """The rows with lesion_id, split and mask_path."""
+    lesion = rows["lesion_id"].where(rows["lesion_id"].notna(), rows["id"]).astype(str)
+    split = texts([name and split_name(name) for name in texts(rows["split"], rows.index)], rows.index)
+    named = texts(rows["mask_path"], rows.index)
+    by_image = {re.sub("_[sS]egmentation$", "", stem): masks[stem] for stem in sorted(masks)}
+    pairs = zip(rows["id"], named, strict=True)
+    paths = [_find(given, folder, masks) if given else by_image.get(image) for image, given in pairs]
+    rows = rows.assign(lesion_id=lesion, split=split, mask_path=texts(paths, rows.index))
+    lost = rows["id"][named.notna() & rows["mask_path"].isna()]
+    report.add("masks that the table names and that are not there", lost, "counted as none")
+    other = rows["id"][split.notna() & ~split.isin(SPLITS)]
+    report.add("images of a split that is none of train, val, test", other, "counted as having none")
+    return rows
+
+
+def load_mask_or_none(path: object) -> Tensor | None:
+    """The mask at a path; None if there is no path, or the mask is empty or damaged."""
+    with suppress(ImageError):
+        return load_mask(path) if isinstance(path, str) else None
+    return None
 
 
 def texts(values: Iterable[Any], index: pd.Index[Any]) -> pd.Series[Any]:
@@ -166,25 +167,30 @@ def split_name(name: str) -> str:
     return SPLIT_SYNONYMS.get(name.lower(), name.lower())
 
 
-def _images(folders: Sequence[Path]) -> dict[str, str]:
-    """Paths of images by file name without suffix; the first folder wins."""
-    paths = [path for folder in folders for path in sorted(folder.iterdir())]
-    images = [path for path in paths if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")]
+def image_folders(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The folder with all folders below it, except those of masks; and those of masks."""
+    tops = [str(folder), *(entry.path for entry in os.scandir(folder) if entry.is_symlink())]  # os.walk enters no links
+    below = sorted(Path(parent, name) for top in tops for parent, names, _ in os.walk(top) for name in names)
+    masks = [p for p in below if any(word in p.name.lower() for word in MASK_WORDS)]
+    return [folder, *(p for p in below if p not in masks)], masks
+
+
+def images_in(folder: Path) -> list[Path]:
+    """The images directly in a folder."""
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+
+
+def _by_stem(folders: Sequence[Path]) -> dict[str, str]:
+    """The images in folders by file name without suffix; the first folder wins. Tables hold no names but UTF-8."""
+    images = [path for folder in folders for path in images_in(folder) if readable(str(path)) == str(path)]
     return {path.stem: str(path) for path in reversed(images)}
 
 
-def _find(given: str, files: dict[str, str]) -> str | None:
-    """The path of an image given by its id, file name or absolute path."""
-    if Path(given).is_absolute() and Path(given).is_file():
-        return given
-    if Path(given).parent != Path():
+def _find(given: str, folder: Path, files: dict[str, str]) -> str | None:
+    """The path of an image given by its id, file name or path relative to the folder."""
+    path = folder / given
+    if given not in files and path.is_file():
+        return str(path.absolute())
+    if path.parent != folder:
         return None  # an image of the same name in another folder may show another lesion
-    return files.get(given) or files.get(Path(given).stem)
-
-
-def _find_mask(image: str, given: str | None, files: dict[str, str]) -> str | None:
-    """The path of the mask that the table names, otherwise of the one that is named as the image."""
-    if given is not None:
-        return _find(given, files)
-    names = (f"{image}_segmentation", f"{image}_Segmentation", image)
-    return next((files[name] for name in names if name in files), None)
+    return files.get(given) or files.get(path.stem)

@@ -1,4 +1,4 @@
-"""Training augmentation: a function of picture and seed, with the mask moved alike."""
+"""Training augmentation: a function of image and seed."""
 
 import pickle
 
@@ -17,27 +17,27 @@ def disc() -> np.ndarray:
     return ((y - 60) ** 2 + (x - 110) ** 2 < 30**2).astype(np.uint8)
 
 
-def test_a_seed_gives_one_square_and_another_seed_another() -> None:
+def test_the_output_depends_on_the_seed() -> None:
     augment = Augmentation(48)
     assert np.array_equal(augment(noise(), 5), augment(noise(), 5))
     assert not np.array_equal(augment(noise(), 5), augment(noise(), 6))
 
 
-def test_what_was_augmented_before_does_not_matter() -> None:
+def test_the_output_does_not_depend_on_earlier_calls() -> None:
     used = Augmentation(48, degrade=0.5)
     for seed in range(8):
         used(noise(), seed)
     assert np.array_equal(used(noise(), 99), Augmentation(48, degrade=0.5)(noise(), 99))
 
 
-def test_a_worker_process_gets_the_same_augmentation() -> None:
+def test_a_pickled_augmentation_gives_the_same_output() -> None:
     augment = Augmentation(48)
     augment(noise(), 0)
     assert np.array_equal(pickle.loads(pickle.dumps(augment))(noise(), 3), augment(noise(), 3))
 
 
 @pytest.mark.parametrize("shape", [(150, 200), (200, 150), (64, 64), (450, 600)])
-def test_the_square_has_the_size_whatever_the_picture(shape: tuple[int, int]) -> None:
+def test_the_output_has_its_size_for_every_image_shape(shape: tuple[int, int]) -> None:
     square = training_augmentation(32)(noise(*shape), 1)
     assert square.shape == (32, 32, 3)
     assert square.dtype == np.uint8

@@ -1,4 +1,4 @@
-"""The look at a data set says the plain facts."""
+"""The check of a data set reports what it contains."""
 
 import json
 from pathlib import Path
@@ -89,9 +89,9 @@ def test_a_plain_data_set_has_nothing_odd(tmp_path: Path) -> None:
     assert str(report).startswith("made: 8 images of 8 lesions")
 
 
-def test_damaged_small_and_masked_pictures_are_named(tmp_path: Path) -> None:
+def test_damaged_and_small_images_and_odd_masks_are_reported(tmp_path: Path) -> None:
     dataset = made(tmp_path)
-    Path(dataset.table.at["i0", "path"]).write_bytes(b"no picture")
+    Path(dataset.table.at["i0", "path"]).write_bytes(b"no image")
     PIL.new("RGB", (40, 90)).save(dataset.table.at["i1", "path"])
     for name, value in (("full", 255), ("empty", 0)):
         PIL.new("L", (80, 80), value).save(tmp_path / f"{name}.png")
@@ -105,7 +105,7 @@ def test_damaged_small_and_masked_pictures_are_named(tmp_path: Path) -> None:
     }
 
 
-def test_contradictions_are_named(tmp_path: Path) -> None:
+def test_contradictions_are_reported(tmp_path: Path) -> None:
     dataset = made(
         tmp_path,
         lesion_id=["a", "a", "b", "b", "c", "d", "e", "f"],

@@ -1,4 +1,4 @@
-"""Copies of one photograph: what is found, what is not, and how well on real pictures."""
+"""Copies of one photograph: which are found, which are not, and how well on real images."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -34,28 +34,28 @@ def names(found: list[Twin]) -> set[tuple[str, str]]:
     return {(min(t.first, t.second), max(t.first, t.second)) for t in found}
 
 
-def same(picture: PIL.Image) -> PIL.Image:
-    return picture
+def unchanged(image: PIL.Image) -> PIL.Image:
+    return image
 
 
-def enlarged(picture: PIL.Image) -> PIL.Image:
-    return picture.resize((600, 450))
+def enlarged(image: PIL.Image) -> PIL.Image:
+    return image.resize((600, 450))
 
 
-def brighter(picture: PIL.Image) -> PIL.Image:
-    return ImageEnhance.Brightness(picture).enhance(1.15)
+def brighter(image: PIL.Image) -> PIL.Image:
+    return ImageEnhance.Brightness(image).enhance(1.15)
 
 
-def redder(picture: PIL.Image) -> PIL.Image:
-    bands = zip(picture.split(), (1.1, 1, 0.85), strict=True)
+def redder(image: PIL.Image) -> PIL.Image:
+    bands = zip(image.split(), (1.1, 1, 0.85), strict=True)
     return PIL.merge("RGB", [band.point([min(255, int(v * g)) for v in range(256)]) for band, g in bands])
 
 
-def cut_anew(picture: PIL.Image) -> PIL.Image:
-    return picture.crop((4, 3, 200, 150)).resize((200, 150))
+def recropped(image: PIL.Image) -> PIL.Image:
+    return image.crop((4, 3, 200, 150)).resize((200, 150))
 
 
-@pytest.mark.parametrize("change", [same, enlarged, brighter, redder, cut_anew])
+@pytest.mark.parametrize("change", [unchanged, enlarged, brighter, redder, recropped])
 def test_changed_copies_are_found(tmp_path: Path, lesion: PIL.Image, change: Callable[[PIL.Image], PIL.Image]) -> None:
     lesion.save(tmp_path / "a.png")
     change(lesion).save(tmp_path / "b.jpg", quality=60)
@@ -73,13 +73,13 @@ def test_mirrored_copies_are_not_found(
     assert not twins(tmp_path)
 
 
-def test_different_lesions_under_one_dark_lens_are_not_taken_for_one(isic_data: Path) -> None:
+def test_different_lesions_in_the_same_dark_frame_are_not_twins(isic_data: Path) -> None:
     dataset = open_dataset("ham10000", isic_data / "ham10000_200x150")
     alike = ["ISIC_0033076", "ISIC_0033922", "ISIC_0033439", "ISIC_0034301", "ISIC_0026657", "ISIC_0028438"]
     assert not Fingerprints.of(dataset.select(alike)).twins()
 
 
-def test_identical_files_are_named_once_each_pair_also_where_they_are_blank(tmp_path: Path) -> None:
+def test_each_pair_of_identical_files_is_listed_once_even_if_they_are_blank(tmp_path: Path) -> None:
     for name in "abc":
         PIL.new("RGB", (40, 40), (200, 150, 120)).save(tmp_path / f"{name}.png")
     found = twins(tmp_path)
@@ -88,9 +88,9 @@ def test_identical_files_are_named_once_each_pair_also_where_they_are_blank(tmp_
     assert all(t.kind == "identical" for t in found)
 
 
-def test_damaged_and_missing_files_are_named_and_passed_over(tmp_path: Path, lesion: PIL.Image) -> None:
+def test_damaged_and_missing_files_are_listed_and_skipped(tmp_path: Path, lesion: PIL.Image) -> None:
     lesion.save(tmp_path / "a.jpg")
-    (tmp_path / "b.jpg").write_bytes(b"no picture")
+    (tmp_path / "b.jpg").write_bytes(b"no image")
     dataset = listed(tmp_path)
     (tmp_path / "c.jpg").write_bytes(b"")
     whole = listed(tmp_path)
@@ -102,8 +102,8 @@ def test_damaged_and_missing_files_are_named_and_passed_over(tmp_path: Path, les
     assert prints.sizes == [(150, 200)]
 
 
-def test_a_data_set_without_readable_pictures_has_no_twins(tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").write_bytes(b"no picture")
+def test_a_data_set_without_readable_images_has_no_twins(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"no image")
     assert twins(tmp_path) == []
 
 
@@ -116,13 +116,13 @@ def test_no_pair_is_missed_between_blocks() -> None:
     assert {(int(t.first), int(t.second)) for t in prints.twins()} == {(3, BLOCK + 29), (BLOCK + 25, BLOCK + 28)}
 
 
-def test_lesions_that_are_painted_and_not_stored_have_fingerprints_too() -> None:
+def test_rendered_lesions_have_fingerprints_too() -> None:
     prints = Fingerprints.of(SyntheticLesions(3, size=32))
     assert len(set(prints.digests)) == 3
     assert prints.grey.shape == (3, 64, 64)
 
 
-def test_all_known_near_duplicates_of_isic_2017_are_found_and_nothing_beside_copies(isic_data: Path) -> None:
+def test_all_known_near_duplicates_of_isic_2017_are_found_and_only_copies(isic_data: Path) -> None:
     dataset = open_dataset("isic2017", isic_data / "isic2017_256")
     known = {(min(p), max(p)) for p in dataset.table["near_duplicate_of"].dropna().items()}
     some = sorted(
@@ -144,13 +144,13 @@ FILED_TWICE = [
 ]
 
 
-def test_pictures_of_ham10000_that_are_filed_under_two_lesions_are_found(isic_data: Path) -> None:
+def test_images_of_ham10000_that_are_filed_under_two_lesions_are_found(isic_data: Path) -> None:
     dataset = open_dataset("ham10000", isic_data / "ham10000_200x150").select([i for p in FILED_TWICE for i in p])
     assert dataset.table["lesion_id"].nunique() == 12
     assert names(Fingerprints.of(dataset).twins()) == set(FILED_TWICE)
 
 
-def test_of_ham10000_otherwise_only_images_of_one_lesion_are_found(isic_data: Path) -> None:
+def test_all_other_twins_of_ham10000_show_one_lesion(isic_data: Path) -> None:
     dataset = open_dataset("ham10000", isic_data / "ham10000_200x150")
     lesions = dataset.table["lesion_id"]
     some = dataset.select(lesions.index[lesions.isin(lesions.unique()[::6])])

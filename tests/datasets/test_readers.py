@@ -1,4 +1,4 @@
-"""Every layout of the archive, with its official tables and a few drawn pictures."""
+"""Every reader, with the official tables and a few random images."""
 
 import pickle
 from pathlib import Path
@@ -39,7 +39,7 @@ def ham_variants() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("source", "name"), ham_variants())
-def test_every_variant_of_the_ham10000_table_says_the_same(
+def test_every_variant_of_the_ham10000_table_gives_the_same_data_set(
     tmp_path: Path, official: Path, source: str, name: str
 ) -> None:
     put(tmp_path, official / source, name)
@@ -54,7 +54,7 @@ def test_every_variant_of_the_ham10000_table_says_the_same(
     assert dataset.table.at["ISIC_0027419", "sex"] == "male"
 
 
-def test_the_109_foreign_rows_are_counted(tmp_path: Path, official: Path) -> None:
+def test_the_109_foreign_rows_are_reported(tmp_path: Path, official: Path) -> None:
     source = official / "HAM10000_metadata_dirty_10124rows.csv"
     put(tmp_path, source, "HAM10000_metadata.csv")
     for name in pd.read_csv(source)["image_id"]:
@@ -65,7 +65,7 @@ def test_the_109_foreign_rows_are_counted(tmp_path: Path, official: Path) -> Non
     assert len(dataset) == 10015
     (finding,) = dataset.report.findings
     assert len(finding.which) == 109
-    assert str(finding).startswith("109 rows without a picture in the folders: left out (Normal_Img_1, ")
+    assert str(finding).startswith("109 rows without an image in the folders: left out (Normal_Img_1, ")
     assert "and 104 more" in str(finding)
 
 
@@ -74,10 +74,10 @@ def test_isic_2018_validation_one_hot(tmp_path: Path, official: Path) -> None:
     draw(tmp_path / "ISIC2018_Task3_Validation_Input", "ISIC_0034321", "ISIC_0034323")
     dataset = open_dataset("ham10000", tmp_path)
     assert dataset.table["label"].to_dict() == {"ISIC_0034321": "nv", "ISIC_0034323": "bcc"}
-    assert count(dataset, "rows without a picture in the folders") == 191
+    assert count(dataset, "rows without an image in the folders") == 191
 
 
-def test_what_the_isic_command_line_tool_fetches_is_ham10000(tmp_path: Path) -> None:
+def test_the_metadata_of_the_isic_command_line_tool_are_read(tmp_path: Path) -> None:
     draw(tmp_path, "ISIC_1", "ISIC_2", "ISIC_3", "ISIC_4")
     (tmp_path / "metadata.csv").write_text(
         "isic_id,age_approx,anatom_site_general,diagnosis_1,diagnosis_2,diagnosis_3,lesion_id,sex\n"
@@ -137,14 +137,14 @@ def test_isic_2017_with_metadata_and_splits(tmp_path: Path, official: Path) -> N
     assert dataset.table.at["ISIC_0000002", "sex"] == "female"
 
 
-def test_isic_2017_row_numbers_are_refused_where_pictures_are_missing(tmp_path: Path, official: Path) -> None:
+def test_isic_2017_row_numbers_are_refused_if_images_are_missing(tmp_path: Path, official: Path) -> None:
     truth = "ISIC-2017_Training_Part3_GroundTruth_idsAsRowNumbers_dirty.csv"
     isic2017(tmp_path, official, truth, ("ISIC_0000000", "ISIC_0000001"))
-    with pytest.raises(DataError, match=r"row number.* 2 pictures .* 2000 rows"):
+    with pytest.raises(DataError, match=r"row number.* 2 images .* 2000 rows"):
         open_dataset("isic2017", tmp_path)
 
 
-def test_isic_2017_row_numbers_are_repaired_by_the_order_of_the_names(tmp_path: Path, official: Path) -> None:
+def test_isic_2017_row_numbers_are_replaced_by_the_sorted_names(tmp_path: Path, official: Path) -> None:
     put(tmp_path, official / "ISIC-2017_Training_Part3_GroundTruth_idsAsRowNumbers_dirty.csv")
     right = pd.read_csv(official / "ISIC-2017_Training_Part3_GroundTruth.csv")
     folder = tmp_path / "ISIC-2017_Training_Data"
@@ -158,7 +158,7 @@ def test_isic_2017_row_numbers_are_repaired_by_the_order_of_the_names(tmp_path: 
     assert count(dataset, "ids that were row numbers") == 2000
 
 
-def test_isic_2017_as_it_is(isic_data: Path) -> None:
+def test_isic_2017_as_published(isic_data: Path) -> None:
     dataset = open_dataset("auto", isic_data / "isic2017_256")
     assert dataset.name == "isic2017"
     counts = dataset.table["label"].value_counts().to_dict()
@@ -181,7 +181,7 @@ def test_isic_2019_with_either_header(tmp_path: Path, official: Path, facts: str
     assert dataset.table.at["ISIC_0000000", "lesion_id"] == "ISIC_0000000"
 
 
-def test_isic_2020_leaves_listed_duplicates_out_and_parts_no_patient(tmp_path: Path, official: Path) -> None:
+def test_isic_2020_leaves_listed_duplicates_out_and_groups_by_patient(tmp_path: Path, official: Path) -> None:
     put(tmp_path, official / "ISIC_2020_Training_GroundTruth_v2.csv")
     put(tmp_path, official / "ISIC_2020_Training_Duplicates.csv")
     draw(tmp_path / "train", "ISIC_0015719", "ISIC_0079038", "ISIC_8521950")
@@ -192,7 +192,7 @@ def test_isic_2020_leaves_listed_duplicates_out_and_parts_no_patient(tmp_path: P
     assert count(dataset, "images that the archive lists as duplicates") == 1
 
 
-def test_a_tree_with_a_folder_a_class(tmp_path: Path) -> None:
+def test_a_tree_with_one_folder_for_each_class(tmp_path: Path) -> None:
     draw(tmp_path / "benign", "a", "b")
     draw(tmp_path / "malignant", "a", suffix=".png")
     (tmp_path / "benign" / "notes.txt").write_text("none")
@@ -212,7 +212,7 @@ def test_a_tree_with_splits(tmp_path: Path) -> None:
     assert dataset.table["split"].value_counts().to_dict() == {"train": 2, "val": 2, "test": 2}
 
 
-def test_any_csv_with_pictures_and_labels(tmp_path: Path) -> None:
+def test_any_csv_with_images_and_labels(tmp_path: Path) -> None:
     draw(tmp_path / "pictures", "a", "b")
     (tmp_path / "my.csv").write_text("file,diagnosis,age\npictures/a.jpg,nevus,5\npictures/b.jpg,melanoma,6\n")
     for where in (tmp_path, tmp_path / "my.csv"):
@@ -222,7 +222,7 @@ def test_any_csv_with_pictures_and_labels(tmp_path: Path) -> None:
         assert dataset[1].metadata["age"] == 6
 
 
-def test_equal_file_names_in_two_folders_of_a_csv_are_two_pictures(tmp_path: Path) -> None:
+def test_equal_file_names_in_two_folders_of_a_csv_are_two_images(tmp_path: Path) -> None:
     draw(tmp_path / "one", "a")
     draw(tmp_path / "two", "x", "a")
     (tmp_path / "my.csv").write_text("file,label\none/a.jpg,yes\ntwo/a.jpg,no\n")
@@ -259,13 +259,13 @@ def test_a_data_set_survives_pickling(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [r for r in READERS if r not in ("folder", "csv")])
-def test_missing_data_is_answered_with_the_command_that_fetches_it(tmp_path: Path, name: str) -> None:
+def test_the_error_for_missing_data_has_the_command_that_fetches_it(tmp_path: Path, name: str) -> None:
     for where in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(DataError, match=r"isic image download --collections [\d,]+ \w+/"):
             open_dataset(name, where)
 
 
-def test_what_no_reader_recognises_is_refused(tmp_path: Path) -> None:
+def test_unknown_data_and_unknown_readers_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no reader recognises"):
         open_dataset("auto", tmp_path)
     with pytest.raises(DataError, match="no folder or table"):
@@ -278,7 +278,7 @@ def test_what_no_reader_recognises_is_refused(tmp_path: Path) -> None:
         open_dataset("cfexplain_datasets.readers.folder:nothing", tmp_path)
 
 
-def test_a_table_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_table_is_refused(tmp_path: Path) -> None:
     (tmp_path / "HAM10000_metadata.csv").write_bytes(b"\xff\xfe\x00\x01")
     with pytest.raises(DataError, match="HAM10000_metadata"):
         open_dataset("ham10000", tmp_path)
@@ -290,7 +290,7 @@ def test_a_table_that_is_none_is_refused(tmp_path: Path) -> None:
         open_dataset("ham10000", tmp_path)
 
 
-def test_a_table_beside_folders_of_pictures_and_masks_is_read_as_a_table(tmp_path):
+def test_a_table_beside_folders_of_images_and_masks_is_read_as_a_table(tmp_path):
     draw(tmp_path / "images", "a", "b")
     draw(tmp_path / "masks", "a", "b")
     (tmp_path / "table.csv").write_text("image,label\na,benign\nb,malignant\n")
@@ -298,7 +298,7 @@ def test_a_table_beside_folders_of_pictures_and_masks_is_read_as_a_table(tmp_pat
     assert list(found.table["label"]) == ["benign", "malignant"]
 
 
-def test_folders_of_masks_are_no_class(tmp_path):
+def test_folders_of_masks_are_not_classes(tmp_path):
     for kind in ("benign", "malignant", "masks"):
         draw(tmp_path / kind, f"{kind}-1")
     assert open_dataset("auto", tmp_path).classes == ("benign", "malignant")
@@ -311,14 +311,14 @@ def test_numbers_in_dx_are_a_table_that_is_not_ham10000(tmp_path):
         open_dataset("ham10000", tmp_path)
 
 
-def test_a_picture_that_is_missing_is_not_its_namesake_of_another_folder(tmp_path):
+def test_a_missing_image_is_not_replaced_by_its_namesake_in_another_folder(tmp_path):
     draw(tmp_path / "a", "x")
     (tmp_path / "table.csv").write_text("image,label\na/x.jpg,benign\nb/x.jpg,malignant\n")
     found = open_dataset("csv", tmp_path / "table.csv")
     assert list(found.table["label"]) == ["benign"]
 
 
-def test_splits_have_their_longer_names_too(tmp_path):
+def test_splits_may_have_their_longer_names(tmp_path):
     names = [f"{k:02d}" for k in range(6)]
     draw(tmp_path, *names)
     splits = ["Train", "Train", "Train", "Validation", "Testing", "odd"]
@@ -329,7 +329,7 @@ def test_splits_have_their_longer_names_too(tmp_path):
     assert any("split" in finding for finding in map(str, found.report.findings))
 
 
-def test_an_empty_mask_is_none(tmp_path):
+def test_an_empty_mask_counts_as_none(tmp_path):
     draw(tmp_path / "images", "a", "b")
     (tmp_path / "masks").mkdir()
     Image.new("L", (32, 24)).save(tmp_path / "masks" / "a.png")
@@ -347,11 +347,11 @@ def test_the_masks_of_a_csv_are_those_that_it_names(tmp_path):
     names = [None if p is None else str(Path(p).relative_to(tmp_path)) for p in found.table["mask_path"]]
     assert names == ["outlines/of_a.jpg", None, "masks/c.jpg"]
     assert count(found, "masks that the table names and that are not there") == 1
-    assert count(found, "pictures that the table does not name") == 0
+    assert count(found, "images that the table does not name") == 0
     assert "mask" not in found[0].metadata
 
 
-def test_a_challenge_with_the_tables_of_several_splits_is_read_whole(tmp_path: Path, official: Path) -> None:
+def test_the_tables_of_all_splits_of_a_challenge_are_read(tmp_path: Path, official: Path) -> None:
     put(tmp_path, official / "ISIC2018_Task3_Validation_GroundTruth.csv")
     header = "image,MEL,NV,BCC,AKIEC,BKL,DF,VASC\n"
     training = header + "ISIC_0024306,0,1,0,0,0,0,0\nISIC_0024307,1,0,0,0,0,0,0\n"
@@ -367,7 +367,7 @@ def test_a_challenge_with_the_tables_of_several_splits_is_read_whole(tmp_path: P
     assert dataset.table["lesion_id"].tolist() == ["HAM_1", "HAM_1", "ISIC_0034321"]
 
 
-def test_isic_2019_has_its_test_too(tmp_path: Path, official: Path) -> None:
+def test_isic_2019_with_its_test_split(tmp_path: Path, official: Path) -> None:
     put(tmp_path, official / "ISIC_2019_Training_GroundTruth.csv")
     header = "image,MEL,NV,BCC,AK,BKL,DF,VASC,SCC,UNK\n"
     rows = "ISIC_9,0,0,1,0,0,0,0,0,0\nISIC_8,0,0,0,0,0,0,0,0,1\n"
@@ -379,7 +379,7 @@ def test_isic_2019_has_its_test_too(tmp_path: Path, official: Path) -> None:
     assert dataset.table["label"].to_dict() == {"ISIC_0000000": "NV", "ISIC_9": "BCC", "ISIC_8": None}
 
 
-def test_pictures_whose_names_are_no_text_are_left_out_and_said(tmp_path):
+def test_images_whose_names_are_not_utf8_are_left_out_and_reported(tmp_path):
     draw(tmp_path / "x", "a", "caf\udce9")
     draw(tmp_path / "y", "b")
     found = open_dataset("folder", tmp_path)
@@ -390,7 +390,7 @@ def test_pictures_whose_names_are_no_text_are_left_out_and_said(tmp_path):
         open_dataset("folder", tmp_path / "z\udce9")
 
 
-def test_a_folder_called_a_mask_may_hold_a_data_set(tmp_path):
+def test_the_data_set_may_be_in_a_folder_called_mask(tmp_path):
     draw(tmp_path / "lesion-segmentation", "a", "b")
     (tmp_path / "lesion-segmentation" / "table.csv").write_text("image,label\na,benign\nb.jpg,malignant\n")
     found = open_dataset("auto", tmp_path / "lesion-segmentation")
@@ -414,7 +414,7 @@ def test_a_table_as_a_spreadsheet_writes_it(tmp_path, between, capitals):
     assert found.table["lesion_id"].nunique() == 1
 
 
-def test_a_table_that_is_not_understood_is_not_passed_over_in_silence(tmp_path):
+def test_a_table_without_known_columns_is_not_silently_ignored(tmp_path):
     draw(tmp_path, "a", "b")
     (tmp_path / "table.csv").write_text("where,what\na,benign\nb,malignant\n")
     with pytest.raises(DataError, match=r"it has where, what(.|\n)*name the reader `folder`"):
@@ -422,7 +422,7 @@ def test_a_table_that_is_not_understood_is_not_passed_over_in_silence(tmp_path):
     assert len(open_dataset("folder", tmp_path)) == 2
 
 
-def test_blanks_and_hidden_folders_are_no_classes(tmp_path):
+def test_blank_labels_and_hidden_folders_are_not_classes(tmp_path):
     draw(tmp_path / "csv", "a", "b", "c")
     (tmp_path / "csv" / "table.csv").write_text("image,label\na,benign\nb,malignant\nc,  \n")
     found = open_dataset("auto", tmp_path / "csv")
@@ -435,7 +435,7 @@ def test_blanks_and_hidden_folders_are_no_classes(tmp_path):
     assert list(found.table.index) == ["benign/benign", "malignant/malignant"]
 
 
-def test_columns_that_are_not_0_and_1_are_no_one_hot_table(tmp_path):
+def test_one_hot_columns_must_be_0_and_1(tmp_path):
     draw(tmp_path, "a")
     (tmp_path / "labels.csv").write_text("image_id,mel,nv\na,no,yes\n")
     with pytest.raises(DataError, match="not 0 and 1"):

@@ -1,4 +1,4 @@
-"""Splits part no lesion, move no sample when data is added, and leaks are named and mended."""
+"""Splits keep lesions together and samples in place when data is added; leaks are found and removed."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from cfexplain_datasets.table import LesionTable
 
 
 def table(n: int = 3000, **columns: object) -> LesionTable:
-    """Records without pictures: two images a lesion, one lesion in ten melanoma."""
+    """A table without files: two images of each lesion, one lesion in ten is a melanoma."""
     lesions = [f"L{i // 2}" for i in range(n)]
     made = pd.DataFrame({"label": ["mel" if i // 2 % 10 == 0 else "nv" for i in range(n)], "lesion_id": lesions})
     made.index = pd.Index([f"I{i}" for i in range(n)])
@@ -28,16 +28,16 @@ def table(n: int = 3000, **columns: object) -> LesionTable:
     return LesionTable(("mel", "nv"), made.assign(**columns))  # type: ignore[arg-type]
 
 
-def drawn(folder: Path, pictures: dict[str, int], lesions: dict[str, str], sides: dict[str, str]) -> LesionTable:
-    """Pictures by seed: equal seeds give equal files."""
-    for name, seed in pictures.items():
+def drawn(folder: Path, images: dict[str, int], lesions: dict[str, str], sides: dict[str, str]) -> LesionTable:
+    """Images by seed: equal seeds give equal files."""
+    for name, seed in images.items():
         coarse = np.random.default_rng(seed).integers(0, 256, (12, 12, 3), dtype=np.uint8)
         PIL.fromarray(coarse).resize((96, 96), PIL.Resampling.BICUBIC).save(folder / f"{name}.png")
     made = pd.DataFrame({"label": "nv", "lesion_id": lesions, "split": sides, "mask_path": None})
     return LesionTable(("mel", "nv"), made.assign(path=[str(folder / f"{i}.png") for i in made.index]))
 
 
-def test_no_lesion_is_parted_and_each_class_gets_its_fractions() -> None:
+def test_lesions_stay_together_and_each_class_gets_its_fractions() -> None:
     split = with_splits(table()).table
     assert (split.groupby("lesion_id")["split"].nunique() == 1).all()
     shares = pd.crosstab(split["label"], split["split"], normalize="index")
@@ -59,12 +59,12 @@ def test_the_hash_is_the_same_on_every_machine() -> None:
     assert sides == ["train", "train", "val", "val"]
 
 
-def test_an_official_split_is_honoured() -> None:
+def test_an_official_split_is_kept() -> None:
     own = ["test" if i % 4 == 0 else "val" if i % 4 == 1 else "train" for i in range(1500) for _ in (0, 1)]
     assert list(with_splits(table(split=own)).table["split"]) == own
 
 
-def test_validation_is_taken_from_train_where_the_official_split_has_none() -> None:
+def test_validation_is_taken_from_train_if_the_official_split_has_none() -> None:
     own = ["test" if i % 4 == 0 else "train" for i in range(1500) for _ in (0, 1)]
     made = with_splits(table(split=own)).table
     was_test = pd.Series(own, made.index) == "test"
@@ -82,7 +82,7 @@ def test_samples_without_a_split_follow_their_lesion() -> None:
 
 
 @pytest.mark.parametrize("own", [None, "train"])
-def test_no_split_or_a_split_of_one_side_is_replaced(own: str | None) -> None:
+def test_a_missing_or_constant_split_is_replaced(own: str | None) -> None:
     made = with_splits(table(split=own))
     assert set(made.table["split"]) == {"train", "val", "test"}
     assert list(made.table["split"]) == list(with_splits(table()).table["split"])
@@ -90,14 +90,14 @@ def test_no_split_or_a_split_of_one_side_is_replaced(own: str | None) -> None:
 
 @pytest.fixture
 def leaking(tmp_path: Path) -> LesionTable:
-    """A lesion on two sides (a, b), one file on two sides (c, d), and e to g without fault."""
+    """A lesion in two splits (a, b), a file in two splits (c, d), and e to h without a leak."""
     seeds = {"a": 1, "b": 2, "c": 3, "d": 3, "e": 5, "f": 6, "g": 7, "h": 8}
     lesions = {"a": "L1", "b": "L1", "c": "L2", "d": "L3", "e": "L3", "f": "L4", "g": "L4", "h": "L5"}
     sides = dict(zip("abcdefgh", ("train", "test", "train", "val", "val", "train", "train", "test"), strict=True))
     return drawn(tmp_path, seeds, lesions, sides)
 
 
-def test_the_gate_names_what_leaks(leaking: LesionTable) -> None:
+def test_leaks_are_listed_and_refused(leaking: LesionTable) -> None:
     found = {(leak.kind, leak.first, leak.second, leak.sides) for leak in check_split(leaking)}
     assert found == {("lesion", "a", "b", ("train", "test")), ("identical", "c", "d", ("train", "val"))}
     with pytest.raises(DataError, match=r"2 pairs .*a \(train\) and b \(test\): lesion.*c \(train\) and d \(val\)"):
@@ -111,11 +111,11 @@ def test_a_recompressed_copy_leaks(leaking: LesionTable) -> None:
     assert ("near-duplicate", "f", "h") in {(k.kind, k.first, k.second) for k in check_split(leaking)}
 
 
-def test_dropping_keeps_the_most_protected_side_as_it_was(leaking: LesionTable) -> None:
-    mended = without_leaks(leaking)
-    assert list(mended.table.index) == ["b", "d", "e", "f", "g", "h"]
-    refuse_leaks(mended)
-    assert "2 images" in str(mended.report)
+def test_the_most_protected_split_stays_as_it_was(leaking: LesionTable) -> None:
+    clean_split = without_leaks(leaking)
+    assert list(clean_split.table.index) == ["b", "d", "e", "f", "g", "h"]
+    refuse_leaks(clean_split)
+    assert "2 images" in str(clean_split.report)
     assert not leaking.report.findings
 
 
@@ -123,18 +123,18 @@ def test_the_whole_lesion_is_dropped_with_the_image_that_leaks(leaking: LesionTa
     leaking.table.loc["e", "split"] = "train"
     leaking.table.loc["d", "split"] = "train"
     leaking.table.loc["c", "split"] = "test"
-    mended = without_leaks(leaking)
-    assert list(mended.table.index) == ["b", "c", "f", "g", "h"]
-    refuse_leaks(mended)
+    clean_split = without_leaks(leaking)
+    assert list(clean_split.table.index) == ["b", "c", "f", "g", "h"]
+    refuse_leaks(clean_split)
 
 
-def test_a_clean_split_passes_and_is_left_alone(leaking: LesionTable) -> None:
+def test_a_clean_split_is_unchanged(leaking: LesionTable) -> None:
     clean = leaking.select(["b", "d", "e", "f", "h"])
     refuse_leaks(clean)
     assert list(without_leaks(clean).table.index) == ["b", "d", "e", "f", "h"]
 
 
-def test_samples_without_a_split_leak_nothing(leaking: LesionTable) -> None:
+def test_samples_without_a_split_cannot_leak(leaking: LesionTable) -> None:
     assert check_split(LesionTable(leaking.classes, leaking.table.assign(split=None))) == []
 
 
@@ -145,9 +145,9 @@ def test_the_official_split_of_isic_2017_is_refused(isic_data: Path) -> None:
     assert len(check_split(some)) == 6
     with pytest.raises(DataError, match="ISIC_0012175"):
         refuse_leaks(some)
-    mended = without_leaks(some)
-    assert check_split(mended) == []
-    assert (mended.table["split"] == "test").sum() == (some.table["split"] == "test").sum()
+    clean_split = without_leaks(some)
+    assert check_split(clean_split) == []
+    assert (clean_split.table["split"] == "test").sum() == (some.table["split"] == "test").sum()
 
 
 def test_the_split_of_ham10000_is_kept(isic_data: Path) -> None:

@@ -1,4 +1,4 @@
-"""The rule, its counterfactuals, the draws and the data set."""
+"""The rule, its counterfactuals, the sampling and the data set."""
 
 import pickle
 from dataclasses import asdict, replace
@@ -46,11 +46,11 @@ def test_score_follows_the_rule() -> None:
 
 
 @pytest.mark.parametrize("name", ["diameter", "elongation", "pigmentation"])
-def test_what_causes_nothing_leaves_the_score(name: str) -> None:
+def test_other_factors_do_not_change_the_score(name: str) -> None:
     assert score(replace(EVERYTHING, **{name: 0.4})) == score(EVERYTHING)
 
 
-def test_label_turns_between_the_bounds() -> None:
+def test_the_label_changes_between_the_bounds() -> None:
     assert label(NOTHING) == 0
     assert label(EVERYTHING) == 1
     low = true_counterfactual(EVERYTHING, 0)
@@ -65,7 +65,7 @@ def test_impossible_factors_are_refused(wrong: dict[str, float]) -> None:
         Factors(**wrong)
 
 
-def test_draws_keep_out_of_the_margin_and_balance() -> None:
+def test_samples_stay_out_of_the_margin_and_are_balanced() -> None:
     for target in (0, 1):
         drawn = [sample_factors(rng(seed), target) for seed in range(150)]
         scores = np.array([score(factors) for factors in drawn])
@@ -74,7 +74,7 @@ def test_draws_keep_out_of_the_margin_and_balance() -> None:
     assert SyntheticLesions(300).table["label"].value_counts().tolist() == [150, 150]
 
 
-def test_what_causes_nothing_is_independent_of_the_class() -> None:
+def test_other_factors_are_independent_of_the_class() -> None:
     table = SyntheticLesions(600).table
     causing = set(WEIGHTS) | {"score", "label", "lesion_id", "split"}
     sick = table["label"] == "malignant"
@@ -84,7 +84,7 @@ def test_what_causes_nothing_is_independent_of_the_class() -> None:
         assert gap < 0.3, f"{name} tells the class"
 
 
-def test_draws_leave_the_global_generators_alone() -> None:
+def test_sampling_does_not_touch_the_global_generators() -> None:
     before, before_numpy = torch.get_rng_state(), np.random.get_state()[1].copy()
     first = sample_factors(rng(3), 0), sample_nuisance(rng(3))
     assert first == (sample_factors(rng(3), 0), sample_nuisance(rng(3)))
@@ -118,7 +118,7 @@ def test_there_is_no_third_class() -> None:
         true_counterfactual(EVERYTHING, 2)
 
 
-def test_sample_depends_on_seed_split_and_place_alone() -> None:
+def test_a_sample_depends_on_seed_split_and_index_alone() -> None:
     few, many = SyntheticLesions(6, size=32), SyntheticLesions(600, size=32)
     assert torch.equal(few[5].image, many[5].image)
     assert few[5].metadata == many[5].metadata
@@ -126,7 +126,7 @@ def test_sample_depends_on_seed_split_and_place_alone() -> None:
         assert not torch.equal(few[5].image, other[5].image)
 
 
-def test_data_set_keeps_the_protocol() -> None:
+def test_the_data_set_matches_its_table() -> None:
     data = SyntheticLesions(8, size=32)
     lesions = list(data)
     assert list(data.table.index) == [lesion.id for lesion in lesions]
@@ -148,7 +148,7 @@ def test_data_set_survives_pickling() -> None:
 
 
 @pytest.mark.parametrize("shortcut", ["ruler", "hair", "vignette"])
-def test_shortcut_goes_with_the_label_as_often_as_asked(shortcut: str) -> None:
+def test_the_shortcut_agrees_with_the_label_as_often_as_requested(shortcut: str) -> None:
     table = SyntheticLesions(400, shortcut=shortcut, strength=0.9).table
     agrees = (table[shortcut] > 0) == (table["label"] == "malignant")
     assert 0.85 < agrees.mean() < 0.95

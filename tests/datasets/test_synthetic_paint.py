@@ -1,4 +1,4 @@
-"""The painter: every factor shows in the picture, in the direction that it is named after."""
+"""The renderer: every factor changes the image in the direction that it is named after."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -94,11 +94,11 @@ def ringlike(image: Tensor, mask: Tensor) -> float:
     return float(explained.var() / grey.var())
 
 
-def moved_by(name: str, measure: Measure, painter: Callable[..., tuple[Tensor, Tensor]] = paint) -> float:
+def moved_by(name: str, measure: Measure, renderer: Callable[..., tuple[Tensor, Tensor]] = paint) -> float:
     """Mean rise of a measure, relative to its size, when a factor goes from little to much."""
     little, much = (4.0, 9.0) if name == "diameter" else (0.05, 0.5 if name == "elongation" else 0.95)
     before, after = (
-        np.mean([measure(*painter(replace(PLAIN, **{name: value}), replace(CLEAN, seed=seed), 96)) for seed in SEEDS])
+        np.mean([measure(*renderer(replace(PLAIN, **{name: value}), replace(CLEAN, seed=seed), 96)) for seed in SEEDS])
         for value in (little, much)
     )
     return float((after - before) / abs(before))
@@ -125,13 +125,13 @@ EFFECTS: list[tuple[str, Measure, float]] = [
 
 
 @pytest.mark.parametrize(("name", "measure", "least"), EFFECTS, ids=[name for name, _, _ in EFFECTS])
-def test_factor_shows(name: str, measure: Measure, least: float) -> None:
+def test_factor_changes_the_image(name: str, measure: Measure, least: float) -> None:
     rise = moved_by(name, measure)
     assert rise / least >= 1, f"{name} moves {measure.__name__} by {rise:.2f}, expected {least:.2f} or further"
 
 
 @pytest.mark.parametrize(("name", "measure", "least"), EFFECTS[:2])
-def test_painter_that_ignores_a_factor_is_found_out(name: str, measure: Measure, least: float) -> None:
+def test_a_renderer_that_ignores_a_factor_fails(name: str, measure: Measure, least: float) -> None:
     def broken(factors: Factors, nuisance: Nuisance, size: int) -> tuple[Tensor, Tensor]:
         return paint(replace(factors, **{name: 0.1}), nuisance, size)
 
@@ -157,7 +157,7 @@ def test_mask_lies_on_the_lesion() -> None:
     assert np.mean(darker) > 0.9
 
 
-def test_same_seeds_same_bits() -> None:
+def test_rendering_is_deterministic() -> None:
     rng = np.random.default_rng(5)
     factors, nuisance = sample_factors(rng, 1), sample_nuisance(rng)
     assert torch.equal(paint(factors, nuisance)[0], paint(factors, nuisance)[0])
@@ -175,13 +175,13 @@ def test_same_lesion_at_every_size() -> None:
         assert float((torch.nn.functional.avg_pool2d(large_mask, 4) - small_mask).abs().mean()) < 0.02
 
 
-def test_factors_at_their_ends_give_sound_pictures() -> None:
+def test_factors_at_their_ends_give_finite_images() -> None:
     ends = [dict.fromkeys(WEIGHTS, value) for value in (0.0, 1.0)]
     assert all(paint(Factors(**end), CLEAN)[0].isfinite().all() for end in ends)
 
 
 @pytest.mark.parametrize("index", range(4))
-def test_counterfactual_leaves_the_skin_to_the_bit(index: int) -> None:
+def test_counterfactual_leaves_the_skin_bit_identical(index: int) -> None:
     factors, nuisance = SyntheticLesions(4).recipe(index)
     image, mask = paint(factors, nuisance, 96)
     moved, moved_mask = paint(true_counterfactual(factors, 1 - label(factors)), nuisance, 96)
@@ -191,7 +191,7 @@ def test_counterfactual_leaves_the_skin_to_the_bit(index: int) -> None:
     assert float((image - moved).abs().mean(dim=0)[mask[0] > 0].mean()) > 0.02
 
 
-def test_nuisance_moves_no_lesion() -> None:
+def test_nuisance_does_not_change_the_mask() -> None:
     nuisance = Nuisance(seed=3)
     mask = paint(PLAIN, nuisance)[1]
     loud = replace(nuisance, hair=9, ruler=True, vignette=1.0, warmth=1.0, skin_tone=10.0, gradient=0.3)

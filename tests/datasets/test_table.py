@@ -1,4 +1,4 @@
-"""The intake of a table and its pictures, and the layouts in which HAM10000 is found."""
+"""Matching a table with its images, and the layouts of HAM10000."""
 
 import shutil
 from pathlib import Path
@@ -34,8 +34,8 @@ def rows(**columns: list[object]) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def take(table: pd.DataFrame, *folders: Path, masks: tuple[Path, ...] = ()) -> LesionTable:
-    return intake(table, folders, ("mel", "nv"), name="test", mask_folders=masks, fetch="isic image download X/")
+def take(table: pd.DataFrame, folder: Path) -> LesionTable:
+    return intake(table, folder, ("mel", "nv"), name="test", fetch="isic image download X/")
 
 
 def test_foreign_rows_unknown_classes_and_repeated_ids_are_left_out_and_reported(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_foreign_rows_unknown_classes_and_repeated_ids_are_left_out_and_reported
     assert list(dataset.table["label"]) == ["mel", "nv"]
     assert count(dataset, "rows of unknown classes") == 1
     assert count(dataset, "rows with an id seen before") == 1
-    assert count(dataset, "rows without a picture in the folders") == 1
+    assert count(dataset, "rows without an image in the folders") == 1
     assert "gone" in str(dataset.report)
 
 
@@ -57,15 +57,16 @@ def test_an_empty_label_is_an_unlabelled_sample(tmp_path: Path) -> None:
     assert dataset[1].label is None
 
 
-def test_a_lesion_without_a_name_is_its_own(tmp_path: Path) -> None:
+def test_an_image_without_a_lesion_id_is_its_own_lesion(tmp_path: Path) -> None:
     table = rows(id=["a", "b"], label=["mel", "nv"], lesion_id=["L1", None])
     assert list(take(table, draw(tmp_path, "a", "b")).table["lesion_id"]) == ["L1", "b"]
 
 
-def test_a_sample_has_its_picture_mask_and_metadata(tmp_path: Path) -> None:
+def test_a_sample_has_its_image_mask_and_metadata(tmp_path: Path) -> None:
     table = rows(id=["a", "b"], label=["mel", "nv"], age=[50, 60])
-    masks = draw_mask(tmp_path / "masks", "a")
-    first, second = take(table, draw(tmp_path / "images", "a", "b"), masks=(masks,))
+    draw_mask(tmp_path / "masks", "a")
+    draw(tmp_path / "images", "a", "b")
+    first, second = take(table, tmp_path)
     assert first.image.shape == (3, 24, 32)
     assert first.mask is not None
     assert first.mask.sum() == 8 * 16
@@ -73,11 +74,18 @@ def test_a_sample_has_its_picture_mask_and_metadata(tmp_path: Path) -> None:
     assert second.mask is None
 
 
+def test_images_below_a_linked_folder_are_found(tmp_path: Path) -> None:
+    draw(tmp_path / "elsewhere" / "part_1", "a")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "images").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    assert len(take(rows(id=["a"], label=["mel"]), tmp_path / "data")) == 1
+
+
 def test_damaged_files_are_found_before_training(tmp_path: Path) -> None:
     folder = draw(tmp_path, "a", "b", "c", "d")
     whole = (folder / "b.jpg").read_bytes()
     (folder / "b.jpg").write_bytes(whole[: len(whole) // 2])
-    (folder / "c.jpg").write_bytes(b"no picture")
+    (folder / "c.jpg").write_bytes(b"no image")
     dataset = take(rows(id=["a", "b", "c", "d"], label=["mel"] * 4), folder)
     with pytest.raises(ImageError, match=r"c\.jpg"):
         dataset[2]
@@ -87,7 +95,7 @@ def test_damaged_files_are_found_before_training(tmp_path: Path) -> None:
     assert count(dataset, "damaged or unreadable images") == 0
 
 
-def test_without_pictures_the_message_gives_the_command_that_fetches_them(tmp_path: Path) -> None:
+def test_the_error_without_images_has_the_command_that_fetches_them(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="isic image download X/"):
         take(rows(id=["a"], label=["mel"]), tmp_path)
 
@@ -100,7 +108,7 @@ def test_subset_and_select_keep_classes_and_order(tmp_path: Path) -> None:
     assert dataset.subset("test").classes == ("mel", "nv")
 
 
-def test_an_empty_folder_is_answered_with_the_isic_command(tmp_path: Path) -> None:
+def test_the_error_for_an_empty_folder_has_the_isic_command(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="isic image download --collections 212"):
         open_dataset("ham10000", tmp_path)
 
@@ -111,7 +119,7 @@ METADATA = (
 
 
 @pytest.mark.parametrize("name", ["HAM10000_metadata", "HAM10000_metadata.csv"])
-def test_the_archive_with_pictures_in_two_parts(tmp_path: Path, name: str) -> None:
+def test_the_archive_with_images_in_two_parts(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text(METADATA)
     draw(tmp_path / "HAM10000_images_part_1", "ISIC_1")
     draw(tmp_path / "HAM10000_images_part_2", "ISIC_2")
@@ -145,10 +153,10 @@ def test_the_table_with_foreign_rows(tmp_path: Path, data: Path) -> None:
     assert sorted(dataset.table.index) == ["ISIC_0025030", "ISIC_0027419"]
     assert set(dataset.table["label"]) == {"bkl"}
     assert count(dataset, "rows of unknown classes") > 0
-    assert count(dataset, "rows without a picture in the folders") >= 10013
+    assert count(dataset, "rows without an image in the folders") >= 10013
 
 
-def test_ham10000_as_it_is(isic_data: Path) -> None:
+def test_ham10000_as_published(isic_data: Path) -> None:
     dataset = read(isic_data / "ham10000_200x150")
     assert len(dataset) == 10015
     assert dataset.table["lesion_id"].nunique() == 7470

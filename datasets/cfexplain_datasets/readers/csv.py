@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cfexplain.images import SUFFIXES
-from cfexplain_datasets.layout import IMAGE_COLUMNS, LABEL_COLUMNS, MASK_COLUMNS, image_folders, read_table
+from cfexplain_datasets.layout import IMAGE_COLUMNS, LABEL_COLUMNS, MASK_COLUMNS, read_table
 from cfexplain_datasets.report import DataError
-from cfexplain_datasets.table import LesionTable, intake, texts
+from cfexplain_datasets.table import LesionTable, intake
 
 
 def read(table: str | Path) -> LesionTable:
@@ -23,19 +23,15 @@ def read(table: str | Path) -> LesionTable:
     tables = [path] if path.is_file() else sorted(path.glob("*.csv"))
     if len(tables) != 1:
         raise DataError(f"{path} is neither a CSV file nor a folder with exactly one (it has {len(tables)})")
-    rows, folder = read_table(tables[0]), tables[0].parent
+    rows = read_table(tables[0])
     kinds = (IMAGE_COLUMNS, LABEL_COLUMNS, MASK_COLUMNS)
     image, label, mask = (next((name for name in names if name in rows), None) for names in kinds)
     if image is None or label is None:
-        raise DataError(f"{tables[0]} needs a column of pictures and one of labels; it has {', '.join(rows.columns)}")
+        raise DataError(f"{tables[0]} needs a column of images and one of labels; it has {', '.join(rows.columns)}")
     given = [str(name) for name in rows[image]]
-    rows = rows.assign(id=_ids(given), path=[_beside(folder, name) for name in given], label=rows[label])
-    if mask is not None:
-        named = texts(rows[mask], rows.index)
-        rows = rows.assign(mask_path=[name and _beside(folder, name) for name in named])
+    rows = rows.assign(id=_ids(given), path=given, label=rows[label], mask_path=rows[mask] if mask else None)
     rows = rows.drop(columns=list({image, label, mask} - {None, "id", "path", "label", "mask_path"}))
-    images, masks = image_folders(folder)
-    return intake(rows, images, name=tables[0].stem, mask_folders=masks)
+    return intake(rows, tables[0].parent, name=tables[0].stem)
 
 
 def _ids(given: Sequence[str]) -> Sequence[str]:
@@ -43,9 +39,3 @@ def _ids(given: Sequence[str]) -> Sequence[str]:
     paths = [str(Path(name).with_suffix("")) if Path(name).suffix.lower() in SUFFIXES else name for name in given]
     names = [Path(path).name for path in paths]
     return names if len(set(names)) == len(set(paths)) else paths
-
-
-def _beside(folder: Path, given: str) -> str:
-    """The absolute path of a file given relative to the table, if it exists."""
-    path = folder / given
-    return str(path.resolve()) if path.is_file() else given

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from cfexplain.images import SUFFIXES, readable
+from cfexplain.images import readable
 from cfexplain_datasets.report import DataError
-from cfexplain_datasets.table import SPLITS, LesionTable, intake, split_name
+from cfexplain_datasets.table import SPLITS, LesionTable, images_in, intake, split_name
 
 NO_CLASS = (".", "mask", "segmentation")  # how the names of folders begin that are not classes
 
@@ -27,21 +27,17 @@ def read(folder: str | Path) -> LesionTable:
         (path, kind.name, root.name if splits else None)
         for root in splits or [folder]
         for kind in sorted(p for p in root.iterdir() if p.is_dir() and not p.name.lower().startswith(NO_CLASS))
-        for path in _images(kind)
+        for path in images_in(kind)
     ]
-    if _images(folder) and not any(map(_images, below)):
-        rows = [(path, None, None) for path in _images(folder)]
+    if images_in(folder) and not any(map(images_in, below)):
+        rows = [(path, None, None) for path in images_in(folder)]
     elif len({label for _, label, _ in rows}) < 2:
-        raise DataError(f"{folder} holds no two class folders with pictures: make DIR/<class>/<picture>")
+        raise DataError(f"{folder} does not hold two class folders with images: make DIR/<class>/<image>")
     bad = [str(path) for path, _, _ in rows if readable(str(path)) != str(path)]
     if len(bad) == len(rows):
-        raise DataError(f"no picture has a path that is UTF-8 (the first is {readable(bad[0])}): rename them")
+        raise DataError(f"no image has a path that is UTF-8 (the first is {readable(bad[0])}): rename them")
     table = pd.DataFrame([row for row in rows if str(row[0]) not in bad], columns=["path", "label", "split"])
-    table["id"] = [str(path.relative_to(folder).with_suffix("")) for path in table["path"]]
-    table["path"] = [str(path.absolute()) for path in table["path"]]
-    dataset = intake(table, (), name="folder")
-    return dataset.with_finding("pictures whose names are no UTF-8", bad, "left out: rename them", dataset.table)
-
-
-def _images(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    table["path"] = [str(path.relative_to(folder)) for path in table["path"]]
+    table["id"] = [str(Path(path).with_suffix("")) for path in table["path"]]
+    dataset = intake(table, folder, name="folder")
+    return dataset.with_finding("images whose names are not UTF-8", bad, "left out: rename them", dataset.table)

@@ -40,7 +40,6 @@ def _load(path: Path, folder: Path) -> pd.DataFrame:
 
 read = Layout(
     name="ham10000",
-    title="HAM10000",
     classes=CLASSES,
     fetch="isic image download --collections 212 HAM10000/",
     load=_load,

@@ -20,7 +20,6 @@ def _load(path: Path, folder: Path) -> pd.DataFrame:
 
 read = Layout(
     name="isic2016",
-    title="ISIC 2016",
     classes=("benign", "malignant"),
     fetch="isic image download --collections 74,61 ISIC2016/",
     challenge="*2016*Part3*_GroundTruth*.csv",

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from cfexplain_datasets.layout import Layout, image_folders, load_table, one_hot, split_of
+from cfexplain_datasets.layout import Layout, load_table, one_hot, split_of
 from cfexplain_datasets.report import DataError
-from cfexplain_datasets.table import LesionTable
+from cfexplain_datasets.table import LesionTable, image_folders
 
 CHALLENGE = "ISIC-2017_*Part3_GroundTruth*.csv"
 FETCH = "isic image download --collections 60,71,69 ISIC2017/"
@@ -37,21 +37,20 @@ def _names(rows: pd.DataFrame, path: Path, folder: Path) -> list[str]:
     numbered = rows["id"].str.replace(",", "").tolist() == [str(i + 1) for i in range(len(rows))]
     if not numbered or len(names) != len(rows):
         raise DataError(
-            f"{path.name} names its images by row number, and {len(names)} pictures of that split are here for "
-            f"{len(rows)} rows: fetch the table with ids from challenge.isic-archive.com/data, pictures with {FETCH}"
+            f"{path.name} names its images by row number, and {len(names)} images of that split are here for "
+            f"{len(rows)} rows: fetch the table with ids from challenge.isic-archive.com/data, images with {FETCH}"
         )
     return names
 
 
 def _report_restored(dataset: LesionTable, folder: Path) -> LesionTable:
     ids, table = dataset.table.index[dataset.table["restored"]], dataset.table.drop(columns="restored")
-    done = "restored from the order of the pictures' names, so inferred"
+    done = "inferred from the order of the images' names"
     return dataset.with_finding("ids that were row numbers", ids, done, table)
 
 
 read = Layout(
     name="isic2017",
-    title="ISIC 2017",
     classes=("melanoma", "nevus", "seborrheic_keratosis"),
     fetch=FETCH,
     load=_load,

@@ -9,7 +9,6 @@ CLASSES = ("MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC")
 
 read = Layout(
     name="isic2019",
-    title="ISIC 2019",
     classes=CLASSES,
     fetch="isic image download --collections 65 ISIC2019/",
     challenge="ISIC_2019_*GroundTruth*.csv",

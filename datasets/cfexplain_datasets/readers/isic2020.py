@@ -25,7 +25,6 @@ def _without_duplicates(dataset: LesionTable, folder: Path) -> LesionTable:
 
 read = Layout(
     name="isic2020",
-    title="ISIC 2020",
     classes=("benign", "malignant"),
     fetch="isic image download --collections 70 ISIC2020/",
     tables=("ISIC_2020_*GroundTruth*.csv", "train.csv"),
