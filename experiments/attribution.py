@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 import cfexplain
-from cfexplain.attribution.comparison import Comparison, interval, summary
+from cfexplain.attribution.comparison import Comparison, summary
 from cfexplain.attribution.measures import BETTER, CHANGE, EDGES, RANDOM, REFERENCES
 from cfexplain.attribution.report import named, table
 from cfexplain.classifier.checks import predict
@@ -39,6 +39,7 @@ from cfexplain.explanation.folder import load as load_explanation
 from cfexplain.method.presets import NATURAL
 from cfexplain.method.settings import settings_of
 from cfexplain.search.edit import Edit
+from cfexplain.statistics import bootstrap_mean
 from cfexplain_classifiers import folded, load
 from cfexplain_datasets.synthetic import SyntheticLesions
 from cfexplain_datasets.synthetic_paint import paint
@@ -156,7 +157,7 @@ def read(part: str) -> pd.DataFrame:
 def causes(rows: pd.DataFrame) -> pd.DataFrame:
     """Means and intervals of the scores on the known cause."""
     return pd.DataFrame(
-        {"method": method, "measure": name} | interval(own[name].to_numpy(float))
+        {"method": method, "measure": name} | asdict(bootstrap_mean(own[name].to_numpy(float)))
         for method, own in rows.groupby("method", sort=False)
         for name in CAUSE
     )
@@ -181,7 +182,7 @@ def predicts(rows: pd.DataFrame, draws: int = 2000) -> pd.DataFrame:
         low, high = np.nanquantile(means, (0.025, 0.975))
         overall = correlation(np.nanmean(a, 0), np.nanmean(b, 0))
         found += [
-            {"measure": name, "over": "methods in a lesion"} | interval(single),
+            {"measure": name, "over": "methods in a lesion"} | asdict(bootstrap_mean(single)),
             {"measure": name, "over": "means of methods", "n": len(lesions), "mean": overall, "low": low, "high": high},
         ]
     return pd.DataFrame(found)
@@ -194,7 +195,7 @@ def beyond_edges(rows: pd.DataFrame) -> pd.DataFrame:
         sign = -1 if BETTER.get(name) == "lower" else 1
         own = rows.pivot(index="image", columns="method", values=name)
         found += [
-            {"method": method, "measure": name} | interval(sign * (own[method] - own[EDGES]).to_numpy(float))
+            {"method": method, "measure": name} | asdict(bootstrap_mean(sign * (own[method] - own[EDGES]).to_numpy(float)))
             for method in rows["method"].unique()
             if method not in (EDGES, RANDOM)
         ]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float
@@ -21,6 +19,7 @@ from cfexplain.explanation.plot import png
 from cfexplain.generators.noise import generator_for
 from cfexplain.search.edit import Edit
 from cfexplain.search.explain import check_area
+from cfexplain.statistics import bootstrap_mean
 from cfexplain.types import Classifier
 
 if TYPE_CHECKING:
@@ -111,25 +110,10 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
         Columns method, measure, better, n (images that have the measure), mean, low and high.
     """
     return pd.DataFrame(
-        {"method": method, "measure": name, "better": better} | interval(group[name].to_numpy(float))
+        {"method": method, "measure": name, "better": better} | asdict(bootstrap_mean(group[name].to_numpy(float)))
         for method, group in rows.groupby("method", sort=False)
         for name, better in BETTER.items()
     )
-
-
-def interval(values: np.ndarray, draws: int = 2000) -> dict[str, float]:
-    """A mean with its 95 % percentile bootstrap interval; n counts the values that are finite.
-
-    Example:
-        >>> interval(np.array([1.0, 1.0, float("nan")]))
-        {'n': 2, 'mean': 1.0, 'low': 1.0, 'high': 1.0}
-    """
-    known = values[np.isfinite(values)]
-    if len(known) == 0:
-        return {"n": 0, "mean": math.nan, "low": math.nan, "high": math.nan}
-    means = known[np.random.default_rng(0).integers(len(known), size=(draws, len(known)))].mean(1)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return {"n": len(known), "mean": float(known.mean()), "low": float(low), "high": float(high)}
 
 
 def _with_references(edit: Edit, heatmaps: Mapping[str, Tensor], seed: int) -> dict[str, Float[Tensor, "n h w"]]:

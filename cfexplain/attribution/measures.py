@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from cfexplain.attribution.swap import pixel_rank
 from cfexplain.search.edit import Edit
+from cfexplain.statistics import spearman
 from cfexplain.types import Images
 
 BETTER = {
@@ -67,10 +67,8 @@ def rank_correlation(one: Float[Tensor, "h w"], other: Float[Tensor, "h w"]) -> 
 
     Source: Adebayo et al., "Sanity checks for saliency maps", NeurIPS 2018, also compare magnitudes.
     """
-    from scipy.stats import spearmanr
-
-    a, b = (heatmap.abs().flatten().double().cpu().numpy() for heatmap in (one, other))
-    return 0.0 if np.ptp(a) == 0 or np.ptp(b) == 0 else round(float(spearmanr(a, b).statistic), 9)
+    correlation = spearman(*(heatmap.abs().flatten().cpu().numpy() for heatmap in (one, other)))
+    return 0.0 if math.isnan(correlation) else round(correlation, 9)
 
 
 def top_overlap(one: Float[Tensor, "h w"], other: Float[Tensor, "h w"], share: float = 0.1) -> float:

@@ -229,11 +229,11 @@ HEATMAPS: Mapping[str, Callable[[Item], Tensor]] = {
 }
 """The methods by name. Each returns a signed map of shape (1, c, h, w), or a smaller one of a layer."""
 
+# The methods of a comparison by default; each works on any convolutional network.
 EIGHT = (
     "saliency", "integrated-gradients", "smoothgrad", "gradcam", "guided-gradcam", "gradient-shap", "occlusion",
     "superpixels",
 )  # fmt: skip
-"""The methods of a comparison by default; each works on any convolutional network."""
 
 
 def blurred(image: Images, share: float = 1 / 16) -> Images:

@@ -9,8 +9,8 @@ from cfexplain.method.stage import Method
 from cfexplain.restore.rule import Averaged
 from cfexplain.terms import KnownPixels, LowResolution
 
+# Share of the steps, largest learning rate to which a smaller one is raised, largest width of a skip.
 SHARE, RATE, SKIP = 0.4, 1e-2, 16
-"""Share of the steps, largest learning rate to which a smaller one is raised, largest width of a skip."""
 
 
 def fast(method: Method, *, widths: tuple[int, ...] | None = None, share: float | None = None) -> Method:

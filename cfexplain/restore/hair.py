@@ -22,17 +22,17 @@ from cfexplain.types import Image
 
 Mask = Float[Tensor, "1 h w"]
 
+# A mask is grown by this share of the longer side, because the rim of a hair is half hair, half skin.
 RIM = 0.004
-"""A mask is grown by this share of the longer side, because the rim of a hair is half hair, half skin."""
 
 
-def dehair(picture: Image, *, mask: Mask | None = None, method: Method = DEHAIR, run: Run = ONCE) -> Restoration:
+def dehair(image: Image, *, mask: Mask | None = None, method: Method = DEHAIR, run: Run = ONCE) -> Restoration:
     """Inpaint hair and ruler marks; all other pixels keep their values.
 
     Only the neighbourhood of the marks is fitted. If nothing is detected, the image is returned after 0 steps.
 
     Args:
-        picture: RGB in [0, 1], any size.
+        image: RGB in [0, 1], any size.
         mask: 1 on what is to be removed; None detects it by `hair_mask`.
         method: an inpainting method.
         run: seed, number of runs, time limit.
@@ -51,32 +51,32 @@ def dehair(picture: Image, *, mask: Mask | None = None, method: Method = DEHAIR,
         >>> bool((clean == skin)[:, mask[0] == 0].all())
         True
     """
-    missing, images = hair_mask(picture) if mask is None else mask, picture[None]
-    check_mask(missing, picture)
+    missing, images = hair_mask(image) if mask is None else mask, image[None]
+    check_mask(missing, image)
     if not bool((missing > 0.5).any()):
         return Restoration(images, images, method.name, (0,), ("stopped",), 0.0, ())
     rows, columns = (_neighbourhood((missing[0] > 0.5).any(dim)) for dim in (1, 0))
     box = (..., rows, columns)
     found = inpaint(images[box], missing[None][box], method=method, run=run)
-    image, painted = images.clone(), images.clone()
-    image[box], painted[box] = found.image, found.painted
-    return replace(found, image=image, painted=painted)
+    restored, output = images.clone(), images.clone()
+    restored[box], output[box] = found.image, found.painted
+    return replace(found, image=restored, painted=output)
 
 
-def check_mask(mask: Mask, picture: Image) -> None:
+def check_mask(mask: Mask, image: Image) -> None:
     """Refuse a mask of another size, or one that leaves no skin."""
-    (height, width), (h, w) = mask.shape[-2:], picture.shape[-2:]
+    (height, width), (h, w) = mask.shape[-2:], image.shape[-2:]
     if (height, width) != (h, w):
         raise ValueError(f"the mask is of {width}x{height} pixels, the picture of {w}x{h}")
     if bool((mask > 0.5).all()):
         raise ValueError("the mask covers everything: it is white on hair, black on the skin to paint from")
 
 
-def hair_mask(picture: Image) -> Mask:
+def hair_mask(image: Image) -> Mask:
     """Detected hair and ruler marks, grown by their rim, see `grown`."""
     from cfexplain.dermoscopy.artefacts import find_artefacts
 
-    found = find_artefacts(picture)
+    found = find_artefacts(image)
     return grown(torch.maximum(found["hair"], found["ruler"]))
 
 
@@ -86,7 +86,7 @@ def grown(mask: Mask) -> Mask:
     return F.max_pool2d(mask[None].float(), 2 * reach + 1, 1, reach)[0]
 
 
-def dullrazor(picture: Image, mask: Mask) -> Image:
+def dullrazor(image: Image, mask: Mask) -> Image:
     """DullRazor: each masked pixel from the two nearest skin pixels across the hair, then a median along the mask.
 
     Of the horizontal, vertical and two diagonal lines through a pixel, the one on which the hair is narrowest is used;
@@ -97,32 +97,32 @@ def dullrazor(picture: Image, mask: Mask) -> Image:
     """
     import cv2
 
-    values, hair = picture.permute(1, 2, 0).double().numpy(), mask[0].numpy() > 0.5
+    values, hair = image.permute(1, 2, 0).double().numpy(), mask[0].numpy() > 0.5
     filled = values.copy()
     for y, x in np.argwhere(hair):
         filled[y, x] = _across(values, hair, int(y), int(x))
     smooth = cv2.medianBlur(filled.astype(np.float32), 3)
     filled[hair] = smooth[hair]
-    return torch.from_numpy(filled).permute(2, 0, 1).to(picture)
+    return torch.from_numpy(filled).permute(2, 0, 1).to(image)
 
 
-def opencv(picture: Image, mask: Mask, radius: float = 3.0) -> Image:
+def opencv(image: Image, mask: Mask, radius: float = 3.0) -> Image:
     """OpenCV's inpainting by fast marching (Telea 2004), in eight bits; other pixels keep their values."""
     import cv2
 
     holes = (mask[0].numpy() > 0.5).astype(np.uint8)
-    filled = cv2.inpaint(to_uint8(picture), holes, radius, cv2.INPAINT_TELEA)
-    painted = torch.from_numpy(np.asarray(filled)).permute(2, 0, 1).to(picture) / 255
-    return torch.where(mask > 0.5, painted, picture)
+    filled = cv2.inpaint(to_uint8(image), holes, radius, cv2.INPAINT_TELEA)
+    inpainted = torch.from_numpy(np.asarray(filled)).permute(2, 0, 1).to(image) / 255
+    return torch.where(mask > 0.5, inpainted, image)
 
 
+# Methods without the prior, by name.
 CLASSIC = {"dullrazor": dullrazor, "opencv": opencv}
-"""Methods without the prior, by name."""
 
 WAYS = ("prior", *CLASSIC)
 
 
-def bare(picture: Image, way: str = "prior", *, run: Run = ONCE) -> Image:
+def bare(image: Image, way: str = "prior", *, run: Run = ONCE) -> Image:
     """The image without the detected hair and ruler marks, by one of `WAYS`.
 
     Raises:
@@ -130,8 +130,8 @@ def bare(picture: Image, way: str = "prior", *, run: Run = ONCE) -> Image:
     """
     if way not in WAYS:
         raise ValueError(f"there is no way {way} to take hair off: use {', '.join(WAYS)}")
-    mask = hair_mask(picture)
-    return dehair(picture, mask=mask, run=run).image[0] if way == "prior" else CLASSIC[way](picture, mask)
+    mask = hair_mask(image)
+    return dehair(image, mask=mask, run=run).image[0] if way == "prior" else CLASSIC[way](image, mask)
 
 
 def _across(values: np.ndarray, hair: np.ndarray, y: int, x: int) -> np.ndarray:

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from cfexplain.images import LARGEST_SIDE, SMALLEST_SIDE, ImageError, load_picture, write_whole
 
+# File types with 16 bits and transparency.
 DEEP = (".png", ".tif", ".tiff")
-"""File types with 16 bits and transparency."""
+# File types without transparency.
 OPAQUE = (".jpg", ".jpeg", ".bmp")
-"""File types without transparency."""
 
 
 @dataclass(frozen=True, eq=False)

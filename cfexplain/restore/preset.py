@@ -15,8 +15,8 @@ from cfexplain.method.stop import StopRule
 from cfexplain.restore.rule import Averaged, HeldOut, MovingVariance, Sampled, WindowedVariance
 from cfexplain.terms import KnownPixels, LowResolution, SamePixels, TotalVariation
 
+# The published network for denoising and super-resolution: 2,217,831 parameters.
 HOURGLASS = DeepImagePrior()
-"""The published network for denoising and super-resolution: 2,217,831 parameters."""
 
 
 def _method(
@@ -46,10 +46,9 @@ def _variant(method: Method, name: str, **changes: object) -> Method:
 
 _SAME, _KNOWN, _VARIATION = total((1.0, SamePixels())), total((1.0, KnownPixels())), TotalVariation(power=1)
 
-# Gaussian noise of sigma 25: the released notebook (the paper stops after 1,800 steps).
 DENOISE = _method("denoise", _SAME, 3000, jitter=1 / 30, stop=Averaged(0.99))
+"""Gaussian noise of sigma 25: the released notebook (the paper stops after 1,800 steps)."""
 
-# JPEG blocks and ringing: the released notebook's `snail`.
 DEJPEG = _method(
     "dejpeg",
     _SAME,
@@ -58,14 +57,17 @@ DEJPEG = _method(
     jitter=1 / 30,
     stop=Averaged(0.99),
 )
+"""JPEG blocks and ringing: the released notebook's `snail`."""
 
 SUPERRESOLVE_4 = _method("superresolve-4", total((1.0, LowResolution(4))), 2000, jitter=0.03)
+"""Four times larger on each side."""
+
 SUPERRESOLVE_8 = _method("superresolve-8", total((1.0, LowResolution(8))), 4000, jitter=0.05)
+"""Eight times larger on each side."""
 
-# Text and scratches: the released notebook's `kate`.
 INPAINT = _method("inpaint", _KNOWN, 6001, DeepImagePrior(skips=(128,) * 5, upsampling="nearest"), jitter=0.03)
+"""Text and scratches: the released notebook's `kate`."""
 
-# A dark photograph with one with flash as input: `cave`.
 FLASH = _method(
     "flash",
     _SAME,
@@ -75,9 +77,8 @@ FLASH = _method(
     ),
     rate=0.1,
 )
+"""A dark photograph, from one with flash as input: `cave`."""
 
-# Skin under hair: the settings for text, with a narrow network and few steps to save time. Ours, tuned on one lesion:
-# without jitter the best output comes earlier and is lost again, and after 400 steps little is gained.
 DEHAIR = _method(
     "dehair",
     _KNOWN,
@@ -86,6 +87,8 @@ DEHAIR = _method(
     jitter=0.03,
     stop=Averaged(0.98),
 )
+"""Skin under hair: the settings for text, with a narrow network and few steps to save time. Ours, tuned on one lesion:
+without jitter the best output comes earlier and is lost again, and after 400 steps little is gained."""
 
 _METHODS = (
     DENOISE,

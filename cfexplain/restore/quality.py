@@ -9,10 +9,10 @@ from torch import Tensor
 
 from cfexplain.images import round8
 from cfexplain.method.stop import decibels
-from cfexplain.restore.restoration import Pictures
+from cfexplain.restore.restoration import AnyImages
 
 
-def psnr(image: Pictures, truth: Pictures, mask: Float[Tensor, "n 1 h w"] | None = None) -> float:
+def psnr(image: AnyImages, truth: AnyImages, mask: Float[Tensor, "n 1 h w"] | None = None) -> float:
     """Peak signal-to-noise ratio in decibels of images in eight bits, over the pixels of a mask.
 
     Args:
@@ -33,7 +33,7 @@ def psnr(image: Pictures, truth: Pictures, mask: Float[Tensor, "n 1 h w"] | None
     return decibels(float(counted.mean()))
 
 
-def luminance_psnr(image: Pictures, truth: Pictures, border: int = 4) -> float:
+def luminance_psnr(image: AnyImages, truth: AnyImages, border: int = 4) -> float:
     """PSNR of the luminance without a border, the measure of super-resolution.
 
     Y = (16 + 65.481 r + 128.553 g + 24.966 b) / 255; grey counts as r = g = b.
@@ -46,7 +46,7 @@ def luminance_psnr(image: Pictures, truth: Pictures, border: int = 4) -> float:
     return decibels(float((y1 - y2)[inner].double().square().mean()))
 
 
-def ssim(image: Pictures, truth: Pictures, mask: Float[Tensor, "n 1 h w"] | None = None) -> float:
+def ssim(image: AnyImages, truth: AnyImages, mask: Float[Tensor, "n 1 h w"] | None = None) -> float:
     """Structural similarity of one image, its map (7 x 7 windows) averaged over channels and over a mask.
 
     Source: Wang et al. 2004, by scikit-image with its defaults.

@@ -1,4 +1,8 @@
-"""Restoration by an untrained network: it fits the image first and the damage last."""
+"""Restoration by an untrained network, which fits the image first and the damage last.
+
+Every task takes a method, such as those of `PRESETS`, and a `Run`. Images are refused with a TypeError or ValueError if
+their type, shape or range is wrong.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from torch import Tensor
 
 from cfexplain.engine.executor import generate
 from cfexplain.generators.noise import generator_for
-from cfexplain.method.objective import WeightedTerm
+from cfexplain.method.objective import Term
 from cfexplain.method.stage import Method
 from cfexplain.method.stop import Step, decibels
 from cfexplain.restore.preset import DEJPEG, DENOISE, FLASH, INPAINT, SUPERRESOLVE_4, SUPERRESOLVE_8
@@ -23,8 +27,8 @@ from cfexplain.terms import KnownPixels, LowResolution, SamePixels
 from cfexplain.terms.low_resolution import upsample
 from cfexplain.types import Candidate, Problem
 
-Pictures = Float[Tensor, "n c h w"]
-"""Grey (c = 1) or RGB (c = 3) images with values in [0, 1]."""
+# Grey (c = 1) or RGB (c = 3) images with values in [0, 1].
+AnyImages = Float[Tensor, "n c h w"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +47,8 @@ class Restoration:
         decibels: PSNR between `painted` and the input, by image; of the known pixels, or of the reduced output.
     """
 
-    image: Pictures
-    painted: Pictures
+    image: AnyImages
+    painted: AnyImages
     method: str
     steps: tuple[int, ...]
     ending: tuple[Ending, ...]
@@ -73,16 +77,8 @@ class Run:
 ONCE = Run()
 
 
-def denoise(images: Pictures, *, method: Method = DENOISE, run: Run = ONCE) -> Restoration:
+def denoise(images: AnyImages, *, method: Method = DENOISE, run: Run = ONCE) -> Restoration:
     """Remove noise: x* = f(z), f = argmin |f(z) - x|^2, stopped or averaged before the noise is learned.
-
-    Args:
-        images: noisy images, any size.
-        method: `DENOISE`, another of `PRESETS`, or your own.
-        run: seed, number of runs, time limit.
-
-    Raises:
-        TypeError, ValueError: the images have the wrong type, shape or range.
 
     Source: Ulyanov et al. 2018, equation 3.
 
@@ -92,11 +88,11 @@ def denoise(images: Pictures, *, method: Method = DENOISE, run: Run = ONCE) -> R
         >>> denoise(torch.rand(1, 3, 20, 30), method=quick).image.shape
         torch.Size([1, 3, 20, 30])
     """
-    check_pictures(images)
+    check_any_images(images)
     return _restore([(x, Problem(x)) for x in images.split(1)], method, run)
 
 
-def dejpeg(images: Pictures, *, method: Method = DEJPEG, run: Run = ONCE) -> Restoration:
+def dejpeg(images: AnyImages, *, method: Method = DEJPEG, run: Run = ONCE) -> Restoration:
     """Remove JPEG blocks and ringing, as `denoise` removes noise (Ulyanov et al. 2018, figure 5).
 
     Raises:
@@ -108,7 +104,7 @@ def dejpeg(images: Pictures, *, method: Method = DEJPEG, run: Run = ONCE) -> Res
 
 
 def inpaint(
-    images: Pictures, missing: Float[Tensor, "n 1 h w"], *, method: Method = INPAINT, run: Run = ONCE
+    images: AnyImages, missing: Float[Tensor, "n 1 h w"], *, method: Method = INPAINT, run: Run = ONCE
 ) -> Restoration:
     """Fill in missing pixels: f = argmin |(f(z) - x) (1 - missing)|^2; known pixels keep their values.
 
@@ -116,14 +112,14 @@ def inpaint(
         images: values under the mask do not matter.
         missing: 1 where a pixel is missing, 0 where it is known, shape (n, 1, h, w) or (n, c, h, w).
         method: `INPAINT` for text and scratches, or inpaint-half, inpaint-hole, inpaint-large, ... of `PRESETS`.
-        run: seed, number of runs, time limit.
+        run: see `Run`.
 
     Raises:
-        TypeError, ValueError: images or masks have the wrong type, shape or range, or no pixel is known.
+        ValueError: a mask has another size, or no pixel is known.
 
     Source: Ulyanov et al. 2018, equation 5. That known pixels are kept: ours, see `Restoration.painted`.
     """
-    check_pictures(images)
+    check_any_images(images)
     if missing.shape[0] != len(images) or missing.shape[-2:] != images.shape[-2:] or missing.ndim != 4:
         raise ValueError(f"the mask must be of the picture's size, {_size(images)}, and is of {_size(missing)}")
     if bool((missing.flatten(1) > 0.5).all(1).any()):
@@ -135,51 +131,46 @@ def inpaint(
     return replace(found, image=torch.where(holes.bool(), found.painted, images))
 
 
-def superresolve(images: Pictures, factor: int = 4, *, method: Method | None = None, run: Run = ONCE) -> Restoration:
+def superresolve(images: AnyImages, factor: int = 4, *, method: Method | None = None, run: Run = ONCE) -> Restoration:
     """Enlarge: f = argmin |d(f(z)) - x|^2 with d the reduction by `factor`.
 
     Args:
         images: small images.
         factor: on each side, also of the method's data term. 4 and 8 have published settings.
         method: None is `SUPERRESOLVE_4` up to factor 4 and `SUPERRESOLVE_8` beyond.
-        run: seed, number of runs, time limit.
-
-    Returns:
-        Images of shape (n, c, factor h, factor w).
+        run: see `Run`.
 
     Raises:
-        TypeError, ValueError: the images have the wrong type, shape or range, or the factor is below 2.
+        ValueError: the factor is below 2.
 
     Source: Ulyanov et al. 2018, equation 4.
     """
-    check_pictures(images)
+    check_any_images(images)
     if factor < 2:
         raise ValueError(f"factor is 2 or more, got {factor}")
     method = method or (SUPERRESOLVE_8 if factor > 4 else SUPERRESOLVE_4)
-    method = _with_terms(
-        method, lambda p: replace(p, term=replace(p.term, factor=factor)) if isinstance(p.term, LowResolution) else p
-    )
+    method = _with_term(method, LowResolution, LowResolution(factor))
     return _restore([(upsample(x, factor), Problem(x)) for x in images.split(1)], method, run)
 
 
 def flash(
-    images: Pictures, guides: Float[Tensor, "n 3 h w"], *, method: Method = FLASH, run: Run = ONCE
+    images: AnyImages, guides: Float[Tensor, "n 3 h w"], *, method: Method = FLASH, run: Run = ONCE
 ) -> Restoration:
     """Restore a dark, noisy photograph with one taken with flash as the network's input z.
 
     Args:
         images: without flash.
         guides: the same scenes with flash, the same size.
-        method: `FLASH`.
-        run: seed, number of runs, time limit. If the output stays reddish, try another seed (the source's advice).
+        method: see `PRESETS`.
+        run: see `Run`. If the output stays reddish, try another seed (the source's advice).
 
     Raises:
-        TypeError, ValueError: the images have the wrong type, shape or range, or differ in size.
+        ValueError: the photographs differ in size.
 
     Source: Ulyanov et al. 2018, figure 9, and the released notebook.
     """
-    check_pictures(images)
-    check_pictures(guides)
+    check_any_images(images)
+    check_any_images(guides)
     if guides.shape[-2:] != images.shape[-2:] or len(guides) != len(images):
         raise ValueError(f"photographs with and without flash differ in size: {_size(guides)} and {_size(images)}")
     if guides.shape[1] != images.shape[1]:
@@ -187,7 +178,7 @@ def flash(
     return _restore([(g, Problem(x)) for x, g in zip(images.split(1), guides.split(1), strict=True)], method, run)
 
 
-def check_pictures(images: Tensor) -> None:
+def check_any_images(images: Tensor) -> None:
     """Refuse anything but a finite float batch of grey or RGB images in [0, 1]."""
     if not isinstance(images, Tensor) or not images.is_floating_point():
         raise TypeError("pictures must be a floating point torch.Tensor in [0, 1]; divide 8-bit values by 255")
@@ -245,12 +236,14 @@ def _holding_out(method: Method, problem: Problem) -> Method:
     """The method with a data term that reads only the pixels outside of the problem's region."""
     if problem.region is not None or not any(isinstance(p.term, SamePixels) for p in method.edit.objective.parts):
         raise ValueError(f"{method.name} cannot hold pixels out here: that is for noise, where every pixel is known")
-    return _with_terms(method, lambda p: replace(p, term=KnownPixels()) if isinstance(p.term, SamePixels) else p)
+    return _with_term(method, SamePixels, KnownPixels())
 
 
-def _with_terms(method: Method, change: Callable[[WeightedTerm], WeightedTerm]) -> Method:
-    objective = replace(method.edit.objective, parts=tuple(map(change, method.edit.objective.parts)))
-    return replace(method, edit=replace(method.edit, objective=objective))
+def _with_term(method: Method, old: type[Term], new: Term) -> Method:
+    """The method with all terms of one kind replaced."""
+    objective = method.edit.objective
+    parts = tuple(replace(part, term=new) if isinstance(part.term, old) else part for part in objective.parts)
+    return replace(method, edit=replace(method.edit, objective=replace(objective, parts=parts)))
 
 
 def _size(images: Tensor) -> str:

@@ -17,8 +17,8 @@ from cfexplain.generators.noise import generator_for
 from cfexplain.method.stop import Monitor, Step, StopRule
 from cfexplain.types import Images, Problem
 
+# Takes the outputs one after another; returns their variance so far, None while it is not known.
 Variance = Callable[[Images], float | None]
-"""Takes the outputs one after another; returns their variance so far, None while it is not known."""
 
 
 class Minimum(Monitor):
@@ -241,10 +241,8 @@ class HeldOut(StopRule):
         """Monitor a run; the problem's region marks the held-out pixels."""
         if problem.region is None:
             raise ValueError("no pixels are held out: this rule is for `denoise`, which keeps them from the descent")
-        average, weight = (
-            exponential_average(self.decay),
-            problem.region / problem.region.sum() / problem.query.shape[1],
-        )
+        average = exponential_average(self.decay)
+        weight = problem.region / problem.region.sum() / problem.query.shape[1]
 
         def measure(image: Images) -> tuple[float, Images]:
             mean = average(image)

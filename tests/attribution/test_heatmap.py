@@ -33,7 +33,7 @@ class Plain(nn.Module):
 
 
 class Counting(Plain):
-    """Notes the largest batch that it is asked about."""
+    """Records the largest batch."""
 
     largest = 0
 
@@ -78,7 +78,7 @@ def test_every_method_reads_every_kind_of_classifier_and_leaves_it_untouched(bui
         found = cfexplain.attribute(classifier, image, 1, name, counterfactual=image.flip(3), internal_batch_size=8)
         assert found.shape == (1, 64, 64), name
         assert found.isfinite().all(), name
-        assert float(found.std()) > 0, f"{name} says the same everywhere"
+        assert float(found.std()) > 0, f"{name} is constant"
         assert not found.requires_grad
     assert torch.equal(torch.get_rng_state(), before[0]), "torch's global generator was moved"
     assert np.array_equal(np.random.get_state()[1], before[1]), "numpy's global generator was moved"
@@ -182,7 +182,7 @@ def test_any_captum_object_and_any_function():
 
 
 def bounded_captum_objects(model):
-    """Captum's methods by the name of their bound, as a user would give them, with nothing said of batches."""
+    """Captum's methods by the name of their memory limit, as users would give them, without a limit."""
     from captum.attr import FeatureAblation, IntegratedGradients, KernelShap, NoiseTunnel, Occlusion, Saliency
 
     squares = torch.arange(64).view(8, 8).repeat_interleave(4, 0).repeat_interleave(4, 1)[None, None]
@@ -267,7 +267,7 @@ def test_the_layer_of_gradcam():
         cfexplain.attribute(classifier, image, 0, "gradcam", layer="layer9")
 
 
-def test_bad_questions_are_refused_with_a_sentence():
+def test_bad_input_is_refused_in_a_sentence():
     classifier, images = Toy(), pale_images(2)
     for wrong, sentence in (
         ({"using": "lime"}, "no attribution method lime: use saliency"),

@@ -72,7 +72,7 @@ class TestVerbs:
         assert found.steps == (120,)
         assert found.history[-1] > found.history[0], "decibels to the input rise"
 
-    def test_the_same_seed_is_the_same_picture_and_the_global_generator_is_left_alone(self):
+    def test_the_same_seed_gives_the_same_image_and_the_global_generator_is_left_alone(self):
         noisy, method = picture(20, 24), quick(DENOISE, 3)
         state = torch.random.get_rng_state()
         first, second, other = (denoise(noisy, method=method, run=Run(seed=s)).image for s in (0, 0, 1))
@@ -131,7 +131,7 @@ class TestVerbs:
         assert 0 < found.steps[0] < 10_000
 
     def test_each_of_several_runs_has_its_share_of_the_budget(self):
-        """A run that never began would be averaged in as a picture of noise."""
+        """A run that never began would be averaged in as noise."""
         watched = []
         run = Run(runs=3, budget=1.5, watch=watched.append)
         denoise(picture(20, 24), method=quick(DENOISE, 10_000), run=run)
@@ -185,7 +185,7 @@ class TestRules:
 
     def test_mean_after_the_burn_in(self):
         assert seen([5, 5, 1, 9, 3, 9, 5], Sampled(after=2, every=2)) == (6, 3.0)
-        assert seen([5, 4], Sampled(after=2))[1] == 4, "before it the last painting"
+        assert seen([5, 4], Sampled(after=2))[1] == 4, "before it the latest output"
 
     def test_windowed_variance_is_the_variance_of_the_window(self):
         rng = np.random.default_rng(0)
@@ -337,7 +337,7 @@ class TestPresets:
 
     @pytest.mark.parametrize("generator", [DeepDecoder(16), ResNet(2, 8), TransposedUNet((4, 8, 8))])
     @pytest.mark.parametrize("size", [(37, 50), (32, 64)])
-    def test_other_nets_learn_a_picture_of_any_size(self, generator, size):
+    def test_other_networks_fit_an_image_of_any_size(self, generator, size):
         truth = picture(*size)
         found = denoise(truth, method=quick(PRESETS["denoise-paper"], 60, generator, jitter=0.0))
         assert found.history[-1] > found.history[0] + 1.5
@@ -416,7 +416,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told to keep memory")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can keep freed memory")
 def test_freed_memory_is_used_again():
     """Eight blocks of 64 MiB fault on each of their 131,072 pages anew, or on next to none."""
     faults = {
@@ -428,7 +428,7 @@ def test_freed_memory_is_used_again():
 
 
 class TestQuality:
-    def test_published_numbers_come_out_of_the_authors_own_pictures(self, data):
+    def test_the_published_numbers_are_those_of_the_published_images(self, data):
         site = data / "restoration" / "dip_site"
         pairs = {
             ("denoise25/F16_noisy", "denoise25/F16_GT"): 20.35,
@@ -513,7 +513,7 @@ class TestThePriorIsThePublishedOne:
         torch.testing.assert_close(joined[0].std(dim=(2, 3)), torch.ones(1, 132), atol=0.05, rtol=0)
 
 
-def test_lanczos_keeps_constants_and_smooth_pictures():
+def test_lanczos_keeps_constants_and_smooth_images():
     flat = torch.full((1, 3, 32, 32), 0.3)
     torch.testing.assert_close(downsample(flat, 8), torch.full((1, 3, 4, 4), 0.3))
     wave = torch.sin(torch.linspace(0, 3, 64)).expand(1, 1, 64, 64)
