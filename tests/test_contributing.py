@@ -12,10 +12,6 @@ import pytest
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text()
 WALKS = dict(re.findall(r"^### (.+?)\n(.*?)(?=^##|\Z)", TEXT, flags=re.DOTALL | re.MULTILINE))
-NOT_YET = {
-    "Use a metric as a measure of an audit": "every metric becomes a measure with the rewritten audit",
-    "Add a section to the audit's page": "sections are found by file with the rewritten audit",
-}
 RUN = """
 import json, sys, traceback
 
@@ -86,13 +82,7 @@ def outcomes(tmp_path_factory):
     return failed | json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize(
-    "title",
-    [
-        pytest.param(title, marks=pytest.mark.xfail(reason=NOT_YET[title], strict=False)) if title in NOT_YET else title
-        for title in WALKS
-    ],
-)
+@pytest.mark.parametrize("title", WALKS)
 def test_walk_through(title, outcomes):
     assert outcomes[title] == ""
 
