@@ -3,28 +3,25 @@
     python experiments/isic_paired.py        seconds, after `isic_judge.py table` for each kind; writes results/isic_paired.*
 
 And the founding method against its foil: what the estimated loss does where there are no views. Differences in what
-`isic_judge.py` measured, means over the lesions asked for their second most likely class, with 95 % bootstrap
-intervals over lesions. An oracle's are over the lesions of which it sees the source class. The default is the mean of
+`isic_judge.py` measured, means over the lesions whose target is their second most likely class, with 95 % bootstrap
+intervals over lesions. An oracle's are over the lesions for which it predicts the source class. The default is the mean of
 its two runs (`isic_judge.py again`), which differ in nothing but rounding: the row of the second less the first says how
 far chance alone moves a mean.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 from typing import Any
 
 import pandas as pd
-from isic_comparison import RESULTS
-from isic_judge import interval
+from shared import RESULTS, cell, command, interval, markdown, write_json
 
 DEFAULT = "natural"
 AGAIN = "natural, again"
 KINDS = ("comparison", "again", "ablations", "terms", "sparser", "smaller", "former", "shorter_anchor")
-"""Also kept: rows of the default until it kept texture (20 times sparse change instead, and one painting shown), with 10 times
-sparse change instead of 2 (sparser), that with 1.25 times the perceptual distance (smaller), and with an anchor of at least 100 steps
-instead of 150."""
+"""The last four: the default before it kept texture (`former`: 20 times sparse change instead, no averaging), with 10 times
+sparse change instead of 2 (`sparser`), that with 1.25 times the perceptual distance (`smaller`), and with an anchor of at
+least 100 steps instead of 150."""
 ORACLES = ("witness (tuning)", "isic2017", "grey")
 MEASURES = {
     **{f"{oracle}: flip": f"flips {oracle}" for oracle in ORACLES},
@@ -34,58 +31,48 @@ MEASURES = {
     "lpips": "LPIPS",
     "mean_change": "mean change",
 }
+DIGITS = {"LPIPS": 3, "mean change": 4}
 
 
-def read() -> pd.DataFrame:
-    """All rows asked for the second most likely class."""
-    paths = [RESULTS / f"isic_{kind}_rows.csv" for kind in KINDS]
-    rows = pd.concat([pd.read_csv(path) for path in paths if path.exists()], ignore_index=True)
-    return rows[rows["second"]]
-
-
-def one(rows: pd.DataFrame, method: str) -> pd.DataFrame:
-    """What is measured of a method's images, as numbers."""
+def of(rows: pd.DataFrame, method: str) -> pd.DataFrame:
+    """A method's measures by image, as numbers."""
     counted = [f"{oracle}: counted" for oracle in ORACLES]
     return rows[rows["method"] == method].set_index("image")[[*MEASURES, *counted]].astype(float)
 
 
 def differences(rows: pd.DataFrame, method: str, other: str = DEFAULT) -> dict[str, Any]:
     """A method minus another one, by measure."""
-    theirs, default = one(rows, method), one(rows, other)
+    first, second = of(rows, method), of(rows, other)
     if other == DEFAULT and method != AGAIN and (rows["method"] == AGAIN).any():
-        default = (default + one(rows, AGAIN).loc[default.index]) / 2
-    default = default.loc[theirs.index]
-    entry: dict[str, Any] = {"method": method, "minus": other, "n": len(theirs)}
+        second = (second + of(rows, AGAIN).loc[second.index]) / 2
+    second = second.loc[first.index]
+    entry: dict[str, Any] = {"method": method, "minus": other, "n": len(first)}
     for column, name in MEASURES.items():
-        step = theirs[column].astype(float) - default[column].astype(float)
+        step = first[column] - second[column]
         if ":" in column:
-            step = step[default[f"{column.split(':')[0]}: counted"] == 1]
-        entry[name] = {"other": float(default[column].loc[step.index].mean()), "lesions": len(step)} | interval(
-            step.to_frame("step"), "step"
-        )
+            step = step[second[f"{column.split(':')[0]}: counted"] == 1]
+        entry[name] = {"other": float(second[column].loc[step.index].mean()), "lesions": len(step)} | interval(step)
     return entry
 
 
-def table(entries: list[dict[str, Any]]) -> str:
-    """The entries as Markdown."""
-    names = list(MEASURES.values())
-    lines = ["| difference | n | " + " | ".join(names) + " |", "|" + "---|" * (2 + len(names))]
-    for e in entries:
-        digits = {n: 4 if n == "mean change" else 3 if n == "LPIPS" else 2 for n in names}
-        cells = [f"{e[n]['mean']:+.{d}f} [{e[n]['low']:+.{d}f}, {e[n]['high']:+.{d}f}]" for n, d in digits.items()]
-        lines.append(f"| {e['method']} minus {e['minus']} | {e['n']} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
-
-
 def main() -> None:
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    rows = read()
-    others = [m for m in rows["method"].unique() if m != DEFAULT]
-    entries = [differences(rows, m) for m in others]
+    command(__doc__).parse_args()
+    paths = [RESULTS / f"isic_{kind}_rows.csv" for kind in KINDS]
+    rows = pd.concat([pd.read_csv(path) for path in paths if path.exists()], ignore_index=True)
+    rows = rows[rows["second"]]
+    entries = [differences(rows, m) for m in rows["method"].unique() if m != DEFAULT]
     entries.append(differences(rows, "regularised-dip", "dip"))
-    (RESULTS / "isic_paired.json").write_text(json.dumps(entries, indent=1) + "\n")
-    (RESULTS / "isic_paired.md").write_text(table(entries))
-    print(table(entries))
+    write_json(RESULTS / "isic_paired.json", entries)
+    names = list(MEASURES.values())
+    table = markdown(
+        ["difference", "n", *names],
+        (
+            [f"{e['method']} minus {e['minus']}", e["n"], *(cell(e[n], DIGITS.get(n, 2), "+") for n in names)]
+            for e in entries
+        ),
+    )
+    (RESULTS / "isic_paired.md").write_text(table)
+    print(table)
 
 
 if __name__ == "__main__":

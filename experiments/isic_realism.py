@@ -11,24 +11,21 @@ without the other photographs of its lesion, of which no counterfactual has any.
 
 from __future__ import annotations
 
-import argparse
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 import torch
 from feature_distances import knn_distance, percentile_among, pooled
 from image_distributions import kernel_distance, split_frechet_distance
-from isic_comparison import DATA, METHODS, RESULTS, explained, read, targets
-from isic_judge import interval
+from isic_comparison import METHODS, explained, read_second
+from shared import RESULTS, cell, command, ham10000, in_batches, interval, markdown, write_json
 from torch import Tensor
 
-from cfexplain.search.edit import Edit
 from cfexplain_classifiers import load
 from cfexplain_classifiers.batches import evaluation_batches
-from cfexplain_datasets import open_dataset
 
+RANKS = ("estimator", "witness", "neighbours")
 FEW, NARROW = 40, 3
 """Classes with fewer held-out images are pooled; the tap whose 48 channels a Frechet distance of 219 images can bear."""
 
@@ -37,13 +34,13 @@ class Held:
     """Real images of the validation split, and what classifier and witness make of them."""
 
     def __init__(self, classifier: Any, witness: Any) -> None:
-        validation = open_dataset("ham10000", DATA / "isic" / "ham10000_200x150").subset("val")
+        validation = ham10000("val")
         batches = list(evaluation_batches(validation, classifier.image_size))
         self.images, self.labels = (torch.cat([b[k] for b in batches]) for k in (0, 1))
         self.lesions = validation.table["lesion_id"].to_numpy()
-        self.losses = in_parts(lambda x: classifier(x).loss, self.images)
-        self.witness_losses = in_parts(lambda x: witness(x).loss, self.images)
-        self.features = in_parts(lambda x: pooled(witness(x).features), self.images)
+        self.losses = in_batches(lambda x: classifier(x).loss, self.images)
+        self.witness_losses = in_batches(lambda x: witness(x).loss, self.images)
+        self.features = in_batches(lambda x: pooled(witness(x).features), self.images)
         counts = torch.bincount(self.labels)
         self.group = {
             c: [c] if counts[c] >= FEW else [k for k in range(len(counts)) if counts[k] < FEW]
@@ -58,25 +55,15 @@ class Held:
         """Neighbour distances of some sixty of these images, each among those of other lesions."""
         reference, lesions = self.features[own], self.lesions[own.numpy()]
         chosen = range(0, len(reference), max(1, len(reference) // 60))
-        return torch.cat([knn_distance(reference[[k]], reference[torch.as_tensor(lesions != lesions[k])]) for k in chosen])
-
-
-@torch.no_grad()
-def in_parts(function: Callable[[Tensor], Any], images: Tensor) -> Tensor:
-    """A function of batches over many images."""
-    return torch.cat([function(part).float() for part in images.split(64)])
-
-
-def asked(method: str, classifier: Any) -> list[Edit]:
-    """A method's rows on the second most likely class."""
-    rows = [found for _, found in read(method, 0)]
-    return [f for f in rows if targets(classifier, f.query)["second"] == f.classes[int(f.target)]]
+        return torch.cat(
+            [knn_distance(reference[[k]], reference[torch.as_tensor(lesions != lesions[k])]) for k in chosen]
+        )
 
 
 def percentiles(images: Tensor, wanted: Tensor, held: Held, classifier: Any, witness: Any) -> pd.DataFrame:
     """Rank of each image's estimated losses and feature distance among real images of its class."""
-    loss, other = in_parts(lambda x: classifier(x).loss, images), in_parts(lambda x: witness(x).loss, images)
-    features, rows = in_parts(lambda x: pooled(witness(x).features), images), []
+    loss, other = in_batches(lambda x: classifier(x).loss, images), in_batches(lambda x: witness(x).loss, images)
+    features, rows = in_batches(lambda x: pooled(witness(x).features), images), []
     apart = {target: held.apart(held.of(target)) for target in set(wanted.tolist())}
     for i, target in enumerate(wanted.tolist()):
         own = held.of(target)
@@ -101,38 +88,35 @@ def matched(wanted: Tensor, held: Held) -> Tensor:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.parse_args()
+    command(__doc__).parse_args()
     classifier, witness = explained(""), load("witness")
     held, entries = Held(classifier, witness), []
     path = RESULTS / "isic_realism.json"
     before = {e["method"]: e for e in json.loads(path.read_text())} if path.exists() else {}
-    encoder = lambda x: pooled(witness(x).features[-1:])  # noqa: E731
-    narrow = lambda x: pooled(witness(x).features[NARROW : NARROW + 1])  # noqa: E731
     for method in ("queries", *(m.name for m in METHODS["main"])):
-        rows = asked("natural" if method == "queries" else method, classifier)
+        rows = [f for _, f in read_second("natural" if method == "queries" else method, classifier)]
         if not rows:
             entries += [before[method]] if method in before else []
             continue
         query, wanted = torch.cat([f.query for f in rows]), torch.cat([f.target for f in rows])
         shown = query if method == "queries" else torch.cat([f.image for f in rows])
         ranks, real = percentiles(shown, wanted, held, classifier, witness), matched(wanted, held)
-        kid, _ = kernel_distance(real, shown, encoder)
+        kid, _ = kernel_distance(real, shown, lambda x: pooled(witness(x).features[-1:]))
         entries.append(
-            {"method": method, "n": len(rows), **{c: interval(ranks, c) for c in ("estimator", "witness", "neighbours")},
+            {"method": method, "n": len(rows), **{c: interval(ranks[c]) for c in RANKS},
              "reference": ranks["reference"].mean(), "kid": kid, "real": len(real),
-             "sfid": split_frechet_distance(query, shown, narrow)}
+             "sfid": split_frechet_distance(query, shown, lambda x: pooled(witness(x).features[NARROW : NARROW + 1]))}
         )  # fmt: skip
-    path.write_text(json.dumps(entries, indent=1) + "\n")
-    lines = ["| images | n | percentile: estimator | witness's estimator | neighbours | KID | sFID |", "|" + "---|" * 7]
-    for e in entries:
-        cells = [
-            f"{e[c]['mean']:.0f} [{e[c]['low']:.0f}, {e[c]['high']:.0f}]"
-            for c in ("estimator", "witness", "neighbours")
-        ]
-        lines.append(f"| {e['method']} | {e['n']} | {' | '.join(cells)} | {e['kid']:.3f} | {e['sfid']:.3f} |")
-    (RESULTS / "isic_realism.md").write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
+    write_json(path, entries)
+    table = markdown(
+        ["images", "n", "percentile: estimator", "witness's estimator", "neighbours", "KID", "sFID"],
+        (
+            [e["method"], e["n"], *(cell(e[c], 0) for c in RANKS), f"{e['kid']:.3f}", f"{e['sfid']:.3f}"]
+            for e in entries
+        ),
+    )
+    (RESULTS / "isic_realism.md").write_text(table)
+    print(table)
 
 
 if __name__ == "__main__":

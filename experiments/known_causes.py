@@ -10,23 +10,22 @@ untouched, with the nearest lesion of the other class.
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import replace
-from pathlib import Path
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
-from isic_comparison import MAIN, RESULTS, ROOT
-from isic_judge import interval
+import torch.nn.functional as F
+from isic_comparison import MAIN
+from shared import RESULTS, RUNS, cell, command, interval, markdown, sheet
 from torch import Tensor
 from train_shipped import InMemory
 
 import cfexplain
-from cfexplain.explanation import plot
+from cfexplain.classifier.checks import predict
+from cfexplain.explanation.plot import change_values
 from cfexplain.explanation.readout import readout
-from cfexplain.images import to_uint8
 from cfexplain.method.presets import PIXELS
 from cfexplain.search.edit import Edit
 from cfexplain_classifiers import Recipe, folded, load, train
@@ -36,39 +35,50 @@ from cfexplain_datasets.synthetic_paint import paint
 
 OUT = RESULTS / "known_causes"
 VISIBLE = 0.05
+COLUMNS = ("found", "cosine", "on_cause", "lift", "nuisance", "nuisance_lift", "factor_signs", "mean_change")
 FACTORS = ("asymmetry", "colour_asymmetry", "irregularity", "abruptness", "diameter", "blue_grey", "black")
 BIASED = Recipe("lcnet_050", image_size=64, epochs=8, learning_rate=2e-3, balance=0.0, dropout=0.1, seed=5)
 
 
 def cause_and_nuisance(data: SyntheticLesions, index: int, target: int) -> tuple[Tensor, Tensor]:
-    """The true counterfactual's change, and where hair, ruler or vignette are drawn, both as (h, w)."""
-    query, moved = data[index].image, data.counterfactual(index, target).image
+    """Where the lesion causes the label, and where hair, ruler or vignette are drawn, booleans of shape (h, w).
+
+    The cause is where the true counterfactual, the nearest lesion of the other class in the same image, differs
+    visibly on the mean of the channels; the nuisance where the image differs from the same one drawn without.
+    """
+    cause = (data.counterfactual(index, target).image - data[index].image).abs().mean(0)
     factors, nuisance = data.recipe(index)
     bare, _ = paint(factors, replace(nuisance, hair=0, ruler=False, vignette=0.0), data.size)
-    return (moved - query).abs().mean(0), ((query - bare).abs().amax(0) > VISIBLE).float()
+    return cause > VISIBLE, (data[index].image - bare).abs().amax(0) > VISIBLE
+
+
+def recognised(classifier: cfexplain.Classifier, data: SyntheticLesions, count: int) -> list[int]:
+    """The first lesions that the classifier recognises."""
+    right = (i for i, x in enumerate(data) if int(predict(classifier, x.image[None]).logits.argmax()) == x.label)
+    return list(islice(right, count))
 
 
 def measured(found: Edit, data: SyntheticLesions, index: int) -> dict[str, Any]:
     """How the change found compares with the true one."""
     target = int(found.target)
-    cause, nuisance = cause_and_nuisance(data, index, target)
-    change = found.difference[0].abs().mean(0)
+    where, nuisance = cause_and_nuisance(data, index, target)
+    true = data.counterfactual(index, target).image
+    change, cause = found.difference[0].abs().mean(0), (true - found.query[0]).abs().mean(0)
     energy = found.difference[0].square().sum(0)
-    where = (cause > VISIBLE).float()
-    share, area = float((energy * where).sum() / energy.sum().clamp_min(1e-12)), float(where.mean())
-    truth = readout(found.query[0], data.counterfactual(index, target).image, found.mask[0]).change  # type: ignore[index]
+    share, area = float((energy * where).sum() / energy.sum().clamp_min(1e-12)), float(where.float().mean())
+    truth = readout(found.query[0], true, found.mask[0]).change  # type: ignore[index]
     moved = readout(found.query[0], found.image[0], found.mask[0]).change  # type: ignore[index]
     agree = [
         float(np.sign(moved[f]) == np.sign(truth[f])) for f in FACTORS if abs(truth.get(f, 0.0)) > 1e-3 and f in moved
     ]
     return {
         "found": found.found[0],
-        "cosine": float(torch.nn.functional.cosine_similarity(change.flatten(), cause.flatten(), dim=0)),
+        "cosine": float(F.cosine_similarity(change.flatten(), cause.flatten(), dim=0)),
         "on_cause": share,
         "cause_area": area,
         "lift": share / max(area, 1e-6),
         "on_nuisance": float((energy * nuisance).sum() / energy.sum().clamp_min(1e-12)),
-        "nuisance_area": float(nuisance.mean()),
+        "nuisance_area": float(nuisance.float().mean()),
         "factor_signs": float(np.mean(agree)) if agree else np.nan,
         "mean_change": float(change.mean()),
     }
@@ -81,48 +91,23 @@ def table(rows: pd.DataFrame) -> str:
         nuisance=rows["on_nuisance"].where(with_some),
         nuisance_lift=(rows["on_nuisance"] / rows["nuisance_area"]).where(with_some),
     )
-    columns = ("found", "cosine", "on_cause", "lift", "nuisance", "nuisance_lift", "factor_signs", "mean_change")
     lines = [
-        "| method | n | " + " | ".join(c.replace("_", " ") for c in columns) + " |",
-        "|" + "---|" * (len(columns) + 2),
+        [method, len(own), *(cell(interval(own[c].astype(float))) for c in COLUMNS)]
+        for method, own in rows.groupby("method", sort=False)
     ]
-    for method in rows["method"].unique():
-        chosen = rows[rows["method"] == method]
-        spread = [interval(chosen.assign(found=chosen["found"].astype(float)), c) for c in columns]
-        cells = " | ".join(f"{s['mean']:.3f} [{s['low']:.3f}, {s['high']:.3f}]" for s in spread)
-        lines.append(f"| {method} | {len(chosen)} | {cells} |")
     own = rows[rows["method"] == rows["method"].iloc[0]]
     some = own[own["nuisance_area"] > 0]
-    return "\n".join(lines) + (
-        f"\n\nShares are of the squared change, lifts shares over areas. Share of the picture: cause {own['cause_area'].mean():.2f}, "
+    return markdown(["method", "n", *(c.replace("_", " ") for c in COLUMNS)], lines) + (
+        f"\nShares are of the squared change, lifts shares over areas. Share of the picture: cause {own['cause_area'].mean():.2f}, "
         f"nuisance {some['nuisance_area'].mean():.3f} in the {len(some)} of {len(own)} pictures that have any, over which nuisance is counted.\n"
     )
-
-
-def sheet(results: list[Edit], data: SyntheticLesions, indices: list[int], path: Path) -> None:
-    """Query, true counterfactual, and the one found; a column a lesion."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(len(indices) * 1.1, 4.6))
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(4, len(indices), gridspec_kw={"wspace": 0.03, "hspace": 0.03})
-    for axis in axes.flat:
-        axis.axis("off")
-    for column, (found, index) in enumerate(zip(results, indices, strict=True)):
-        true = data.counterfactual(index, int(found.target)).image
-        for row, image in enumerate((found.query[0], true, found.image[0])):
-            axes[row, column].imshow(to_uint8(image))
-        axes[3, column].imshow(plot.change_values(found.difference[0]), cmap="PuOr_r", vmin=-0.3, vmax=0.3)
-        axes[0, column].set_title(f"to {found.classes[int(found.target)]}", fontsize=7)
-    figure.savefig(path, dpi=80, bbox_inches="tight")
 
 
 def biased(shortcut: str) -> Any:
     """A classifier trained where the shortcut agrees with the label in 19 of 20 pictures."""
     sets = [InMemory(SyntheticLesions(n, 64, 3, s, shortcut, 0.95)) for s, n in (("train", 4000), ("val", 600))]  # type: ignore[arg-type]
     path = train(
-        BIASED, *sets, ROOT / "runs" / f"biased-{shortcut}", labels=sets[0].labels,
+        BIASED, *sets, RUNS / f"biased-{shortcut}", labels=sets[0].labels,
         augment=Augmentation(64, scale=(0.93, 1.07), stretch=1.0, shift=0.06, colour=0.5, degrade=0.15),
         progress=lambda line: print(line, flush=True),
     )  # fmt: skip
@@ -130,7 +115,7 @@ def biased(shortcut: str) -> Any:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command(__doc__)
     parser.add_argument("--count", type=int, default=40)
     parser.add_argument("--shortcut", choices=["ruler", "vignette"])
     parser.add_argument("--tables", action="store_true", help="write the tables again from the rows that are kept")
@@ -143,28 +128,24 @@ def main() -> None:
     classifier = folded(biased(args.shortcut) if args.shortcut else load("synthetic"))
     name = args.shortcut or "unbiased"
     data, rows = SyntheticLesions(400, 64, 0, "test", args.shortcut, 0.95), []
-    indices: list[int] = []
-    for index, lesion in enumerate(data):
-        with torch.no_grad():
-            if int(classifier(lesion.image[None]).logits.argmax()) == lesion.label:
-                indices.append(index)
-        if len(indices) == args.count:
-            break
+    indices = recognised(classifier, data, args.count)
     for method in (*MAIN, PIXELS):
         results = []
-        for index in indices:
-            lesion = data[index]
-            found = cfexplain.explain(
-                classifier, lesion.image[None], 1 - int(lesion.label or 0), method=method,
-                mask=lesion.mask[None], anchors=ROOT / "runs" / "known_causes",  # type: ignore[index]
-            )  # fmt: skip
+        for lesion, index in ((data[i], i) for i in indices):
+            target, mask = 1 - int(lesion.label or 0), lesion.mask[None]  # type: ignore[index]
+            found = cfexplain.explain(classifier, lesion.image[None], target, method=method, mask=mask)
             results.append(found)
             rows.append({"method": method.name, "image": lesion.id} | measured(found, data, index))
         frame = pd.DataFrame(rows)
         frame.to_csv(OUT / f"{name}_rows.csv", index=False, float_format="%.5g")
         (OUT / f"{name}.md").write_text(table(frame))
         if method.name == "natural":
-            sheet(results[:12], data, indices[:12], OUT / f"{name}.png")
+            shown = list(zip(results, indices, strict=True))[:12]
+            true = [data.counterfactual(i, int(f.target)).image for f, i in shown]
+            images = [[f.query[0] for f, _ in shown], true, [f.image[0] for f, _ in shown]]
+            titles = [f"to {f.classes[int(f.target)]}" for f, _ in shown]
+            changes = [change_values(f.difference[0]) for f, _ in shown]
+            sheet([*images, changes], OUT / f"{name}.png", titles=titles, scale=0.3)
         print(table(frame), flush=True)
 
 

@@ -10,20 +10,17 @@ melanoma and melanomas to nevus. `witness` is the tuning oracle: other oracles a
 
 from __future__ import annotations
 
-import argparse
-import hashlib
 from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 import torch
-from isic_comparison import DATA, RESULTS, ROOT, picture_and_mask
+from shared import RESULTS, by_digest, command, ham10000, image_and_mask, lpips, markdown, read_rows, sheet
 
 import cfexplain
-from cfexplain.explanation import plot
+from cfexplain.classifier.checks import predict
 from cfexplain.explanation.metrics.oracle import ask_oracle
-from cfexplain.explanation.metrics.perceptual import Distance, load_lpips
-from cfexplain.images import to_uint8
+from cfexplain.explanation.plot import change_values
 from cfexplain.method.line_search import LineSearch
 from cfexplain.method.objective import total
 from cfexplain.method.presets import NATURAL, NATURAL_WARM
@@ -31,10 +28,13 @@ from cfexplain.method.views import Views
 from cfexplain.search.edit import Edit
 from cfexplain.terms import CompactChange, EstimatedLoss, PerceptualDistance, SameColour, SameFeatures, SparseChange
 from cfexplain_classifiers import folded, load
-from cfexplain_datasets import open_dataset
 
 OUT = RESULTS / "natural"
 EDIT = NATURAL.edit
+COLUMNS = (
+    "found", "p_target", "alpha", "witness_flip", "witness_gain", "inside_lesion", "lpips", "mean_change", "changed_share",
+    "high_frequency_share", "colour_shift", "seconds",
+)  # fmt: skip
 MILD = Views(scale=(0.8, 1.1), noise=0.06, blur=0.008, colour=0.1)
 
 
@@ -60,7 +60,9 @@ VARIANTS = (
     ),
     variant("no perceptual distance", objective=EDIT.objective.without(PerceptualDistance)),
     variant("sparse 20 instead of perceptual distance", objective=FORMER),
-    variant("perceptual distance 5, sparse 5", objective=reweighted((5.0, PerceptualDistance()), (5.0, SparseChange()))),
+    variant(
+        "perceptual distance 5, sparse 5", objective=reweighted((5.0, PerceptualDistance()), (5.0, SparseChange()))
+    ),
     variant("one painting", averaged=0.0),
     variant("not shrunken", line_search=None),
     variant("no views", views=None),
@@ -81,93 +83,67 @@ VARIANTS = (
 
 def lesions(count: int, classifier: cfexplain.Classifier) -> list[tuple[str, str, torch.Tensor, torch.Tensor]]:
     """(image, target, query, mask): recognised nevi, then recognised melanomas."""
-    val = open_dataset("ham10000", DATA / "isic" / "ham10000_200x150").subset("val")
-    table = val.table.assign(digest=[hashlib.sha256(str(i).encode()).hexdigest() for i in val.table.index])
-    table, found = table.sort_values("digest").drop_duplicates("lesion_id"), []
+    val, found = ham10000("val"), []
+    table = by_digest(val)
     for label, target in (("nv", "mel"), ("mel", "nv")):
         wanted = count // 2
         for image in table.index[table["label"] == label]:
-            query, mask = picture_and_mask(val.select([image])[0], classifier.image_size)
-            with torch.no_grad():
-                seen = classifier.classes[int(classifier(query).logits.argmax())]
-            if seen == label and wanted:
+            if not wanted:
+                break
+            query, mask = image_and_mask(val.select([image])[0], classifier.image_size)
+            if classifier.classes[int(predict(classifier, query).logits.argmax())] == label:
                 found.append((str(image), target, query, mask))
                 wanted -= 1
     return found
 
 
-def row(image: str, found: Edit, oracle: cfexplain.Classifier, lpips: Distance) -> dict[str, Any]:
+def row(image: str, found: Edit, oracle: cfexplain.Classifier) -> dict[str, Any]:
     """The metrics of one explanation."""
-    belief, measured = ask_oracle(found, oracle), cfexplain.evaluate(found).iloc[0].to_dict()
+    answer, target = ask_oracle(found, oracle), int(found.target)
     return {
-        "variant": found.method, "image": image, "target": found.classes[int(found.target)], "found": found.found[0],
-        "p_target": float(found.after.probabilities[0, int(found.target)]), "alpha": found.alpha[0],
-        "witness_counted": bool(belief.counted), "witness_flip": float(belief.flipped), "witness_gain": float(belief.gain),
-        **measured, "lpips": float(lpips(found.image, found.query)), "steps": found.steps[0], "seconds": found.seconds[0],
+        "variant": found.method, "image": image, "target": found.classes[target], "found": found.found[0],
+        "p_target": float(found.after.probabilities[0, target]), "alpha": found.alpha[0],
+        "witness_counted": bool(answer.counted), "witness_flip": float(answer.flipped), "witness_gain": float(answer.gain),
+        **cfexplain.evaluate(found).iloc[0].to_dict(), "lpips": float(lpips()(found.image, found.query)),
+        "steps": found.steps[0], "seconds": found.seconds[0],
     }  # fmt: skip
-
-
-def sheet(results: list[Edit], name: str) -> None:
-    """Query, counterfactual and change, a column a lesion."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(len(results) * 1.1, 3.5))
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(3, len(results), gridspec_kw={"wspace": 0.03, "hspace": 0.03})
-    for axis in axes.flat:
-        axis.axis("off")
-    for column, found in enumerate(results):
-        axes[0, column].imshow(to_uint8(found.query[0]))
-        axes[1, column].imshow(to_uint8(found.image[0]))
-        axes[2, column].imshow(plot.change_values(found.difference[0]), cmap="PuOr_r", vmin=-0.2, vmax=0.2)
-        axes[0, column].set_title(f"{found.classes[int(found.source)]}→{found.classes[int(found.target)]}", fontsize=7)
-    figure.savefig(OUT / f"{name}.png", dpi=80, bbox_inches="tight")
 
 
 def table(rows: pd.DataFrame) -> str:
     """Means by variant."""
-    columns = (
-        "found", "p_target", "alpha", "witness_flip", "witness_gain", "inside_lesion", "lpips", "mean_change", "changed_share",
-        "high_frequency_share", "colour_shift", "seconds",
-    )  # fmt: skip
+    rows = rows.assign(witness_flip=rows["witness_flip"].where(rows["witness_counted"].astype(bool)))
+    by_target = rows.pivot_table(index="variant", columns="target", values="witness_gain", sort=False)
     lines = [
-        "| variant | n | " + " | ".join(c.replace("_", " ") for c in columns) + " | gain nv to mel | gain mel to nv |"
+        [name, len(own), *(f"{own[c].astype(float).mean():.3f}" for c in COLUMNS)]
+        + [f"{by_target.at[name, t]:.3f}" for t in ("mel", "nv")]
+        for name, own in rows.groupby("variant", sort=False)
     ]
-    lines.append("|" + "---|" * (len(columns) + 4))
-    for name in rows["variant"].unique():
-        chosen = rows[rows["variant"] == name]
-        by = chosen.groupby("target")["witness_gain"].mean()
-        chosen = chosen.assign(witness_flip=chosen["witness_flip"].where(chosen["witness_counted"].astype(bool)))
-        cells = " | ".join(f"{chosen[c].astype(float).mean():.3f}" for c in columns)
-        lines.append(f"| {name} | {len(chosen)} | {cells} | {by['mel']:.3f} | {by['nv']:.3f} |")
-    return "\n".join(lines) + "\n"
+    names = [c.replace("_", " ") for c in COLUMNS]
+    return markdown(["variant", "n", *names, "gain nv to mel", "gain mel to nv"], lines)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command(__doc__)
     parser.add_argument("--count", type=int, default=16, help="lesions, half of each direction")
     parser.add_argument("--only", default="", help="variants, separated by semicolons")
     args = parser.parse_args()
     OUT.mkdir(parents=True, exist_ok=True)
     classifier, witness, path = folded(load("ham10000")), load("witness"), OUT / "rows.csv"
-    lpips = load_lpips(DATA / "weights")
-    rows = pd.read_csv(path) if path.exists() else pd.DataFrame({"variant": []})
-    chosen = lesions(args.count, classifier)
+    rows, chosen = read_rows(path, "variant"), lesions(args.count, classifier)
     for method in VARIANTS:
         if (rows["variant"] == method.name).any() or (args.only and method.name not in args.only.split(";")):
             continue
-        found = [
-            cfexplain.explain(classifier, q, t, method=method, mask=m, anchors=ROOT / "runs" / "natural")
-            for _, t, q, m in chosen
-        ]
-        fresh = pd.DataFrame([row(c[0], r, witness, lpips) for c, r in zip(chosen, found, strict=True)])
+        found = [cfexplain.explain(classifier, q, t, method=method, mask=m) for _, t, q, m in chosen]
+        fresh = pd.DataFrame([row(c[0], edit, witness) for c, edit in zip(chosen, found, strict=True)])
         rows = pd.concat([rows, fresh], ignore_index=True)
         rows.to_csv(path, index=False, float_format="%.5g")
         (OUT / "table.md").write_text(table(rows))
         if method.name in ("default", "no views", "free colour"):
-            sheet(found, method.name.replace(" ", "_"))
-        print(table(rows[rows["variant"] == method.name]).splitlines()[-1], flush=True)
+            images = [[f.query[0] for f in found], [f.image[0] for f in found]]
+            titles = [f"{f.classes[int(f.source)]}→{f.classes[int(f.target)]}" for f in found]
+            changes = [change_values(f.difference[0]) for f in found]
+            sheet([*images, changes], OUT / f"{method.name.replace(' ', '_')}.png", titles=titles)
+        print(table(fresh).splitlines()[-1], flush=True)
 
 
 if __name__ == "__main__":

@@ -20,11 +20,8 @@ those of the test are of the validation split, on which the explained classifier
 
 from __future__ import annotations
 
-import argparse
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,18 +29,28 @@ import numpy as np
 import pandas as pd
 import torch
 from feature_distances import pooled
-from isic_comparison import DATA, MAIN, RESULTS, RUN, manifest, place
+from isic_comparison import MAIN, RUN, read
 from oracles import MEAN, SPREAD, start
+from shared import (
+    RESULTS,
+    by_digest,
+    cell,
+    command,
+    digest,
+    ham10000,
+    in_batches,
+    manifest,
+    markdown,
+    spread,
+    write_json,
+)
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from cfexplain.explanation.folder import load as load_explanation
 from cfexplain.images import square
-from cfexplain.search.edit import Edit
 from cfexplain_classifiers import folded, load
-from cfexplain_datasets import open_dataset
 from cfexplain_datasets.fingerprint import Fingerprints
 from cfexplain_datasets.lesion import Lesion
 
@@ -73,12 +80,8 @@ class Training:
     def of(self, pairs: np.ndarray) -> Training:
         """The same with only these pairs, some of them several times."""
         chosen = np.concatenate([np.flatnonzero(self.pair == p) for p in pairs])
-        parts = (self.features[chosen], self.labels[chosen], self.pair[chosen], self.changed[chosen])
-        return Training(self.name, self.variant, *parts)
-
-    def permuted(self, rng: np.random.Generator) -> Training:
-        """The same with its labels in random order."""
-        return Training(self.name, self.variant, self.features, rng.permutation(self.labels), self.pair, self.changed)
+        parts = {name: getattr(self, name)[chosen] for name in ("features", "labels", "pair", "changed")}
+        return replace(self, **parts)
 
     def weights(self) -> np.ndarray:
         """Each label the same, among changed and unchanged images; 1 on average."""
@@ -87,18 +90,13 @@ class Training:
         return np.asarray(len(group) / (np.count_nonzero(counts) * counts[group]))
 
 
-def digest(image: str) -> str:
-    return hashlib.sha256(image.encode()).hexdigest()
-
-
 def to_bytes(images: Iterable[Tensor]) -> Tensor:
     """One batch of bytes, to be small in memory and alike in rounding."""
     return torch.stack([(image.clamp(0, 1) * 255).round().byte() for image in images])
 
 
-@torch.no_grad()
-def in_batches(function: Features, images: Tensor, size: int = 64) -> Tensor:
-    return torch.cat([function(part.float() / 255) for part in images.split(size)])
+def of_bytes(function: Features, images: Tensor) -> Tensor:
+    return in_batches(lambda part: function(part.float() / 255), images)
 
 
 def squeezenet() -> Features:
@@ -107,44 +105,36 @@ def squeezenet() -> Features:
     return lambda images: network((images - MEAN.view(3, 1, 1)) / SPREAD.view(3, 1, 1)).mean((2, 3))
 
 
-def read(folder: Path, method: str, seed: int) -> dict[str, Edit]:
-    """The rows of a method between both classes, by image."""
-    found = {}
-    for path in sorted((folder / place(method, "x", "y", seed).parent.name).glob("*/row.json")):
-        one = load_explanation(path.parent).edit
-        if {one.classes[int(one.source)], one.classes[int(one.target)]} == set(CLASSES):
-            found[path.parent.name.rsplit("-", 1)[0]] = one
-    return found
-
-
 def common(folder: Path, seed: int, listed: list[Lesion]) -> tuple[pd.DataFrame, dict[str, Tensor], Tensor]:
     """The pairs that all methods have: a table, each method's counterfactuals, and the queries."""
-    rows = {m.name: found for m in MAIN if (found := read(folder, m.name, seed))}
+    names, rows = folded(load("ham10000")).classes, {}
+    for method in MAIN:
+        edits = read(method.name, seed, rows=folder)
+        own = {image: f for image, f in edits if {names[int(f.source)], names[int(f.target)]} == set(CLASSES)}
+        if own:
+            rows[method.name] = own
     if not rows:
         raise SystemExit(f"no counterfactuals between {' and '.join(CLASSES)} in {folder}: search first")
     first = next(iter(rows.values()))
-    names = next(iter(first.values())).classes
     diagnosis = {lesion.id: names[lesion.label or 0] for lesion in listed}
     shared = sorted(set.intersection(*map(set, rows.values())), key=digest)
     kept = [i for i in shared if diagnosis.get(i) in CLASSES]
-    table = pd.DataFrame(
-        {
-            "image": kept,
-            "diagnosis": [diagnosis[i] for i in kept],
-            "seen": [names[int(first[i].source)] for i in kept],
-            "target": [names[int(first[i].target)] for i in kept],
-            **{f"found by {m}": [found[i].found[0] for i in kept] for m, found in rows.items()},
-        }
-    )
-    images = {m: to_bytes(found[i].image[0] for i in kept) for m, found in rows.items()}
-    return table, images, to_bytes(first[i].query[0] for i in kept)
+    columns = {
+        "image": kept,
+        "diagnosis": [diagnosis[i] for i in kept],
+        "seen": [names[int(first[i].source)] for i in kept],
+        "target": [names[int(first[i].target)] for i in kept],
+    }
+    columns |= {f"found by {m}": [own[i].found[0] for i in kept] for m, own in rows.items()}
+    images = {m: to_bytes(own[i].image[0] for i in kept) for m, own in rows.items()}
+    return pd.DataFrame(columns), images, to_bytes(first[i].query[0] for i in kept)
 
 
 def real_images(listed: list[str], size: int) -> tuple[pd.DataFrame, Tensor]:
     """Test images, and `POOL` training images a class: a table with label and split, and the images."""
-    whole = open_dataset("ham10000", DATA / "isic" / "ham10000_200x150")
-    table = whole.table.assign(digest=[digest(str(i)) for i in whole.table.index])
-    table = table[table["label"].isin(CLASSES)].sort_values("digest").drop_duplicates("lesion_id")
+    whole = ham10000()
+    table = by_digest(whole)
+    table = table[table["label"].isin(CLASSES)]
     held, training = table["split"] != "train", table["split"] == "train"
     held &= ~table["lesion_id"].isin(whole.table.loc[listed, "lesion_id"])
     parts = [table[held & (table["label"] == "mel")], table[held & (table["label"] == "nv")].head(NEVI)]
@@ -163,11 +153,11 @@ def coded(names: Iterable[str]) -> np.ndarray:
 def nearest(classifier: Any, queries: Tensor, targets: np.ndarray, pool: Tensor, labels: np.ndarray) -> np.ndarray:
     """Of the pool's images that the classifier recognises as the target class, the one nearest in its pooled features."""
 
-    def said(images: Tensor) -> Tensor:
+    def predicted(images: Tensor) -> Tensor:
         seen = classifier(images)
         return torch.cat([seen.logits.argmax(1, keepdim=True).float(), pooled(seen.features)], dim=1)
 
-    own, theirs = in_batches(said, queries)[:, 1:], in_batches(said, pool)
+    own, theirs = of_bytes(predicted, queries)[:, 1:], of_bytes(predicted, pool)
     columns = torch.tensor([classifier.classes.index(c) for c in CLASSES])
     known, theirs = theirs[:, 0] == columns[torch.from_numpy(labels)], theirs[:, 1:]
     away = torch.cdist(own / theirs.std(0).clamp_min(1e-6), theirs / theirs.std(0).clamp_min(1e-6))
@@ -176,24 +166,22 @@ def nearest(classifier: Any, queries: Tensor, targets: np.ndarray, pool: Tensor,
 
 
 def in_order(targets: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """For the k-th query that goes to a class the k-th of the pool's images of it, from the start again at its end."""
+    """For the k-th query of a target class, the k-th of the pool's images of it, from the start again at its end."""
     found = np.zeros(len(targets), dtype=int)
     for c in range(len(CLASSES)):
-        own = np.flatnonzero(labels == c)
-        wanted = np.flatnonzero(targets == c)
+        own, wanted = np.flatnonzero(labels == c), np.flatnonzero(targets == c)
         found[wanted] = own[np.arange(len(wanted)) % len(own)]
     return found
 
 
 def variants(name: str, changed: np.ndarray, queries: np.ndarray, pairs: pd.DataFrame) -> list[Training]:
     """The images that stand for the target class, alone and with the queries under either label."""
-    target, number = coded(pairs["target"]), np.arange(len(pairs))
-    ones, zeros = np.ones(len(pairs), dtype=int), np.zeros(len(pairs), dtype=int)
-    both = (np.concatenate([changed, queries]), np.tile(number, 2), np.concatenate([ones, zeros]))
-    return [Training(name, ALONE, changed, target, number, ones)] + [
-        Training(name, variant, both[0], np.concatenate([target, coded(pairs[column])]), both[1], both[2])
-        for variant, column in ((SEEN, "seen"), (TRUE, "diagnosis"))
-    ]
+    target, number, ones = coded(pairs["target"]), np.arange(len(pairs)), np.ones(len(pairs), dtype=int)
+    found, both = [Training(name, ALONE, changed, target, number, ones)], np.concatenate([changed, queries])
+    for variant, column in ((SEEN, "seen"), (TRUE, "diagnosis")):
+        labels = np.r_[target, coded(pairs[column])]
+        found.append(Training(name, variant, both, labels, np.tile(number, 2), np.r_[ones, 0 * ones]))
+    return found
 
 
 def fitted(training: Training) -> Callable[[np.ndarray], np.ndarray]:
@@ -234,10 +222,8 @@ class Examiner:
         return np.asarray((sensitivity + specificity) / 2)
 
 
-def spread(draws: np.ndarray, value: float | None = None) -> dict[str, float]:
-    """A value (without one, the mean of the draws) with the middle 95 % of the draws."""
-    low, high = np.quantile(draws, (0.025, 0.975))
-    return {"value": float(draws.mean() if value is None else value), "low": float(low), "high": float(high)}
+def around_mean(draws: Sequence[float]) -> dict[str, float]:
+    return spread(draws, float(np.mean(draws)))
 
 
 def facts(scores: np.ndarray, examiner: Examiner) -> dict[str, Any]:
@@ -262,7 +248,7 @@ def judged(sets: list[Training], pairs: pd.DataFrame, test: np.ndarray, examiner
         entry |= facts(fitted(training)(test), examiner)
         refits = [examiner.auroc(fitted(training.of(p))(test), [0, k + 1]) for k, p in enumerate(resampled(pairs))]
         draws[training.name, training.variant] = np.array(refits)
-        entries.append(entry | {"refits": spread(np.array(refits)[:, 0])})
+        entries.append(entry | {"refits": around_mean([r[0] for r in refits])})
         print(training.name, training.variant, entry["auroc"], flush=True)
     values = {(e["name"], e["variant"]): e["auroc"]["value"] for e in entries}
     for entry in entries:
@@ -276,66 +262,77 @@ def judged(sets: list[Training], pairs: pd.DataFrame, test: np.ndarray, examiner
 def chance(training: Training, test: np.ndarray, examiner: Examiner) -> dict[str, Any]:
     """The same images with permuted labels: where chance lies, and how far it reaches."""
     rng = np.random.default_rng(2)
-    scores = [fitted(training.permuted(rng))(test) for _ in range(PERMUTATIONS)]
+    scores = [fitted(replace(training, labels=rng.permutation(training.labels)))(test) for _ in range(PERMUTATIONS)]
     return {
         "name": f"{training.name}, labels permuted",
         "variant": training.variant,
         "n": len(training.labels),
-        "auroc": spread(np.array([examiner.auroc(s, [0])[0] for s in scores])),
-        "balanced_accuracy": spread(np.array([examiner.balanced_accuracy(s)[0] for s in scores])),
+        "auroc": around_mean([examiner.auroc(s, [0])[0] for s in scores]),
+        "balanced_accuracy": around_mean([examiner.balanced_accuracy(s)[0] for s in scores]),
     }
 
 
-def cell(value: dict[str, float] | None, sign: str = "") -> str:
-    return "" if value is None else f"{value['value']:{sign}.3f} [{value['low']:{sign}.3f}, {value['high']:{sign}.3f}]"
-
-
 def table(found: dict[str, Any]) -> str:
-    """The entries as Markdown."""
-    lines = [
+    names = [
+        "trained on",
+        "",
+        "images",
+        "AUROC",
+        "refits, AUROC",
+        "balanced accuracy",
+        f"above `{FOIL}`",
+        "above the queries alone",
+    ]
+    return (
         f"{found['pairs']} pairs of query and counterfactual ({found['to_mel']} to melanoma, "
         f"{found['pairs'] - found['to_mel']} to nevus); tested on {found['melanomas']} melanomas and {found['nevi']} nevi, "
         f"one image a lesion. In brackets: 95 % over test lesions (permuted labels: over {PERMUTATIONS} permutations); "
         f"refits: the middle 95 % of {DRAWS} draws of the training pairs; above `{FOIL}`, above the queries alone: "
-        "AUROC less that of this set in the same variant, drawn over both at once.",
-        "",
-        f"| trained on | | images | AUROC | refits, AUROC | balanced accuracy | above `{FOIL}` | above the queries alone |",
-        "|" + "---|" * 8,
-    ]
-    for e in found["entries"]:
-        cells = [cell(e["auroc"]), cell(e.get("refits")), cell(e["balanced_accuracy"])]
-        cells += [cell(e.get(kind), "+") for kind in ("above_foil", "above_queries")]
-        lines.append(f"| {e['name']} | {e['variant']} | {e['n'] or ''} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+        "AUROC less that of this set in the same variant, drawn over both at once.\n\n"
+    ) + markdown(
+        names,
+        (
+            [
+                e["name"],
+                e["variant"],
+                e["n"] or "",
+                cell(e["auroc"]),
+                cell(e.get("refits")),
+                cell(e["balanced_accuracy"]),
+            ]
+            + [cell(e.get(kind), sign="+") for kind in ("above_foil", "above_queries")]
+            for e in found["entries"]
+        ),
+    )
 
 
 def training_sets(
     pairs: pd.DataFrame, images: dict[str, Tensor], queries: Tensor, pool: Tensor, labels: np.ndarray, see: Features
 ) -> tuple[list[Training], int]:
     """All of them, variant by variant; and how many different images are the nearest of a query."""
-    targets, seen, known = coded(pairs["target"]), in_batches(see, queries).numpy(), in_batches(see, pool).numpy()
+    targets, seen, known = coded(pairs["target"]), of_bytes(see, queries).numpy(), of_bytes(see, pool).numpy()
     alike = nearest(folded(load("ham10000")), queries, targets, pool, labels)
-    changed = {m: in_batches(see, x).numpy() for m, x in images.items()}
+    changed = {m: of_bytes(see, x).numpy() for m, x in images.items()}
     changed |= {UNCHANGED: seen, RANDOM: known[in_order(targets, labels)], NEAREST: known[alike]}
     by_variant = zip(*(variants(name, x, seen, pairs) for name, x in changed.items()), strict=True)
-    number, unchanged = np.arange(len(pairs)), np.zeros(len(pairs), dtype=int)
+    number = np.arange(len(pairs))
     own = [
-        Training(QUERIES, v, seen, coded(pairs[c]), number, unchanged) for v, c in ((SEEN, "seen"), (TRUE, "diagnosis"))
+        Training(QUERIES, v, seen, coded(pairs[c]), number, 0 * number)
+        for v, c in ((SEEN, "seen"), (TRUE, "diagnosis"))
     ]
     return [*(t for group in by_variant for t in group), *own], len(set(alike.tolist()))
 
 
-@torch.no_grad()
 def explained(images: Tensor) -> np.ndarray:
     """The explained classifier's own log odds of melanoma against nevus."""
     classifier = folded(load("ham10000"))
     nv, mel = (classifier.classes.index(c) for c in CLASSES)
-    logits = in_batches(lambda x: classifier(x).logits, images)
+    logits = of_bytes(lambda x: classifier(x).logits, images)
     return (logits[:, mel] - logits[:, nv]).numpy()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command(__doc__)
     parser.add_argument(
         "--rows", type=Path, default=RUN / "rows", help="the rows that `isic_comparison.py` has written"
     )
@@ -346,11 +343,11 @@ def main() -> None:
     pairs, images, queries = common(args.rows, args.seed, listed)
     if pairs["target"].nunique() < len(CLASSES):
         raise SystemExit(f"{len(pairs)} pairs, none of them in one of the directions: search more lesions first")
-    see, (real, pictures) = squeezenet(), real_images([lesion.id for lesion in listed], queries.shape[-1])
+    see, (real, real_bytes) = squeezenet(), real_images([lesion.id for lesion in listed], queries.shape[-1])
     labels, pool = coded(real["label"]), np.array(real["split"] == "train")
-    sets, different = training_sets(pairs, images, queries, pictures[pool], labels[pool], see)
-    test, examiner = in_batches(see, pictures[~pool]).numpy(), Examiner.of(labels[~pool])
-    odds = explained(pictures[~pool])
+    sets, different = training_sets(pairs, images, queries, real_bytes[pool], labels[pool], see)
+    test, examiner = of_bytes(see, real_bytes[~pool]).numpy(), Examiner.of(labels[~pool])
+    odds = explained(real_bytes[~pool])
     found = {
         "C": C, "pairs": len(pairs), "to_mel": int(coded(pairs["target"]).sum()),
         "melanomas": int(examiner.labels.sum()), "nevi": int((1 - examiner.labels).sum()), "different_nearest": different,
@@ -365,7 +362,7 @@ def main() -> None:
     rows = pd.DataFrame({"image": real.index[~pool], "label": real["label"][~pool].to_numpy(), **scores})
     rows.to_csv(args.out / "rows.csv", index=False, float_format="%.3g")
     pairs.to_csv(args.out / "pairs.csv", index=False)
-    (args.out / "table.json").write_text(json.dumps(found, indent=1) + "\n")
+    write_json(args.out / "table.json", found)
     (args.out / "table.md").write_text(table(found))
     print(table(found))
 

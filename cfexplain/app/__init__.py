@@ -1,6 +1,5 @@
-"""A page for one lesion on this computer: drop a picture, watch its counterfactual grow, keep the record."""
+"""The browser app: explain one lesion at a time, for the person at this computer only."""
 
-from cfexplain.app.page import build
 from cfexplain.app.server import launch
 
-__all__ = ["build", "launch"]
+__all__ = ["launch"]

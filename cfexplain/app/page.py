@@ -1,358 +1,178 @@
-"""The page: where its parts stand, and what happens when they are used."""
+"""The page: its components, and what each event changes."""
 
 from __future__ import annotations
 
-import inspect
-import logging
-from collections.abc import Callable, Iterator, Sequence
+import base64
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
+from pathlib import Path
 from typing import Any
 
+import lazy_loader  # type: ignore[import-untyped]
 import torch
+from jinja2 import Template
 
-from cfexplain.app import fragment
-from cfexplain.app.ask import Ask
-from cfexplain.app.search import Stopped
-from cfexplain.app.sight import Growing, Grown
-from cfexplain.app.studio import Studio
-from cfexplain.app.visit import Visit
-from cfexplain.images import SUFFIXES, ImageError
+from cfexplain.app.search import NamedClassifier, Progress, Query, search, write_record
+from cfexplain.dermoscopy.segment import segment
+from cfexplain.explanation.record import NOTICE
+from cfexplain.images import SUFFIXES, png_bytes, resize, to_uint8
 from cfexplain.method.presets import METHODS
-from cfexplain.report import glossary
-from cfexplain.report.page import percent
+from cfexplain.report.glossary import spelled
 
-MISSING = "the app needs Gradio: pip install 'cfexplain[app]'"
-TITLE = "cfexplain: one lesion"
-EVERYWHERE, LESION, PAINTED = "everywhere", "on the lesion", "where I paint"
-HERE = '<div class="empty"><p>The counterfactual grows here.</p></div>'
-FIRST = "There is no picture yet: drop one, or take an example."
-LOOK_DOWN = """() => { const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
-const look = () => document.querySelector('#stop')?.scrollIntoView({behavior: calm ? 'auto' : 'smooth'});
-if (innerWidth < 900) setTimeout(look, 200); }"""
-"""On a narrow screen the search lies below the question."""
-
-PAINTED_TOO = "(target, where, painted, ...rest) => [target, where, window.cfexplainRegion(), ...rest]"
-"""What is painted lives in the page until it is asked for."""
-
-Update = dict[Any, Any]
-log = logging.getLogger(__name__)
+gr = lazy_loader.load("gradio")
+TEMPLATES = Path(__file__).parent / "templates"
+FRAGMENTS: Any = Template((TEMPLATES / "fragments.html").read_text(encoding="utf-8"), autoescape=True).module
+EVERYWHERE, LESION, PAINTED = "everywhere", "inside the lesion's outline", "where I paint"
+CANVAS = 512
+# In a narrow window the search is below the inputs.
+SCROLL = "(...inputs) => { if (innerWidth < 800) document.querySelector('#view').scrollIntoView(); return inputs; }"
+Updates = tuple[Any, ...]
 
 
-def gradio() -> Any:
-    """The package, imported when the app is wanted.
-
-    Raises:
-        ValueError: it is not installed; the message says what to do.
-    """
-    try:
-        import gradio as package
-    except ImportError:
-        raise ValueError(MISSING) from None
-    return package
-
-
-def build(
-    classifier_names: Sequence[str] = ("ham10000", "synthetic"),
-    device: str = "auto",
-    *,
-    studio: Studio | None = None,
-) -> Any:
-    """The app's page as `gradio.Blocks`; `launch` shows it with its style, to this computer alone.
-
-    Args:
-        classifier_names: on offer, the first one chosen, as in `cfexplain explain`.
-        device: auto, cpu, cuda, ...
-        studio: keeps classifiers and files, in place of a new one; whoever gives it closes it.
-
-    Raises:
-        ValueError: Gradio is not installed, or there is no such classifier.
-    """
-    gr = gradio()
-    studio = studio or Studio(classifier_names, device)
-    studio.shelf.load(studio.shelf.names[0])
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(600, 3600), fill_width=True) as blocks:
-        _Page(gr, studio).wire(blocks)
+def build(models: Sequence[NamedClassifier]) -> Any:
+    """The page as `gradio.Blocks`, with the first classifier selected."""
+    by_name, seeds = {model.name: model for model in models}, count()
+    with gr.Blocks(title="cfexplain", analytics_enabled=False, delete_cache=(600, 3600), fill_width=True) as blocks:
+        query = gr.State()
+        gr.HTML(FRAGMENTS.header(NOTICE), elem_id="header")
+        with gr.Row(elem_id="page", equal_height=False):
+            with gr.Column(scale=4, min_width=300):
+                classifier, upload, example = _image_inputs(models)
+                with gr.Column(visible=False) as controls:
+                    target, where, editor, *settings = _search_inputs()
+                    with gr.Row():
+                        explain = gr.Button("Explain", variant="primary", scale=3, elem_id="explain")
+                        stop = gr.Button("Stop", variant="stop", min_width=90, elem_id="stop")
+            with gr.Column(scale=7, min_width=300):
+                with gr.Row(equal_height=False) as current:
+                    view = gr.HTML(FRAGMENTS.empty(), elem_id="view")
+                    prediction = gr.Label(label="Prediction", visible=False, min_width=260, elem_id="prediction")
+                with gr.Column(visible=False) as result:
+                    download = gr.DownloadButton("Download the record (zip)", size="sm", elem_id="download")
+                    report = gr.HTML(elem_id="report")
+        quiet = {"show_progress": "hidden", "api_visibility": "private"}
+        running = explain.click(
+            _explain, [query, target, where, editor, *settings],
+            [current, result, editor, view, prediction, download, report], concurrency_limit=1, show_progress="full",
+            show_progress_on=view, js=SCROLL, api_visibility="private",
+        )  # fmt: skip
+        running.failure(_show_editor, where, editor, **quiet)
+        stop.click(_stop, [query, where], [view, prediction, editor], cancels=running, **quiet)
+        shown = [query, upload, view, prediction, current, result, controls, target, where, editor]
+        new = {"outputs": shown, "cancels": running, **quiet}
+        upload.upload(lambda path, name: _upload(path, by_name[name]), [upload, classifier], **new)
+        example.click(lambda name: _show(Query.example(next(seeds), by_name[name])), classifier, **new)
+        classifier.input(
+            lambda old, name: _show(Query.of(old.original, old.name, by_name[name])) if old else (gr.skip(),) * 10,
+            [query, classifier], **new,
+        )  # fmt: skip
+        where.input(_choose_region, [query, where], [view, current, editor], **quiet)
     return blocks
 
 
-class _Page:
-    """Components as attributes; each handler takes the visit's key and gives what changes, by component."""
-
-    def __init__(self, gr: Any, studio: Studio) -> None:
-        self.gr, self.studio, self.shelf = gr, studio, studio.shelf
-        self.banner = gr.HTML(
-            fragment.banner(self.shelf.load(self.shelf.names[0])), apply_default_css=False, elem_id="top"
-        )
-        with gr.Row(elem_id="desk", equal_height=False):
-            with gr.Column(scale=4, min_width=300, elem_id="question"):
-                self._lay_out_picture()
-                self._lay_out_question()
-            with gr.Column(scale=7, min_width=300, elem_id="growth"):
-                self._lay_out_answer()
-
-    def _lay_out_picture(self) -> None:
-        gr = self.gr
-        self.classifier = gr.Dropdown(list(self.shelf.names), value=self.shelf.names[0], label="Classifier")
-        self.file = gr.File(
-            label="Picture: JPEG, PNG, TIFF, BMP or WebP, at most 20 MB",
-            file_types=list(SUFFIXES),
-            height=180,
-            elem_id="picture",
-        )
-        self.example = gr.Button("Take an example: a lesion painted here", size="sm")
-        self.message = gr.HTML("", apply_default_css=False, elem_id="message")
-
-    def _lay_out_question(self) -> None:
-        gr = self.gr
-        with gr.Column(visible=False, elem_id="asking") as self.asking:
-            self.target = gr.Dropdown([], label="What would it take to be", interactive=True)
-            self.where = gr.Radio(
-                [EVERYWHERE, LESION, PAINTED], value=EVERYWHERE, label="Where may the picture change?", interactive=True
-            )
-            self.outline = gr.HTML("", apply_default_css=False, visible=False, elem_id="outline")
-            self.painter = gr.HTML("", apply_default_css=False, visible=False, elem_id="painter")
-            self.painted = gr.Textbox("", visible=False)
-            with gr.Accordion("Settings", open=False):
-                self._lay_out_settings()
-            self.go = gr.Button("Explain", variant="primary", size="lg", elem_id="go")
-
-    def _lay_out_settings(self) -> None:
-        gr = self.gr
-        self.method = gr.Dropdown(list(METHODS), value="natural", label="Method", info="natural is measured best")
-        self.confidence = gr.Number(0, label="Probability to reach", info="0: as the method has it", step=0.05)
-        self.seed = gr.Number(0, label="Seed", info="Same seed, same result", precision=0)
-        self.budget = gr.Number(0, label="Budget in seconds", info="0: as long as it takes")
-
-    def _lay_out_answer(self) -> None:
-        gr = self.gr
-        self.stop = gr.Button("Stop", variant="stop", visible=False, elem_id="stop")
-        self.query = gr.HTML(HERE, apply_default_css=False, elem_id="query")
-        self.live = gr.HTML("", apply_default_css=False, elem_id="live", visible=False)
-        with gr.Column(visible=False, elem_id="result") as self.result:
-            self.verdict = gr.HTML("", apply_default_css=False, elem_id="verdict")
-            with gr.Row(equal_height=False):
-                with gr.Column(scale=5, min_width=280):
-                    self.slider = gr.ImageSlider(
-                        label="Before and after",
-                        type="filepath",
-                        interactive=False,
-                        buttons=["fullscreen"],
-                        max_height=900,
-                        elem_id="slider",
-                    )
-                    self.download = gr.DownloadButton(
-                        "Download the record (zip)", variant="primary", elem_id="download"
-                    )
-                    self.change = gr.HTML("", apply_default_css=False, elem_id="change")
-                with gr.Column(scale=4, min_width=260):
-                    self.bars = gr.HTML("", apply_default_css=False, elem_id="bars")
-            self.reasons = gr.HTML("", apply_default_css=False, elem_id="reasons")
-
-    def wire(self, blocks: Any) -> None:
-        """Connect what is used with what happens."""
-        seen = [self.file, self.message, self.banner, self.query, self.asking, self.target, self.where, self.outline,
-                self.painter, self.live, self.result]  # fmt: skip
-        quiet = {"show_progress": "hidden", "api_visibility": "private"}
-        self.file.upload(_keyed(self.take), [self.file, self.classifier], seen, **quiet)
-        self.example.click(_keyed(self.take_example), [self.classifier], seen, **quiet)
-        self.classifier.input(_keyed(self.look_again), [self.classifier], seen, **quiet)
-        self.where.input(_keyed(self.choose_where), [self.where], [self.outline, self.painter, self.message], **quiet)
-        self.stop.click(_keyed(self.halt), [], [self.message], queue=False, **quiet)
-        asked = [self.target, self.where, self.painted, self.method, self.confidence, self.seed, self.budget]
-        shown = [self.message, self.query, self.live, self.go, self.stop, self.result, self.verdict, self.slider,
-                 self.bars, self.change, self.reasons, self.download]  # fmt: skip
-        begun = [self.message, self.go, self.stop, self.query, self.live, self.result]
-        self.go.click(_keyed(self.wait), [], begun, queue=False, **quiet).then(
-            fn=None, js=LOOK_DOWN, api_visibility="private"
-        ).then(
-            _keyed(self.explain), asked, shown, concurrency_limit=1, concurrency_id="search", js=PAINTED_TOO, **quiet
-        ).then(self.rest, [], [self.go, self.stop], queue=False, **quiet)
-        blocks.load(_keyed(self.arrive), [], [], queue=False, **quiet)
-        blocks.unload(_keyed(self.leave))
-
-    def arrive(self, key: str) -> None:
-        """The page was opened."""
-        self.studio.visit(key)
-
-    def take(self, key: str, path: str | None, classifier: str) -> Update:
-        """A picture was dropped."""
-        if path is None:
-            return {self.file: None}
-        return self._taken(key, classifier, lambda visit: visit.read(path))
-
-    def take_example(self, key: str, classifier: str) -> Update:
-        """An example is wanted."""
-        return self._taken(key, classifier, lambda visit: visit.example())
-
-    def look_again(self, key: str, classifier: str) -> Update:
-        """Another classifier was chosen."""
-        visit = self.studio.visit(key)
-        visit.stop()
-        if visit.picture is None:
-            return {self.banner: fragment.banner(self.shelf.load(classifier))}
-        return self._taken(key, classifier, lambda visit: None)
-
-    def choose_where(self, key: str, where: str) -> Update:
-        """Another region was chosen."""
-        visit = self.studio.visit(key)
-        if visit.query is None:
-            return {self.message: fragment.message(FIRST, "alert")}
-        outline = fragment.within(visit) if where == LESION else ""
-        painter = fragment.painter(visit) if where == PAINTED else ""
-        return {
-            self.outline: self.gr.HTML(outline, visible=where == LESION),
-            self.painter: self.gr.HTML(painter, visible=where == PAINTED),
-            self.message: "",
-        }
-
-    def wait(self, key: str) -> Update:
-        """The search was asked for: say at once that it comes, and what it waits for."""
-        gr, before = self.gr, self.studio.queue_up(key)
-        words = f"{_counted(before)} before yours: it begins by itself, stay here." if before else "It begins."
-        return {
-            self.message: fragment.message(words),
-            self.go: gr.Button(interactive=False),
-            self.stop: gr.Button(visible=True),
-            self.query: gr.HTML(visible=False),
-            self.live: gr.HTML(_waiting(words if before else "The painter gets ready."), visible=True),
-            self.result: gr.Column(visible=False),
-        }
-
-    def explain(
-        self,
-        key: str,
-        target: str | None,
-        where: str,
-        painted: str,
-        method: str,
-        confidence: float | None,
-        seed: float | None,
-        budget: float | None,
-    ) -> Iterator[Update]:
-        """Let it grow, sight by sight, to the result."""
-        waited = self.studio.come_up(key)
-        visit = self.studio.visit(key)
-        try:
-            if not waited:
-                raise Stopped
-            region = visit.outline() if where == LESION else fragment.painted(painted) if where == PAINTED else None
-            ask = Ask(target or "auto", method, confidence or None, int(seed or 0), budget or None, region)
-            yield from self._grow(visit, ask)
-        except Stopped:
-            yield self._ended("Stopped; nothing of it is kept.")
-        except (ValueError, TypeError) as error:
-            yield self._ended(_sentence(error), "alert")
-        except torch.OutOfMemoryError:
-            yield self._ended("The memory was too small for it: close other programs, or use a CPU.", "alert")
-        except Exception as error:
-            log.exception("a search failed")
-            words = f"This failed for a reason of its own ({type(error).__name__}: {error}): please report it."
-            yield self._ended(words, "alert")
-
-    def rest(self) -> Update:
-        """However the search ended, another one may begin."""
-        return {self.go: self.gr.Button(interactive=True), self.stop: self.gr.Button(visible=False)}
-
-    def halt(self, key: str) -> Update:
-        """Stop was pressed."""
-        self.studio.come_up(key)
-        self.studio.visit(key).stop()
-        return {self.message: fragment.message("It stops.")}
-
-    def leave(self, key: str) -> None:
-        """The page was closed."""
-        self.studio.end(key)
-
-    def _taken(self, key: str, classifier: str, take: Callable[[Visit], None]) -> Update:
-        """Take a picture, or say why not; a new question begins either way."""
-        gr, visit = self.gr, self.studio.visit(key)
-        try:
-            take(visit)
-            visit.look(classifier)
-        except (ValueError, TypeError) as error:
-            return {self.file: None, self.message: fragment.message(_sentence(error), "alert")}
-        source, *others = visit.chances()
-        return {
-            self.file: None,
-            self.message: fragment.message(f"{visit.name}: {classifier} says {source[0]}, {percent(source[1])}."),
-            self.banner: fragment.banner(self.shelf.load(classifier)),
-            self.query: gr.HTML(fragment.seen(visit, classifier), visible=True),
-            self.asking: gr.Column(visible=True),
-            self.target: gr.Dropdown([(_named(*pair), pair[0]) for pair in others], value=others[0][0]),
-            self.where: EVERYWHERE,
-            self.outline: gr.HTML("", visible=False),
-            self.painter: gr.HTML("", visible=False),
-            self.live: gr.HTML("", visible=False),
-            self.result: gr.Column(visible=False),
-        }
-
-    def _grow(self, visit: Visit, ask: Ask) -> Iterator[Update]:
-        source, target, stage = visit.chances()[0][0], ask.target, ""
-        assert visit.query is not None
-        query = visit.query[0]
-        for sight in visit.explain(ask):
-            if isinstance(sight, Grown):
-                yield self._shown(sight)
-            elif isinstance(sight, Growing):
-                words = fragment.doing(sight.stage, target) + "."
-                said = {} if sight.stage == stage else {self.message: fragment.message(words)}
-                stage = sight.stage
-                yield {self.live: fragment.growing(sight, query, source, target), **said}
-
-    def _shown(self, grown: Grown) -> Update:
-        gr, explanation = self.gr, grown.explanation
-        status = explanation.status.value
-        words = f"Done: {explanation.verdict.kind.value if status == 'found' else status.replace('_', ' ')}."
-        return self._ended(words) | {
-            self.query: gr.HTML(visible=False),
-            self.result: gr.Column(visible=True),
-            self.verdict: fragment.verdict(grown),
-            self.slider: fragment.slides(grown),
-            self.bars: fragment.bars(grown),
-            self.change: fragment.changed(grown),
-            self.reasons: fragment.reasons(grown),
-            self.download: gr.DownloadButton(value=str(grown.archive)),
-        }
-
-    def _ended(self, words: str, kind: str = "status") -> Update:
-        gr = self.gr
-        return {
-            self.message: fragment.message(words, kind),
-            self.query: gr.HTML(visible=True),
-            self.live: gr.HTML("", visible=False),
-            self.go: gr.Button(interactive=True),
-            self.stop: gr.Button(visible=False),
-        }
+def _image_inputs(models: Sequence[NamedClassifier]) -> Updates:
+    names, licences = [model.name for model in models], "; ".join(f"{model.name}: {model.licence}" for model in models)
+    label, types = "Image of a lesion: JPEG, PNG, TIFF, BMP or WebP, up to 20 MB", list(SUFFIXES)
+    return (
+        gr.Dropdown(names, label="Classifier", info=licences, elem_id="classifier"),
+        gr.File(label=label, file_types=types, height=170, elem_id="upload"),
+        gr.Button("Use a synthetic example", size="sm", elem_id="example"),
+    )
 
 
-def _keyed(handler: Callable[..., Any]) -> Callable[..., Any]:
-    """The handler as Gradio calls it: the visit's key comes from the request."""
-
-    def once(request: Any, *values: Any) -> Any:
-        return handler(request.session_hash, *values)
-
-    def streamed(request: Any, *values: Any) -> Iterator[Any]:
-        yield from handler(request.session_hash, *values)
-
-    called = streamed if inspect.isgeneratorfunction(handler) else once
-    called.__annotations__ = {"request": gradio().Request}
-    return called
-
-
-def _named(name: str, probability: float) -> str:
-    """A class, spelled out, with its probability."""
-    spelled = glossary.CLASSES.get(name, "")
-    return f"{name}, {spelled} ({percent(probability)})" if spelled else f"{name} ({percent(probability)})"
+def _search_inputs() -> Updates:
+    target = gr.Dropdown([], label="Target class", elem_id="target")
+    where = gr.Radio([EVERYWHERE, LESION, PAINTED], value=EVERYWHERE, label="Region that may change")
+    editor = gr.ImageEditor(
+        label="Paint the region that may change", visible=False, sources=(), transforms=(), layers=False,
+        brush=gr.Brush(default_size=60, colors=["#16a3b8"], color_mode="fixed"), buttons=[],
+        canvas_size=(CANVAS, CANVAS), elem_id="editor",
+    )  # fmt: skip
+    with gr.Accordion("Settings", open=False):
+        method = gr.Dropdown(list(METHODS), value="natural", label="Method")
+        seed = gr.Number(0, label="Seed", info="The same seed gives the same result.", precision=0)
+        budget = gr.Number(0, label="Budget in seconds", info="0 is no limit.", minimum=0)
+    return target, where, editor, method, seed, budget
 
 
-def _sentence(error: BaseException) -> str:
-    """A message as a sentence."""
-    text = str(error).rstrip(".")
-    return f"{text[:1].upper() if not isinstance(error, ImageError) else text[:1]}{text[1:]}."
+def _upload(path: str, model: NamedClassifier) -> Updates:
+    try:
+        return _show(Query.read(Path(path), model))
+    except ValueError as error:
+        gr.Warning(str(error).replace(path, Path(path).name), duration=None)
+        return gr.skip(), None, *[gr.skip()] * 8
 
 
-def _counted(before: int) -> str:
-    return "Another lesion is" if before == 1 else f"{before} other lesions are"
+def _show(query: Query) -> Updates:
+    """A new query: its prediction, and the inputs of a new search."""
+    targets = [(_full_name(name), name) for name in query.probabilities][1:]
+    panels = gr.Row(visible=True), gr.Column(visible=False), gr.Column(visible=True)
+    target, editor = gr.Dropdown(targets, value=targets[0][1]), _show_editor(EVERYWHERE)
+    return query, None, _view(query), _prediction(query.probabilities), *panels, target, EVERYWHERE, editor
 
 
-def _waiting(words: str) -> str:
-    return f'<div class="empty"><p>{words}</p></div>'
+def _choose_region(query: Query, where: str) -> Updates:
+    """Show the region that may change, or the canvas to paint it on."""
+    if where != PAINTED:
+        region = segment(query.image) if where == LESION else None
+        return _view(query, region), gr.Row(visible=True), _show_editor(where)
+    return _view(query), gr.skip(), gr.ImageEditor(to_uint8(resize(query.image, CANVAS)[0]), visible=True)
+
+
+def _explain(
+    query: Query, target: str, where: str, painted: Mapping[str, Any] | None, method: str, seed: int, budget: float
+) -> Iterator[Updates]:
+    """Stream a search: the image so far and its prediction, then the report.
+
+    The image editor is hidden meanwhile: Gradio would upload its layers at every update of the page.
+    """
+    region = segment(query.image) if where == LESION else _painted(query, painted) if where == PAINTED else None
+    yield gr.Row(visible=True), gr.Column(visible=False), gr.ImageEditor(visible=False), *[gr.skip()] * 4
+    for found in search(query, target, method, seed, budget, region):
+        if isinstance(found, Progress):
+            prediction = gr.skip() if found.probabilities is None else _prediction(found.probabilities)
+            view = FRAGMENTS.progress(_uri(found.image), found, target)
+            yield *[gr.skip()] * 3, view, prediction, *[gr.skip()] * 2
+        else:
+            archive, html = write_record(found, Path(tempfile.mkdtemp(dir=os.environ.get("GRADIO_TEMP_DIR"))))
+            panels = gr.Row(visible=False), gr.Column(visible=True), _show_editor(where)
+            yield *panels, _view(query), _prediction(query.probabilities), str(archive), FRAGMENTS.report(html)
+
+
+def _stop(query: Query, where: str) -> Updates:
+    gr.Info("Stopped. Nothing is kept of this search.")
+    return _view(query), _prediction(query.probabilities), _show_editor(where)
+
+
+def _show_editor(where: str) -> Any:
+    return gr.ImageEditor(visible=where == PAINTED)
+
+
+def _painted(query: Query, painted: Mapping[str, Any] | None) -> torch.Tensor:
+    """The region where the brush has painted, shape (1, 1, h, w): 1 inside, 0 outside."""
+    layers = painted["layers"] if painted else []
+    alpha = torch.as_tensor(layers[0][..., 3]) if layers else torch.zeros(CANVAS, CANVAS)
+    region = (resize((alpha > 127).float()[None, None], query.image.shape[-1]) > 0.5).to(query.image)
+    if not region.any():
+        raise gr.Error("Nothing is painted, or too thin an area for the classifier: paint a larger one.", duration=None)
+    return region
+
+
+def _view(query: Query, region: torch.Tensor | None = None) -> str:
+    """The input of the classifier, dimmed outside the region."""
+    image = query.image if region is None else query.image * (0.3 + 0.7 * region)
+    return str(FRAGMENTS.query(_uri(image[0]), query, region is not None))
+
+
+def _prediction(probabilities: Mapping[str, float]) -> Any:
+    return gr.Label({_full_name(name): value for name, value in probabilities.items()}, visible=True)
+
+
+def _full_name(name: str) -> str:
+    return f"{name}, {spelled(name)}" if spelled(name) else name
+
+
+def _uri(image: torch.Tensor) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png_bytes(image)).decode()}"

@@ -1,145 +1,171 @@
-"""The search for a counterfactual, in a thread of its own, told of beside it."""
+"""An image to explain, the search for its counterfactual as a stream, and the record as a zip file."""
 
 from __future__ import annotations
 
-import math
-import queue
+import shutil
 import threading
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Iterator, Mapping
+from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from cfexplain.app.ask import Ask
-from cfexplain.app.record import Record
-from cfexplain.app.shelf import Known
-from cfexplain.app.sight import Growing, Grown
-from cfexplain.explanation.explanation import describe
+from cfexplain import images as files
+from cfexplain.classifier.checks import device_of_weights, predict
+from cfexplain.classifier.sources import licence_of, load_classifier, load_oracles, synthetic_lesion
+from cfexplain.explanation.explanation import Explanation, describe
+from cfexplain.explanation.figures import fullsize_figure
+from cfexplain.explanation.folder import save
 from cfexplain.explanation.record import Provenance
-from cfexplain.method.stage import Method
+from cfexplain.method.presets import METHODS
 from cfexplain.method.stop import Step
+from cfexplain.report import render_explanation
 from cfexplain.search.explain import explain
-from cfexplain.types import Image, Images
+from cfexplain.types import Classifier, Image, Images, Prediction
 
-EVERY = 0.25
-"""Seconds between two sights of a growing counterfactual, at least."""
-
-
-class Stopped(Exception):
-    """The visitor stopped the search, or left."""
+SHUTDOWN = threading.Event()  # stops all searches while it is set
 
 
 @dataclass(frozen=True, eq=False)
-class Search:
-    """One question, answered.
+class NamedClassifier:
+    """A classifier, its oracles for the verdict, and what an explanation cites: its name and licence."""
+
+    name: str
+    classifier: Classifier
+    oracles: Mapping[str, Classifier]
+    licence: str
+
+    @classmethod
+    def load(cls, name: str, device: str = "auto") -> NamedClassifier:
+        """Load a classifier by the name that `cfexplain explain` takes; raises ValueError if there is none."""
+        classifier = load_classifier(name, device)
+        return cls(name, classifier, load_oracles((), name, classifier), licence_of(name) or "")
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """An image and its prediction.
 
     Attributes:
-        known: the classifier that is asked.
-        query: the picture as the classifier sees it.
-        ask: the question.
-        method: that the question chose.
-        region: where the query may change; None is everywhere.
-        target: index of the class whose probability is followed.
-        anchors: folder of paintings that are used again.
-        record: what will be written of it.
-        stop: set when the visitor wants no more.
-        said: by the thread, step by step; at last its end or its failure.
-        start: where the edit began, once it has.
+        name: file name of the image.
+        original: the image at its own resolution.
+        model: the classifier that predicts it.
+        image: the input of the classifier, shape (1, 3, h, w).
+        probabilities: of the classes, the largest first.
     """
 
-    known: Known
-    query: Images
-    ask: Ask
-    method: Method
-    region: Tensor | None
-    target: int
-    anchors: Path
-    record: Record
-    stop: threading.Event
-    said: queue.Queue[tuple[str, Step] | Grown | BaseException] = field(default_factory=queue.Queue)
-    start: list[Images] = field(default_factory=list)
+    name: str
+    original: Image
+    model: NamedClassifier
+    image: Images
+    probabilities: Mapping[str, float]
 
-    def run(self) -> None:
-        """In the thread: everything that it says, its end or its failure included, goes to `said`."""
+    @classmethod
+    def of(cls, original: Image, name: str, model: NamedClassifier) -> Query:
+        """Predict an image."""
+        classifier = model.classifier
+        image = files.square(original, classifier.image_size)[None].to(device_of_weights(classifier))
+        return cls(name, original, model, image, _by_class(predict(classifier, image), model))
+
+    @classmethod
+    def read(cls, path: Path, model: NamedClassifier) -> Query:
+        """Read an uploaded image and delete its file; raises ImageError if it is not a readable image."""
         try:
-            self.said.put(self._grow())
-        except BaseException as error:  # the thread must never die without a word
-            self.said.put(error)
+            return cls.of(files.load_picture(path), path.name, model)
+        finally:
+            path.unlink(missing_ok=True)
 
-    def follow(self) -> Iterator[Growing | Grown]:
-        """Beside the thread: what it says, thinned out."""
-        began, shown = time.perf_counter(), -math.inf
-        trail: list[float] = []
-        while True:
-            said, later = self._next(trail)
-            if said is not None and not (later and time.perf_counter() - shown < EVERY):
-                shown = time.perf_counter()
-                stage, step = said
-                steps = self._steps(stage, step.index)
-                yield Growing(stage, self._sight(stage, step), step.index + 1, steps, tuple(trail), shown - began)
-            if isinstance(later, BaseException):
-                raise later
-            if isinstance(later, Grown):
-                yield later
-                return
-            time.sleep(max(0.0, EVERY - (time.perf_counter() - shown)) if said is not None else 0)
+    @classmethod
+    def example(cls, seed: int, model: NamedClassifier) -> Query:
+        """Draw a synthetic lesion."""
+        lesion = synthetic_lesion(seed % 20)
+        return cls.of(lesion.image, f"{lesion.id}.png", model)
 
-    def _next(self, trail: list[float]) -> tuple[tuple[str, Step] | None, Grown | BaseException | None]:
-        """The latest step, and the end where it has come; waits until there is one of them."""
-        latest: tuple[str, Step] | None = None
-        said = self.said.get()
-        while True:
-            if not isinstance(said, tuple):
-                return latest, said
-            latest = said
-            if said[0] == "edit" and not self.start:
-                self.start.append(said[1].image)
-            if said[0] == "edit" and said[1].prediction is not None:
-                trail.append(float(said[1].prediction.probabilities[0, self.target]))
-            try:
-                said = self.said.get_nowait()
-            except queue.Empty:
-                return latest, None
 
-    def _sight(self, stage: str, step: Step) -> Image:
-        """The painting, or the query with the change so far, as the method shows its result."""
-        if stage != "edit" or self.method.transfer == "never":
-            return step.image[0].cpu()
-        return (self.query + (step.image - self.start[0]))[0].clamp(0, 1).cpu()
+@dataclass(frozen=True, eq=False)
+class Progress:
+    """The state of a search.
 
-    def _grow(self) -> Grown:
-        asked = self.ask
+    Attributes:
+        stage: anchor, edit or evaluation.
+        step: of this stage, counted from 1.
+        steps: of this stage, at most.
+        image: the anchor or the counterfactual so far.
+        probabilities: of `image`, the largest first; None for the anchor.
+    """
 
-        def watch(index: int, stage: str, step: Step) -> None:
-            self._check()
-            self.said.put((stage, step))
+    stage: str
+    step: int
+    steps: int
+    image: Image
+    probabilities: Mapping[str, float] | None
 
-        result = explain(
-            self.known.classifier,
-            self.query,
-            asked.target,
-            method=self.method,
-            seed=asked.seed,
-            budget=math.inf if asked.budget is None else asked.budget,
-            region=self.region,
-            callback=watch,
-        )
-        self._check()
-        self.said.put(("judge", Step(0, result.image, None, torch.zeros(1))))
-        provenance = Provenance(self.record.name, self.known.name, self.known.licence)
-        explanation = describe(result, self.known.classifier, self.known.oracles, provenance=provenance)
-        self._check()
-        return self.record.write(explanation)
 
-    def _steps(self, stage: str, index: int) -> int:
-        if stage == "judge":
-            return 1
-        descent = self.method.anchor if stage == "anchor" and self.method.anchor else self.method.edit
-        return descent.expected(index)
+def search(
+    query: Query,
+    target: str,
+    method: str = "natural",
+    seed: int = 0,
+    budget: float | None = None,
+    region: Float[Tensor, "1 1 h w"] | None = None,
+) -> Iterator[Progress | Explanation]:
+    """Search for a counterfactual in a thread, as `cfexplain.explain` does; closing the iterator stops it.
 
-    def _check(self) -> None:
-        if self.stop.is_set():
-            raise Stopped
+    Yields progress, at most four times a second, then the explanation.
+    """
+    model, preset = query.model, METHODS[method]
+    stopped, latest, first = threading.Event(), deque[tuple[str, Step]](maxlen=1), dict[str, Images]()
+
+    def watch(_: int, stage: str, step: Step) -> None:
+        if stopped.is_set() or SHUTDOWN.is_set():
+            raise CancelledError
+        first.setdefault(stage, step.image)
+        latest.append((stage, step))
+
+    def run() -> Explanation:
+        edit = explain(
+            model.classifier, query.image, target, method=preset, seed=seed, budget=budget or float("inf"),
+            region=region, callback=watch,
+        )  # fmt: skip
+        watch(0, "evaluation", Step(0, edit.image, edit.after, torch.zeros(1)))
+        provenance = Provenance(query.name, model.name, model.licence)
+        explanation = describe(edit, model.classifier, model.oracles, provenance=provenance)
+        return replace(explanation, figures=fullsize_figure(edit, query.original))
+
+    def progress(stage: str, step: Step) -> Progress:
+        descent = preset.anchor if stage == "anchor" and preset.anchor else preset.edit
+        moved = stage == "edit" and preset.transfer != "never"
+        image = (query.image + step.image - first["edit"]).clamp(0, 1) if moved else step.image
+        known = None if stage == "anchor" or step.prediction is None else _by_class(step.prediction, model)
+        return Progress(stage, step.index + 1, descent.expected(step.index), image[0].cpu(), known)
+
+    pool = ThreadPoolExecutor(1)
+    future = pool.submit(run)
+    try:
+        while not future.done():
+            wait([future], 0.25)
+            if latest:
+                yield progress(*latest.pop())
+        yield future.result()
+    finally:
+        stopped.set()
+        pool.shutdown(wait=False)
+
+
+def write_record(explanation: Explanation, folder: Path) -> tuple[Path, str]:
+    """Write what `cfexplain explain` writes as a zip file into a folder; returns its path and the report as HTML."""
+    name = Path(explanation.provenance.image).stem
+    save(explanation, folder / name)
+    report = render_explanation(explanation, folder / name).read_text(encoding="utf-8")
+    archive = shutil.make_archive(str(folder / name), "zip", folder, name)
+    shutil.rmtree(folder / name)
+    return Path(archive), report
+
+
+def _by_class(prediction: Prediction, model: NamedClassifier) -> dict[str, float]:
+    pairs = zip(model.classifier.classes, prediction.probabilities[0].tolist(), strict=True)
+    return dict(sorted(pairs, key=lambda pair: -pair[1]))

@@ -1,215 +1,164 @@
-"""The server: this computer alone, nothing fetched from elsewhere, nothing kept."""
+"""The server: reachable from this computer only, fetching nothing from elsewhere, keeping nothing."""
 
 from __future__ import annotations
 
-import inspect
+import json
 import os
+import shutil
 import signal
+import socket
+import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
-from cfexplain.app import fragment
-from cfexplain.app.page import build, gradio
-from cfexplain.app.studio import Studio
+from cfexplain.app.page import TEMPLATES, build, gr
+from cfexplain.app.search import SHUTDOWN, NamedClassifier
 
 HOST = "127.0.0.1"
 PORTS = range(7860, 7880)
+PREFIX = "cfexplain-app-"
 LARGEST_UPLOAD = 20 * 2**20
-"""Bytes."""
-
-MOST_WAITING = 16
-FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Liberation Sans", "Arial", "sans-serif")
-MONO = ("ui-monospace", "Menlo", "Consolas", "Liberation Mono", "monospace")
-POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; worker-src 'self' blob:; "
-    "frame-src 'none'; object-src 'none'; frame-ancestors 'none'; form-action 'self'"
-)
-"""What the browser may fetch: this server's answers, and what the page holds itself."""
+MOST_UPLOADS = 64
+HEADERS = {
+    "content-security-policy": (
+        "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; worker-src 'self' blob:; "
+        "frame-src 'self'; object-src 'none'; base-uri 'self'; frame-ancestors 'none'; form-action 'self'"
+    ),
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
 
 
 def launch(
-    classifier_names: Sequence[str] = ("ham10000", "synthetic"),
+    names: Sequence[str] = ("ham10000", "synthetic"),
     device: str = "auto",
     *,
     port: int | None = None,
     browser: bool = True,
-    tell: Callable[[str], object] = lambda address: None,
-    until: threading.Event | None = None,
+    tell: Callable[[str], object] = print,
 ) -> None:
-    """Show the app to this computer until it is interrupted, then remove all that visitors left.
+    """Serve the app to this computer until it is interrupted, then delete all uploads and results.
 
     Args:
-        classifier_names: on offer, the first one chosen.
+        names: of the classifiers to choose from; the first one is selected.
         device: auto, cpu, cuda, ...
         port: of 127.0.0.1; None takes the first free one of `PORTS`.
         browser: open the page in the default browser.
         tell: called with the page's address.
-        until: ends the app when it is set.
 
     Raises:
         ValueError: Gradio is not installed, there is no such classifier, or the port is taken.
     """
-    os.environ |= _environment()
-    ended = until or threading.Event()
-    with Studio(classifier_names, device) as studio, _folder(studio), _interrupts(ended):
-        gradio()
-        blocks = build(studio=studio)
-        blocks.queue(max_size=MOST_WAITING, api_open=False)
+    sweep()
+    reserved = _reserve(port)
+    port = reserved.getsockname()[1]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with tempfile.TemporaryDirectory(prefix=f"{PREFIX}{port}-", ignore_cleanup_errors=True) as folder, reserved:
+        os.environ |= _environment(folder)  # Gradio reads it on import
+        if find_spec("gradio") is None:
+            raise ValueError("the app needs Gradio: pip install 'cfexplain[app]'")
+        blocks = build([NamedClassifier.load(name, device) for name in names]).queue(max_size=16, api_open=False)
+        reserved.close()
+        SHUTDOWN.clear()
         try:
-            known = inspect.signature(blocks.launch).parameters
-            _, address, _ = blocks.launch(**{k: v for k, v in _settings(port, browser).items() if k in known})
-            tell(address)
-            ended.wait()
-        except OSError:
-            raise ValueError(_taken(port)) from None
+            with suppress(KeyboardInterrupt):
+                blocks.launch(server_port=port, inbrowser=browser, **_settings())
+                tell(f"http://{HOST}:{port}/")
+                threading.Event().wait()
         finally:
+            SHUTDOWN.set()
             blocks.close(verbose=False)
 
 
-def theme() -> Any:
-    """Colours of the report on Gradio's plainest theme, in fonts that every computer has."""
-    gr = gradio()
-    plain = gr.themes.Base(font=FONTS, font_mono=MONO, radius_size="sm", neutral_hue="slate", primary_hue="cyan")
-    light = {
-        "body_background_fill": "#fdfcfa", "body_text_color": "#1a2026", "body_text_color_subdued": "#55606b",
-        "background_fill_primary": "#ffffff", "background_fill_secondary": "#f4f5f6",
-        "block_background_fill": "#ffffff",
-        "border_color_primary": "#dde1e5", "block_border_color": "#dde1e5", "block_info_text_color": "#55606b",
-        "block_label_text_color": "#55606b", "block_title_text_color": "#1a2026",
-        "input_background_fill": "#ffffff", "input_border_color": "#8a949e", "input_border_color_focus": "#0b5873",
-        "button_primary_background_fill": "#0b5873", "button_primary_background_fill_hover": "#08465c",
-        "button_primary_text_color": "#ffffff", "color_accent": "#0b5873", "color_accent_soft": "#e3eff3",
-        "checkbox_background_color_selected": "#0b5873", "link_text_color": "#0b5873",
-        "button_cancel_background_fill": "#a81f2e", "button_cancel_background_fill_hover": "#8a1825",
-        "button_cancel_text_color": "#ffffff",
-    }  # fmt: skip
-    dark = {
-        "body_background_fill": "#12161a", "body_text_color": "#e8ecef", "body_text_color_subdued": "#a3adb7",
-        "background_fill_primary": "#1a2025", "background_fill_secondary": "#212930",
-        "block_background_fill": "#1a2025",
-        "border_color_primary": "#313a42", "block_border_color": "#313a42", "block_info_text_color": "#a3adb7",
-        "block_label_text_color": "#a3adb7", "block_title_text_color": "#e8ecef",
-        "input_background_fill": "#12161a", "input_border_color": "#5d6a75", "input_border_color_focus": "#7fc6e0",
-        "button_primary_background_fill": "#7fc6e0", "button_primary_background_fill_hover": "#a5d8ea",
-        "button_primary_text_color": "#0d1c22", "color_accent_soft": "#20353f",
-        "checkbox_background_color_selected": "#2c7f9c", "link_text_color": "#7fc6e0",
-        "button_cancel_background_fill": "#a81f2e", "button_cancel_background_fill_hover": "#c22f40",
-        "button_cancel_text_color": "#ffffff",
-    }  # fmt: skip
-    return plain.set(**light, **{f"{name}_dark": value for name, value in dark.items()})
+def sweep() -> None:
+    """Delete the temporary folders of apps that no longer listen on their port."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
+        port = folder.name.removeprefix(PREFIX).partition("-")[0]
+        with suppress(OSError, ValueError), socket.create_server((HOST, int(port))):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def _settings(port: int | None, browser: bool) -> dict[str, Any]:
-    """What Gradio is told: bound to this computer, no link to share, no history, no interface for programs."""
+def _reserve(port: int | None) -> socket.socket:
+    """Listen on a port until Gradio does, so that no other app takes it or sweeps the folder."""
+    for candidate in PORTS if port is None else [port]:
+        with suppress(OSError):
+            return socket.create_server((HOST, candidate))
+    taken = f"ports {PORTS.start} to {PORTS.stop - 1} are" if port is None else f"port {port} is"
+    raise ValueError(f"the {taken} taken: choose another with --port")
+
+
+def _environment(folder: str) -> dict[str, str]:
+    """Variables that keep Gradio's files in the folder, its telemetry off, and this computer off any proxy."""
+    direct = f"{os.environ.get('NO_PROXY', os.environ.get('no_proxy', ''))},{HOST},localhost"
+    off = dict.fromkeys(("GRADIO_ANALYTICS_ENABLED", "GRADIO_RUN_HISTORY", "GRADIO_SHARE"), "False")
+    return off | {"HF_HUB_DISABLE_TELEMETRY": "1", "GRADIO_TEMP_DIR": folder, "NO_PROXY": direct, "no_proxy": direct}
+
+
+def _settings() -> dict[str, Any]:
+    """Arguments of `gradio.Blocks.launch`: this computer only, no link to share, no interface for programs."""
+    from starlette.middleware import Middleware
+    from starlette.middleware.base import BaseHTTPMiddleware
+
     return {
         "server_name": HOST,
-        "server_port": port or _free_port(),
-        "share": False,
-        "inbrowser": browser,
         "prevent_thread_lock": True,
         "quiet": True,
-        "show_error": False,
+        "show_error": True,
         "max_file_size": LARGEST_UPLOAD,
         "enable_monitoring": False,
         "ssr_mode": False,
-        "pwa": False,
         "mcp_server": False,
-        "run_history": False,
         "footer_links": [],
-        "strict_cors": True,
-        "theme": theme(),
-        "head": fragment.head(),
-        "app_kwargs": {"middleware": _middleware(), "docs_url": None, "redoc_url": None, "openapi_url": None},
+        "theme": gr.themes.Base(neutral_hue="slate", font=("system-ui", "sans-serif"), font_mono=("monospace",)),
+        "head": f"<style>{(TEMPLATES / 'app.css').read_text(encoding='utf-8')}</style>",
+        "app_kwargs": dict.fromkeys(("docs_url", "redoc_url", "openapi_url"))
+        | {"middleware": [Middleware(BaseHTTPMiddleware, dispatch=guard)]},
     }
 
 
-def _middleware() -> list[Any]:
-    """Other names for this computer are refused (DNS rebinding); the browser is told what it may fetch."""
-    from starlette.middleware import Middleware
-    from starlette.middleware.trustedhost import TrustedHostMiddleware
+async def guard(request: Any, answer: Callable[[Any], Any]) -> Any:
+    """Middleware: refuse other sites, remote paths and large bodies, bound the uploads, and add `HEADERS`."""
+    from starlette.responses import PlainTextResponse
 
-    return [Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"]), Middleware(_Headers)]
-
-
-class _Headers:
-    """Adds headers to every answer."""
-
-    def __init__(self, app: Any) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Pass a request on, and its answer back with the headers."""
-
-        async def sent(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *_HEADERS]
-            await send(message)
-
-        await self.app(scope, receive, sent if scope["type"] == "http" else send)
+    refusal = refused(request)
+    if refusal is None and "multipart" not in request.headers.get("content-type", ""):
+        refusal = refused_body(await request.body())
+    if request.url.path.endswith("/upload"):
+        keep_newest(Path(os.environ["GRADIO_TEMP_DIR"]), MOST_UPLOADS)
+    response = await answer(request) if refusal is None else PlainTextResponse(refusal, 403)
+    response.headers.update(HEADERS)
+    return response
 
 
-_HEADERS = [
-    (b"content-security-policy", POLICY.encode()),
-    (b"referrer-policy", b"no-referrer"),
-    (b"x-content-type-options", b"nosniff"),
-]
+def refused(request: Any) -> str | None:
+    """Why a request is refused because of its headers or path; None if it is not."""
+    headers, url = request.headers, request.url
+    origins, sites = (None, f"http://{url.netloc}"), (None, "none", "same-origin")
+    if headers.get("origin") not in origins or headers.get("sec-fetch-site") not in sites:
+        return "requests from other sites are refused"
+    if url.hostname not in (HOST, "localhost"):  # DNS rebinding
+        return "other names of this computer are refused"
+    if "=http" in url.path.lower():
+        return "remote files are refused"
+    if request.method == "POST" and not 0 <= int(headers.get("content-length", -1)) <= LARGEST_UPLOAD + 2**16:
+        return "the request is too large"
+    return None
 
 
-def _environment() -> dict[str, str]:
-    """Variables that keep Gradio quiet, and this computer's own address off any proxy."""
-    bypass = ",".join(filter(None, [os.environ.get("NO_PROXY", os.environ.get("no_proxy", "")), HOST, "localhost"]))
-    quiet = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "GRADIO_SHARE": "False"}
-    return quiet | {"NO_PROXY": bypass, "no_proxy": bypass}
+def refused_body(body: bytes) -> str | None:
+    """Why a JSON body is refused: a file's path in it is an address, which Gradio would download."""
+    paths: list[str] = []
+    with suppress(ValueError):  # Gradio itself refuses what is not JSON
+        json.loads(body, object_hook=lambda part: paths.append(str(part.get("path"))))
+    return "remote files are refused" if any("//" in path.replace("\\", "/") for path in paths) else None
 
 
-@contextmanager
-def _folder(studio: Studio) -> Iterator[None]:
-    """Let Gradio keep its files in the studio's folder, which goes with it."""
-    before = os.environ.get("GRADIO_TEMP_DIR")
-    os.environ["GRADIO_TEMP_DIR"] = str(studio.folder)
-    try:
-        yield
-    finally:
-        if before is None:
-            os.environ.pop("GRADIO_TEMP_DIR", None)
-        else:
-            os.environ["GRADIO_TEMP_DIR"] = before
-
-
-@contextmanager
-def _interrupts(ended: threading.Event) -> Iterator[None]:
-    """Ctrl-C, and being told to end, end the app in good order."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    before = {number: signal.signal(number, lambda *_: ended.set()) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _free_port() -> int:
-    """The first free port of `PORTS`."""
-    import socket
-
-    for port in PORTS:
-        with socket.socket() as tried:
-            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                tried.bind((HOST, port))
-                return port
-            except OSError:
-                continue
-    raise OSError
-
-
-def _taken(port: int | None) -> str:
-    if port is None:
-        return f"the ports {PORTS.start} to {PORTS.stop - 1} are taken: choose another with --port"
-    return f"the port {port} is taken: choose another with --port"
+def keep_newest(folder: Path, count: int) -> None:
+    """Delete all but the newest entries of a folder."""
+    for path in sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime)[:-count]:
+        shutil.rmtree(path, ignore_errors=True)

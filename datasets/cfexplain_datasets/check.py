@@ -36,9 +36,11 @@ class DataReport:
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain values, for JSON."""
-        leaks = [{"kind": k.kind, "ids": [k.first, k.second], "sides": list(k.sides)} for k in self.leaks]
-        findings = {"intake": self.intake.to_dict(), "oddities": self.oddities.to_dict()}
-        return asdict(self) | findings | {"leaks": leaks}
+        return asdict(self) | {
+            "intake": self.intake.to_dict(),
+            "leaks": [{"kind": k.kind, "ids": [k.first, k.second], "sides": list(k.sides)} for k in self.leaks],
+            "oddities": self.oddities.to_dict(),
+        }
 
     def __str__(self) -> str:
         columns = {"all": self.classes} | {s: self.splits[s] for s in SPLITS if s in self.splits}

@@ -78,7 +78,7 @@ class Fingerprints:
         found = [Twin(a, b, "identical", 1.0) for _, ids in copies for a, b in combinations(ids, 2)]
         fine = cache(lambda i: _fine_spectrum(self.grey[i]))
         for i, j in _coarsely_similar(self.grey):
-            if self.digests[i] != self.digests[j] and (likeness := _likeness(fine(i), fine(j))) >= FINE:
+            if self.digests[i] != self.digests[j] and (likeness := _largest_correlation(fine(i), fine(j))) >= FINE:
                 found.append(Twin(self.ids[i], self.ids[j], "near-duplicate", likeness))
         return sorted(found, key=lambda twin: (twin.kind, -twin.likeness, twin.first))
 
@@ -92,9 +92,8 @@ def _read(dataset: LesionDataset, index: int) -> tuple[str, Image]:
 
 
 def _thumbnail(image: Image) -> UInt8[np.ndarray, "s s"]:
-    weights = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
-    small = resize((image * weights).sum(0)[None, None], SIDE)[0, 0]
-    return np.asarray(small.clamp(0, 1).mul(255).round().byte())
+    grey = (image * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(0)
+    return np.asarray(resize(grey[None, None], SIDE)[0, 0].clamp(0, 1).mul(255).round().byte())
 
 
 def _coarsely_similar(grey: UInt8[np.ndarray, "n s s"]) -> Iterator[tuple[int, int]]:
@@ -119,7 +118,6 @@ def _fine_spectrum(grey: UInt8[np.ndarray, "s s"]) -> np.ndarray:
     return np.asarray(np.fft.rfft2(detail / max(float(np.linalg.norm(detail)), 1e-6)))
 
 
-def _likeness(first: np.ndarray, second: np.ndarray) -> float:
-    """Largest correlation over small shifts."""
+def _largest_correlation(first: np.ndarray, second: np.ndarray) -> float:
     shifted = np.fft.irfft2(first * second.conj(), (SIDE, SIDE))
     return float(np.roll(shifted, (SHIFT, SHIFT), (0, 1))[: 2 * SHIFT + 1, : 2 * SHIFT + 1].max())

@@ -40,8 +40,9 @@ def open_dataset(name: str, data: str | Path) -> LesionTable:
         return _recognise(path)
     name = {"auto": "ham10000", "csvfile": "csv"}.get(name, name)  # csvfile is the former name
     if ":" not in name and name not in readers:
-        known = ", ".join(readers)
-        raise DataError(f"there is no data set reader {name}: use one of {known}, auto, or module:function")
+        raise DataError(
+            f"there is no data set reader {name}: use one of {', '.join(readers)}, auto, or module:function"
+        )
     try:
         reader: Callable[[str | Path], LesionTable] = readers.get(name, metadata.EntryPoint(name, name, GROUP)).load()
     except (ImportError, AttributeError) as error:

@@ -100,10 +100,9 @@ def without_leaks(dataset: LesionTable) -> LesionTable:
     """
     table, leaks = dataset.table, check_split(dataset)
     group = table["lesion_id"].astype(str)
-    for leak in leaks:
+    for leak in (leak for leak in leaks if leak.kind != "lesion"):
         group = group.replace(group[leak.second], group[leak.first])
     rank = table["split"].map({split: i for i, split in enumerate(SPLITS)}).fillna(-1)
     leaking = group.isin(group[[leak.first for leak in leaks]])
     dropped = leaking & (rank < rank.groupby(group).transform("max"))
-    what = "images whose lesion or photograph is also in a more protected split"
-    return dataset.without(what, table.index[dropped])
+    return dataset.without("images whose lesion or photograph is also in a more protected split", table.index[dropped])

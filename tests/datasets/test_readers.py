@@ -443,3 +443,10 @@ def test_one_hot_columns_must_be_0_and_1(tmp_path):
     (tmp_path / "labels.csv").write_text("file,melanoma,seborrheic_keratosis\na,0,1\n")
     with pytest.raises(DataError, match="image_id"):
         open_dataset("isic2017", tmp_path)
+
+
+def test_a_table_of_another_subject_is_refused(tmp_path):
+    draw(tmp_path, "a")
+    (tmp_path / "train.csv").write_text("passenger,survived\n1,0\n")
+    with pytest.raises(DataError, match="is not ISIC2020: it needs columns of image names"):
+        open_dataset("isic2020", tmp_path)

@@ -1,13 +1,14 @@
 """Readers are found by name, by entry point and by module:function."""
 
 from pathlib import Path
+from pkgutil import iter_modules
 
 import pytest
 
-from cfexplain_datasets import READERS, DataError, open_dataset
+from cfexplain_datasets import READERS, DataError, open_dataset, readers
 from toys import draw
 
-BUILTIN = ("ham10000", "isic2016", "isic2017", "isic2019", "isic2020", "csv", "folder")
+BUILTIN = [module.name for module in iter_modules(readers.__path__)]
 
 
 @pytest.fixture
@@ -37,8 +38,17 @@ def marked(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def test_the_built_in_readers_are_tried_in_a_fixed_order() -> None:
-    assert tuple(name for name in READERS if name in BUILTIN) == BUILTIN
+def test_readers_are_tried_by_name_and_the_generic_ones_last() -> None:
+    *specific, csv, folder = READERS
+    assert (csv, folder) == ("csv", "folder")
+    assert specific == sorted(specific)
+    assert {"ham10000", "isic2016", "isic2017", "isic2019", "isic2020"} <= set(specific)
+
+
+@pytest.mark.parametrize("name", BUILTIN)
+def test_every_built_in_reader_is_registered(name: str) -> None:
+    lines = (Path(__file__).parents[2] / "pyproject.toml").read_text().splitlines()
+    assert f'{name} = "cfexplain_datasets.readers.{name}:read"' in lines
 
 
 def test_a_reader_of_another_package_is_found_by_its_name(ph2: None, marked: Path) -> None:

@@ -45,8 +45,7 @@ def _names(rows: pd.DataFrame, path: Path, folder: Path) -> list[str]:
 
 def _report_restored(dataset: LesionTable, folder: Path) -> LesionTable:
     ids, table = dataset.table.index[dataset.table["restored"]], dataset.table.drop(columns="restored")
-    done = "inferred from the order of the images' names"
-    return dataset.with_finding("ids that were row numbers", ids, done, table)
+    return dataset.with_finding("ids that were row numbers", ids, "inferred from the sorted names of the images", table)
 
 
 read = Layout(
