@@ -22,7 +22,7 @@ TABLE = re.compile(r"\[`?([^]`]+)`?\]\((\.\./experiments/[^)]+\.md)\)")
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect to the build."""
-    app.connect("builder-inited", write_schema)
+    app.connect("builder-inited", write_formats)
     app.connect("source-read", download_tables)
     app.connect("autodoc-process-signature", shorten_signature)
     app.connect("autodoc-process-docstring", document_value, priority=300)
@@ -30,12 +30,16 @@ def setup(app: Sphinx) -> dict[str, bool]:
     return {"parallel_read_safe": True}
 
 
-def write_schema(app: Sphinx) -> None:
-    """Write the JSON schema of result.json where its page includes it."""
+def write_formats(app: Sphinx) -> None:
+    """Write the JSON schema of result.json, and the columns of audits as a table, where their page includes them."""
+    from cfexplain.audit import columns
     from cfexplain.explanation.record import schema
 
     (HERE / "_generated").mkdir(exist_ok=True)
     (HERE / "_generated" / "result.schema.json").write_text(json.dumps(schema(), indent=2) + "\n")
+    lines = [f"| `{column.name}` | {column.type} | {column.unit} | {column.description} |" for column in columns()]
+    table = ["| column | type | unit | |", "|---|---|---|---|", *lines]
+    (HERE / "_generated" / "columns.md").write_text("\n".join(table) + "\n")
 
 
 def download_tables(app: Sphinx, page: str, source: list[str]) -> None:
