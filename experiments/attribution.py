@@ -14,18 +14,18 @@ The maps attribute the logit of the predicted class. The lists and the measures 
 
 from __future__ import annotations
 
-import argparse
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, replace
-from itertools import islice
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from isic_comparison import RESULTS, ROOT, explained, manifest, picture_and_mask, place, targets
-from scipy.stats import spearmanr
+from isic_comparison import explained, kept, place
+from known_causes import cause_and_nuisance, recognised
+from shared import RESULTS, RUNS, cell, command, image_and_mask, manifest, markdown, targets
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
@@ -33,21 +33,18 @@ import cfexplain
 from cfexplain.attribution.comparison import Comparison, summary
 from cfexplain.attribution.measures import BETTER, CHANGE, EDGES, RANDOM, REFERENCES
 from cfexplain.attribution.report import named, table
-from cfexplain.classifier.checks import predict
-from cfexplain.explanation import plot
-from cfexplain.explanation.folder import load as load_explanation
+from cfexplain.explanation.plot import blank_figure, save
 from cfexplain.method.presets import NATURAL
 from cfexplain.method.settings import settings_of
 from cfexplain.search.edit import Edit
-from cfexplain.statistics import bootstrap_mean
+from cfexplain.statistics import bootstrap_mean, spearman
 from cfexplain_classifiers import folded, load
+from cfexplain_datasets.lesion import Lesion
 from cfexplain_datasets.synthetic import SyntheticLesions
-from cfexplain_datasets.synthetic_paint import paint
 
 OUT = RESULTS / "attribution"
-RUN = ROOT / "runs" / "attribution"
+RUN = RUNS / "attribution"
 COUNTS = {"isic": 100, "synthetic": 60}
-VISIBLE = 0.05
 CAUSE = ("cause_auroc", "cause_energy", "nuisance_energy")
 AGREEMENT = ("rank_correlation", "top_overlap", "cout", "deletion", "sufficiency")
 
@@ -61,63 +58,37 @@ def compared(classifier: Any, found: Edit) -> Comparison:
     return cfexplain.compare(found, maps, classifier=classifier)
 
 
-def isic(count: int) -> Iterator[tuple[str, Any]]:
-    """The lesions by name, each with a function that gives its rows."""
+def isic(count: int) -> Iterator[tuple[str, Callable[[], pd.DataFrame]]]:
+    """The lesions by name, each with a function that computes its rows."""
     classifier = explained("")
+    settings = json.loads(json.dumps(settings_of(NATURAL)))
 
-    def rows(lesion: Any) -> pd.DataFrame:
-        query, mask = picture_and_mask(lesion, classifier.image_size)
+    def rows(lesion: Lesion) -> pd.DataFrame:
+        query, mask = image_and_mask(lesion, classifier.image_size)
         target = targets(classifier, query)["second"]
-        found = kept(lesion.id, target) or cfexplain.explain(
-            classifier, query, target, mask=mask, anchors=ROOT / "runs" / "isic_comparison" / "anchors"
-        )
+        found = kept(place(NATURAL.name, lesion.id, target, 0))
+        if found is None or found.settings != settings:
+            found = cfexplain.explain(classifier, query, target, mask=mask)
         return compared(classifier, found).rows.assign(label=lesion.label)
 
     for lesion in manifest()[:count]:
-        yield lesion.id, lambda lesion=lesion: rows(lesion)
+        yield lesion.id, partial(rows, lesion)
 
 
-def kept(name: str, target: str) -> Edit | None:
-    """What another study has found with the default's settings of today."""
-    folder = place(NATURAL.name, name, target, 0)
-    if not (folder / "row.json").exists():
-        return None
-    found = load_explanation(folder).edit
-    return found if found.settings == json.loads(json.dumps(settings_of(NATURAL))) else None
-
-
-def synthetic(count: int) -> Iterator[tuple[str, Any]]:
-    """The same of lesions painted by a known rule."""
+def synthetic(count: int) -> Iterator[tuple[str, Callable[[], pd.DataFrame]]]:
+    """The same of lesions drawn by a known rule."""
     classifier, data = folded(load("synthetic")), SyntheticLesions(400, 64, 0, "test")
 
     def rows(index: int) -> pd.DataFrame:
         lesion = data[index]
         target = 1 - int(lesion.label or 0)
-        found = cfexplain.explain(
-            classifier, lesion.image[None], target, mask=lesion.mask[None], anchors=ROOT / "runs" / "known_causes"
-        )
-        done = compared(classifier, found)
-        cause, nuisance = known(data, index, target)
-        scores = [on_cause(values[0], cause, nuisance) for values in done.heatmaps.values()]
+        found = cfexplain.explain(classifier, lesion.image[None], target, mask=lesion.mask[None])
+        done, where = compared(classifier, found), cause_and_nuisance(data, index, target)
+        scores = [on_cause(values[0], *where) for values in done.heatmaps.values()]
         return done.rows.join(pd.DataFrame(scores)).assign(label=lesion.label)
 
-    said = (int(predict(classifier, lesion.image[None]).logits.argmax()) for lesion in data)
-    right = (index for index, label in enumerate(said) if label == data[index].label)
-    for index in islice(right, count):
-        yield f"{index:04d}", lambda index=index: rows(index)
-
-
-def known(data: SyntheticLesions, index: int, target: int) -> tuple[Tensor, Tensor]:
-    """Where the lesion causes the label, and where hair, ruler or vignette are drawn, shape (h, w) each.
-
-    The cause is where the true counterfactual, the nearest lesion of the other class in the same picture, differs
-    visibly on the mean of the channels; the nuisance where the picture differs from the same one painted without.
-    """
-    image = data[index].image
-    factors, nuisance = data.recipe(index)
-    bare, _ = paint(factors, replace(nuisance, hair=0, ruler=False, vignette=0.0), data.size)
-    moved = data.counterfactual(index, target).image
-    return (moved - image).abs().mean(0) > VISIBLE, (image - bare).abs().amax(0) > VISIBLE
+    for index in recognised(classifier, data, count):
+        yield f"{index:04d}", partial(rows, index)
 
 
 def on_cause(heatmap: Tensor, where: Tensor, nuisance: Tensor) -> dict[str, float]:
@@ -140,18 +111,15 @@ def search(part: str, count: int, shard: str) -> None:
     for k, (name, rows) in enumerate({"isic": isic, "synthetic": synthetic}[part](count)):
         path = RUN / part / f"{name}.csv"
         if k % shards == number and not path.exists():
-            partial = path.with_suffix(".part")
-            rows().assign(image=name).to_csv(partial, index=False)
-            partial.rename(path)
+            rows().assign(image=name).to_csv(path.with_suffix(".part"), index=False)
+            path.with_suffix(".part").rename(path)
             print(part, name, flush=True)
 
 
 def read(part: str) -> pd.DataFrame:
     """The rows of all lesions."""
-    files = sorted((RUN / part).glob("*.csv"))
-    return (
-        pd.concat([pd.read_csv(f, dtype={"image": str}) for f in files], ignore_index=True) if files else pd.DataFrame()
-    )
+    frames = [pd.read_csv(path, dtype={"image": str}) for path in sorted((RUN / part).glob("*.csv"))]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
 def causes(rows: pd.DataFrame) -> pd.DataFrame:
@@ -203,41 +171,31 @@ def beyond_edges(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def correlation(a: Any, b: Any) -> float:
-    """Spearman's; undefined where fewer than three are known or all are equal."""
-    a, b = np.asarray(a, float), np.asarray(b, float)
-    known = np.isfinite(a) & np.isfinite(b)
-    if known.sum() < 3 or np.ptp(a[known]) == 0 or np.ptp(b[known]) == 0:
-        return float("nan")
-    return float(spearmanr(a[known], b[known]).statistic)
+    """Spearman's; undefined where fewer than three are known."""
+    both = np.isfinite(np.asarray(a, float)) & np.isfinite(np.asarray(b, float))
+    return spearman(a, b) if both.sum() >= 3 else float("nan")
 
 
-def markdown(rows: pd.DataFrame, index: list[str]) -> str:
-    """A small table of means and intervals."""
-    lines = ["| " + " | ".join([*index, "n", "mean [95 %]"]) + " |", "|---" * (len(index) + 2) + "|"]
-    lines += [
-        "| " + " | ".join([*(str(r[i]).replace("_", " ") for i in index), str(r["n"])])
-        + f" | {r['mean']:.3f} [{r['low']:.3f}, {r['high']:.3f}] |"
-        for r in rows.to_dict("records")
-    ]  # fmt: skip
-    return "\n".join(lines) + "\n"
+def means_table(rows: pd.DataFrame, index: list[str]) -> str:
+    lines = ([*(str(r[i]).replace("_", " ") for i in index), r["n"], cell(r)] for r in rows.to_dict("records"))
+    return markdown([*index, "n", "mean [95 %]"], lines)
 
 
-def wide(rows: pd.DataFrame) -> str:
+def cause_table(rows: pd.DataFrame) -> str:
     """The scores on the cause: a row a method."""
-    lines = ["| method | " + " | ".join(c.replace("_", " ") for c in CAUSE) + " |", "|---" * (len(CAUSE) + 1) + "|"]
-    for method, own in rows.groupby("method", sort=False):
-        cells = [f"{r['mean']:.3f} [{r['low']:.3f}, {r['high']:.3f}]" for r in own.to_dict("records")]
-        lines.append(f"| {method} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    groups = rows.groupby("method", sort=False)
+    lines = ([method, *(cell(r) for r in own.to_dict("records"))] for method, own in groups)
+    return markdown(["method", *(c.replace("_", " ") for c in CAUSE)], lines)
 
 
 def figure(means: dict[str, pd.DataFrame], cause: pd.DataFrame, path: Path) -> None:
     """Agreement against cause on synthetic lesions, and two measures on ISIC lesions; a point a method."""
     from cfexplain.attribution.figure import _points, shortened
-    from cfexplain.explanation.plot import blank_figure
 
     drawn = blank_figure(13.6, 4.3)
-    left, middle, right = (drawn.add_axes((x, 0.14, w, 0.76)) for x, w in ((0.045, 0.31), (0.625, 0.165), (0.82, 0.165)))
+    left, middle, right = (
+        drawn.add_axes((x, 0.14, w, 0.76)) for x, w in ((0.045, 0.31), (0.625, 0.165), (0.82, 0.165))
+    )
     for axis, part in ((left, "synthetic"), (middle, "isic"), (right, "isic")):
         axis.set_visible(part in means)
     if "synthetic" in means:
@@ -271,7 +229,7 @@ def figure(means: dict[str, pd.DataFrame], cause: pd.DataFrame, path: Path) -> N
             _points(axis, table[table["measure"] == name].set_index("method"), methods)
             axis.set_title(f"ISIC: {shown}, {BETTER[name]} is better", fontsize=9)
             axis.set_yticklabels([shortened(m) for m in methods] if axis is middle else [], fontsize=8)
-    plot.save(drawn, path)
+    save(drawn, path)
 
 
 def tabulate() -> None:
@@ -289,16 +247,16 @@ def tabulate() -> None:
         text += f"## {part}: {rows['image'].nunique()} lesions\n\n{table(means[part])}\n"
         beyond = beyond_edges(rows)
         record[part]["beyond_edges"] = plain(beyond)
-        text += "### Better than the edges of the picture by\n\n" + markdown(
+        text += "### Better than the edges of the picture by\n\n" + means_table(
             beyond[beyond["measure"].isin(("cout", "sufficiency", "cause_auroc"))], ["measure", "method"]
         )
         text += "\n"
         if part == "synthetic":
             cause, told = causes(rows), predicts(rows)
             record[part] |= {"cause": plain(cause), "predicts": plain(told)}
-            text += f"### The known cause (energies: times that of an even map)\n\n{wide(cause)}\n"
+            text += f"### The known cause (energies: times that of an even map)\n\n{cause_table(cause)}\n"
             text += "### Does a measure predict which method finds the cause? Spearman's correlation\n\n"
-            text += markdown(told, ["measure", "over"])
+            text += means_table(told, ["measure", "over"])
     (OUT / "attribution.json").write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
     (OUT / "attribution.md").write_text(text)
     figure(means, cause, OUT / "attribution.png")
@@ -311,7 +269,7 @@ def plain(rows: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command(__doc__)
     parser.add_argument("command", choices=["search", "table"])
     parser.add_argument("--part", choices=COUNTS, default="isic")
     parser.add_argument("--first", type=int, help="only so many lesions of the list")

@@ -12,30 +12,24 @@ the parts of the study are modules in estimator_study/.
 
 from __future__ import annotations
 
-import argparse
-
 import torch
 from estimator_study.attacked import attacked
-from estimator_study.hardened import hardened
-from estimator_study.posthoc import posthoc
-from estimator_study.results import OUT
+from estimator_study.seen import OUT
 from estimator_study.table import table
+from estimator_study.trained import hardened, posthoc
+from shared import command
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command(__doc__)
     parser.add_argument("part", choices=["posthoc", "hardened", "attacked", "table"])
     parser.add_argument("--count", type=int, default=40, help="lesions of the list to attack and explain")
     parser.add_argument("--seeds", type=int, default=1, help="of the synthetic classifiers")
     args = parser.parse_args()
     torch.set_num_threads(1)
     OUT.mkdir(parents=True, exist_ok=True)
-    {
-        "posthoc": posthoc,
-        "hardened": lambda: hardened(args.seeds),
-        "attacked": lambda: attacked(args.count),
-        "table": table,
-    }[args.part]()
+    parts = {"posthoc": posthoc, "hardened": lambda: hardened(args.seeds), "attacked": lambda: attacked(args.count)}
+    (parts | {"table": table})[args.part]()
 
 
 if __name__ == "__main__":

@@ -14,20 +14,19 @@ of results/restoration/rows.csv that were measured elsewhere at the same setting
 
 from __future__ import annotations
 
-import argparse
-
 import torch
 from restoration_study.classic import classic
 from restoration_study.part import OUT, PARTS
 from restoration_study.pictures import pictures
 from restoration_study.report import report
 from restoration_study.run import Case, run
+from shared import command
 
 from cfexplain.restore import reuse_memory
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command(__doc__)
     parser.add_argument("what", choices=["run", "table"])
     parser.add_argument("--part", choices=[*PARTS, "classic", "pictures"], default="denoising")
     parser.add_argument("--images", default="", help="with commas; all of the part by default")

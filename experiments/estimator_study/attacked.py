@@ -3,114 +3,133 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 import torch
-from isic_comparison import manifest, picture_and_mask
+import torch.nn.functional as F
+from isic_comparison import keep, kept, place
+from shared import image_and_mask, manifest
 from torch import Tensor
 
+import cfexplain
+from cfexplain import DIP, NATURAL, PIXELS, REGULARISED_DIP
+from cfexplain.images import round8
+from cfexplain.search.edit import Edit
 from cfexplain_classifiers import LesionClassifier, folded, load
-from estimator_study.edit import attacks, explanations
-from estimator_study.head import OTHER, SOFTMAX, Head, heads
-from estimator_study.interval import mean_of
-from estimator_study.results import OUT, write
-from estimator_study.seen import Array, Seen, look
-from estimator_study.sets import ham10000_sets
+from cfexplain_classifiers.hardening import corrupted
+from estimator_study.head import JOINT, OTHER, SOFTMAX, VALIDATED, Head, heads
+from estimator_study.measure import mean_of
+from estimator_study.seen import EPSILON, OUT, RUN, Array, Seen, ham10000_sets, look, write
 
-
-@dataclass(frozen=True, eq=False)
-class Witnesses:
-    """The classifier, its heads and the other network, which see the same lesions before and after.
-
-    Attributes:
-        network: the classifier that is attacked and explained.
-        other: shares no weights with it.
-        judges: heads of the network by name.
-        usual: max-softmax of the network on validation images.
-    """
-
-    network: LesionClassifier
-    other: LesionClassifier
-    judges: Mapping[str, Head]
-    usual: Array
-
-    @classmethod
-    def called(cls) -> Witnesses:
-        """`ham10000` with its joint and post hoc heads, and `witness`."""
-        network, other = folded(load("ham10000")), folded(load("witness"))
-        sets = ham10000_sets(network)
-        few = {k: v for k, v in sets.items() if k == "training" or k.startswith("validation")}
-        return cls(network, other, heads(network, few, 0), sets["validation"].confidence())
-
-    def see(self, images: Tensor, labels: Tensor) -> tuple[Seen, Seen]:
-        """What the network and the other one make of some images."""
-        return look(self.network, [(images, labels)]), look(self.other, [(images, labels)])
-
-    def testify(self, before: tuple[Seen, Seen], after: tuple[Seen, Seen]) -> dict[str, Array]:
-        """True losses and estimates, before and after."""
-        (ours, theirs), (ours_after, theirs_after) = before, after
-        columns = {"true before": ours.true.numpy(), "true after": ours_after.true.numpy()}
-        columns |= {f"{OTHER}: true before": theirs.true.numpy(), f"{OTHER}: true after": theirs_after.true.numpy()}
-        columns |= {f"{OTHER}: before": theirs.joint.numpy(), f"{OTHER}: after": theirs_after.joint.numpy()}
-        for head, judge in self.judges.items():
-            columns |= {f"{head}: before": judge(ours), f"{head}: after": judge(ours_after)}
-        for moment, seen in (("before", ours), ("after", ours_after)):
-            columns[f"{SOFTMAX}: {moment}"] = (seen.confidence() - self.usual.mean()) / self.usual.std()
-        return columns
+ATTACKS = {"attack": "", "attack on joint too": JOINT, "attack on disturbed too": f"{VALIDATED} + disturbed"}
+"""Attacks on the class, and the head whose estimate is lowered with it."""
 
 
 def attacked(count: int) -> None:
     """Estimates and true losses before and after, of the first lesions of the list."""
-    witnesses, lesions = Witnesses.called(), manifest()[:count]
-    network = witnesses.network
-    pairs = [picture_and_mask(lesion, network.image_size) for lesion in lesions]
+    network, other = folded(load("ham10000")), folded(load("witness"))
+    sets = ham10000_sets(network)
+    few = {k: v for k, v in sets.items() if k == "training" or k.startswith("validation")}
+    fitted, usual = heads(network, few, 0), sets["validation"].uncertainty()
+    lesions = manifest()[:count]
+    pairs = [image_and_mask(lesion, network.image_size) for lesion in lesions]
     queries, labels = torch.cat([q for q, _ in pairs]), torch.tensor([int(lesion.label or 0) for lesion in lesions])
-    before = witnesses.see(queries, labels)
-    second = before[0].logits.topk(2).indices[:, 1]
-    changed = attacks(network, queries, second, witnesses.judges)
-    answers = explanations(network, lesions, pairs, second)
-    changed |= {method: torch.cat([a.image for a in found]) for method, found in answers.items()}
+
+    def estimates(images: Tensor, moment: str) -> tuple[Seen, dict[str, Array]]:
+        """True losses, and what every scorer estimates."""
+        own, witness = (look(n, [(images, labels)]) for n in (network, other))
+        columns = {f"true {moment}": own.true.numpy(), f"{OTHER}: true {moment}": witness.true.numpy()}
+        columns |= {f"{name}: {moment}": head(own) for name, head in fitted.items()}
+        columns[f"{SOFTMAX}: {moment}"] = (own.uncertainty() - usual.mean()) / usual.std()
+        return own, columns | {f"{OTHER}: {moment}": witness.joint.numpy()}
+
+    before, columns = estimates(queries, "before")
+    predicted, second = before.logits.topk(2).indices.T
+    edits = explanations(network, lesions, pairs, second)
+    changed = noisy(queries) | {k: towards(network, queries, second, fitted.get(h)) for k, h in ATTACKS.items()}
+    changed |= {method: torch.cat([e.image for e in found]) for method, found in edits.items()}
     frames = []
     for name, images in changed.items():
-        after = witnesses.see(images, labels)
+        after, columns_after = estimates(images, "after")
         frame = pd.DataFrame({"condition": name, "image": [lesion.id for lesion in lesions]})
+        classes = {"label": labels, "source": predicted, "second": second}
         frame = frame.assign(
-            label=named(network, labels),
-            source=named(network, before[0].logits.argmax(1)),
-            second=named(network, second),
-            status=[a.status[0].value for a in answers[name]] if name in answers else "",
-            reached=(after[0].logits.argmax(1) == second).numpy(),
-            right=(before[0].logits.argmax(1) == labels).numpy(),
+            **{k: [network.classes[int(y)] for y in v] for k, v in classes.items()},
+            status=[e.status[0].value for e in edits[name]] if name in edits else "",
+            reached=(after.logits.argmax(1) == second).numpy(),
+            right=(predicted == labels).numpy(),
             change=(images - queries).abs().mean((1, 2, 3)).numpy(),
-            **witnesses.testify(before, after),
+            **(columns | columns_after),
         )
         frames.append(frame)
     rows = pd.concat(frames, ignore_index=True)
     rows.to_csv(OUT / "rows.csv", index=False, float_format="%.5g")
-    every = [*witnesses.judges, SOFTMAX, OTHER]
-    write("attacked", summary(rows, every) | {"paired": paired(rows, every)})
+    scorers = [*fitted, SOFTMAX, OTHER]
+    found = {str(name): effect(part, scorers) for name, part in rows.groupby("condition", sort=False)}
+    write("attacked", found | {"paired": paired(rows, scorers)})
 
 
-def named(network: LesionClassifier, indices: Tensor) -> list[str]:
-    """Names of classes."""
-    return [network.classes[int(y)] for y in indices]
+def noisy(queries: Tensor) -> dict[str, Tensor]:
+    """The queries with random signs of the attack's size, and with a fault each, in eight bits."""
+    signs = torch.randn(queries.shape, generator=torch.Generator().manual_seed(0)).sign()
+    return {
+        "random signs": round8((queries + EPSILON * signs).clamp(0, 1)),
+        "corrupted": round8(corrupted(queries, torch.Generator().manual_seed(0))),
+    }
 
 
-def summary(rows: pd.DataFrame, judges: Sequence[str]) -> dict[str, Any]:
-    """What each condition did."""
-    return {str(name): effect(part, judges) for name, part in rows.groupby("condition", sort=False)}
+def towards(network: LesionClassifier, queries: Tensor, second: Tensor, head: Head | None, steps: int = 20) -> Tensor:
+    """Signed steps towards a class, and down the estimate of a head, within `EPSILON` of every pixel."""
+    change = torch.zeros_like(queries)
+    for _ in range(steps):
+        shown = (queries + change).clamp(0, 1).requires_grad_()
+        found = network(shown)
+        cost = F.cross_entropy(found.logits, second, reduction="sum")
+        if head is not None:
+            cost = cost + head.standardised(found).sum()
+        (gradient,) = torch.autograd.grad(cost, shown)
+        change = (change - 2.5 / steps * EPSILON * gradient.sign()).clamp(-EPSILON, EPSILON)
+    return round8((queries + change).clamp(0, 1))
 
 
-def effect(part: pd.DataFrame, judges: Sequence[str]) -> dict[str, Any]:
+def explanations(
+    network: LesionClassifier, lesions: Sequence[Any], pairs: Sequence[tuple[Tensor, Tensor]], second: Tensor
+) -> dict[str, list[Edit]]:
+    """Edits of all lesions by method; a method without all of them is left out.
+
+    The comparison's where it has one, else our own; the slow default is never searched here.
+    """
+    found: dict[str, list[Edit]] = {}
+    for method in (PIXELS, DIP, REGULARISED_DIP, NATURAL):
+        edits = []
+        for lesion, (query, mask), index in zip(lesions, pairs, second, strict=True):
+            target = network.classes[int(index)]
+            own = RUN / "rows" / method.name / f"{lesion.id}-{target}"
+            edit = kept(place(method.name, lesion.id, target, 0)) or kept(own)
+            if edit is None and method is not NATURAL:
+                edit = cfexplain.explain(network, query, target, method=method, mask=mask)
+                keep(edit, network, own)
+                print(lesion.id, edit, f"{edit.seconds[0]:.1f} s", flush=True)
+            edits += [] if edit is None else [edit]
+        if len(edits) == len(lesions):
+            found[method.name] = edits
+        else:
+            print(
+                f"{method.name}: {len(lesions) - len(edits)} of {len(lesions)} not searched yet, left out", flush=True
+            )
+    return found
+
+
+def effect(part: pd.DataFrame, scorers: Sequence[str]) -> dict[str, Any]:
     """How many lesions of a condition reached the class, and the changes of true loss and of each estimate.
 
-    `fooled` is the share, among rightly classified lesions that now get the second class, of those whose
+    `fooled` is the number, among rightly classified lesions that now get the second class, of those whose
     estimate fell although the loss with respect to the label rose.
     """
     flipped = part[part["right"] & part["reached"]]
     rose = flipped["true after"] > flipped["true before"]
+    loss = part["true after"] - part["true before"]
     entry: dict[str, Any] = {
         "n": len(part),
         "right before": int(part["right"].sum()),
@@ -118,27 +137,27 @@ def effect(part: pd.DataFrame, judges: Sequence[str]) -> dict[str, Any]:
         "right and reached": len(flipped),
         "not found": int((~part["status"].isin(["", "found"])).sum()),
         "mean change": float(part["change"].mean()),
-        "true loss": mean_of(part["true after"] - part["true before"]),
-        "true loss, right before": mean_of((part["true after"] - part["true before"])[part["right"]]),
+        "true loss": mean_of(loss),
+        "true loss, right before": mean_of(loss[part["right"]]),
     }
-    for judge in judges:
-        change = part[f"{judge}: after"] - part[f"{judge}: before"]
-        fell = change[flipped.index] < 0
-        entry[judge] = {
-            "before": float(part[f"{judge}: before"].mean()),
+    for scorer in scorers:
+        change = part[f"{scorer}: after"] - part[f"{scorer}: before"]
+        entry[scorer] = {
+            "before": float(part[f"{scorer}: before"].mean()),
             "change": mean_of(change),
             "change, right and reached": mean_of(change[flipped.index]),
             "lowered": int((change < 0).sum()),
-            "fooled": int((fell & rose).sum()),
+            "fooled": int(((change[flipped.index] < 0) & rose).sum()),
         }
     return entry
 
 
-def paired(rows: pd.DataFrame, judges: Sequence[str]) -> dict[str, Any]:
+def paired(rows: pd.DataFrame, scorers: Sequence[str]) -> dict[str, Any]:
     """How much lower each estimate ends on the same lesions where the joint one is optimised."""
-    after = {str(name): part.set_index("image") for name, part in rows.groupby("condition")}
-    found = {}
-    for a, b in (("attack on joint too", "attack"), ("regularised-dip", "dip"), ("natural", "dip")):
-        if a in after and b in after:
-            found[f"{a} minus {b}"] = {j: mean_of(after[a][f"{j}: after"] - after[b][f"{j}: after"]) for j in judges}
-    return found
+    after: Mapping[str, pd.DataFrame] = {str(name): part.set_index("image") for name, part in rows.groupby("condition")}
+    pairs = [("attack on joint too", "attack"), ("regularised-dip", "dip"), ("natural", "dip")]
+    return {
+        f"{a} minus {b}": {s: mean_of(after[a][f"{s}: after"] - after[b][f"{s}: after"]) for s in scorers}
+        for a, b in pairs
+        if a in after and b in after
+    }

@@ -1,4 +1,4 @@
-"""Heads that estimate the loss: the network's own, or fitted afterwards on what it saw."""
+"""Heads that estimate the loss: the network's own, or fitted afterwards on its features."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from torch import Tensor
 
 import cfexplain
 from cfexplain_classifiers import LesionClassifier, LossEstimator, fit_estimator
-from estimator_study.seen import Array, Seen
-from estimator_study.sets import EXTRAS
+from estimator_study.seen import EXTRAS, Array, Seen
 
 SEEDS = (0, 1, 2)
 JOINT, TRAINED, VALIDATED = "joint", "post hoc, training", "post hoc, validation"
@@ -20,7 +19,7 @@ SOFTMAX, OTHER = "max-softmax", "witness network"
 
 
 class Recalled:
-    """A classifier whose images are the numbers of images that a network has seen before."""
+    """A classifier of indices: of image number k it returns the stored output."""
 
     image_size = 1
 
@@ -28,13 +27,13 @@ class Recalled:
         self.seen, self.classes = seen, classes
 
     def __call__(self, numbers: Tensor) -> cfexplain.Prediction:
-        """The prediction of then."""
+        """The stored prediction."""
         return cfexplain.Prediction(self.seen.logits[numbers], tuple(p[numbers] for p in self.seen.pooled), None)
 
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """A loss estimator with its yardstick from validation images; without a module, the network's own."""
+    """A loss estimator, standardised on validation images; without a module, the network's own."""
 
     module: LossEstimator | None = None
     mean: float = 0.0
@@ -42,7 +41,7 @@ class Head:
 
     @classmethod
     def fit(cls, seen: Seen, validation: Seen, classes: Sequence[str], seed: int) -> Head:
-        """Fit a head on what was seen with the package's `fit_estimator`, and standardise it."""
+        """A head by the package's `fit_estimator`, standardised."""
         numbers = torch.arange(len(seen.labels))
         module = fit_estimator(Recalled(seen, classes), [(numbers, seen.labels)], seed=seed).estimator
         raw = module(validation.pooled)
@@ -55,7 +54,7 @@ class Head:
         return values
 
     def standardised(self, found: cfexplain.Prediction) -> Tensor:
-        """The same of a prediction, with its gradient."""
+        """Of a prediction, with its gradient."""
         if self.module is not None:
             estimated: Tensor = (self.module(found.features) - self.mean) / self.std
             return estimated

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from cfexplain import methods
+from shared import cell, markdown
+
+from cfexplain import NATURAL
 from estimator_study.head import JOINT, OTHER, SEEDS, SOFTMAX, TRAINED, VALIDATED
-from estimator_study.results import OUT
+from estimator_study.seen import OUT
 
 SHOWN = {
     "spearman": "Spearman with the true loss",
@@ -25,37 +27,27 @@ SHOWN = {
 
 def table() -> None:
     """All parts as Markdown."""
-    parts = {n: json.loads((OUT / f"{n}.json").read_text()) for n in ("posthoc", "hardened", "attacked") if (OUT / f"{n}.json").exists()}  # fmt: skip
     text = "# The loss estimator\n\nWritten by `experiments/estimator.py`. Brackets are 95 % intervals.\n"
-    text += "".join(SECTIONS[name](found) for name, found in parts.items())
+    for section in (posthoc_section, hardened_section, attacked_section):
+        path = OUT / f"{section.__name__.removesuffix('_section')}.json"
+        text += section(json.loads(path.read_text())) if path.exists() else ""
     (OUT / "table.md").write_text(text)
     print(text)
 
 
-def cell(found: Mapping[str, float], digits: int = 3) -> str:
-    """A value with its interval."""
-    return f"{found['value']:.{digits}f} [{found['low']:.{digits}f}, {found['high']:.{digits}f}]"
-
-
-def grid(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = ["| " + " | ".join(heading) + " |", "|" + "---|" * len(heading)]
-    return "\n".join([*lines, *("| " + " | ".join(r) + " |" for r in rows)]) + "\n"
-
-
 def comparison(found: Mapping[str, Any]) -> str:
     """Measures and differences of a part as two tables."""
-    measures, differences = found["measures"], found["differences"]
-    first = grid(["head", *SHOWN.values()], ([n, *(cell(m[k]) for k in SHOWN)] for n, m in measures.items()))
-    second = grid(["difference", *SHOWN.values()], ([n, *(cell(m[k]) for k in SHOWN)] for n, m in differences.items()))
-    return first + "\n" + second
+    return "\n".join(
+        markdown([head, *SHOWN.values()], ([name, *(cell(m[k]) for k in SHOWN)] for name, m in entries.items()))
+        for head, entries in (("head", found["measures"]), ("difference", found["differences"]))
+    )
 
 
 def posthoc_section(found: Mapping[str, Any]) -> str:
     """(a) in words and tables."""
-    facts = grid(
+    facts = markdown(
         ["images of `ham10000`", "n", "error rate", "median true loss"],
-        ([k, str(f["n"]), f"{f['error_rate']:.3f}", f"{f['median_loss']:.4f}"] for k, f in found["fitted on"].items()),
+        ([k, f["n"], f"{f['error_rate']:.3f}", f"{f['median_loss']:.4f}"] for k, f in found["fitted on"].items()),
     )
     return f"""
 ## (a) Joint against post hoc, `ham10000`
@@ -91,36 +83,31 @@ accuracy, is {", ".join(str(e["disturbed"]) for e in epochs)}, so where it is 6 
 def attacked_section(found: Mapping[str, Any]) -> str:
     """(c) in words and tables."""
     judges = [JOINT, TRAINED, VALIDATED, f"{VALIDATED} + no lesions", f"{VALIDATED} + disturbed", SOFTMAX, OTHER]
-    paired = found["paired"]
-    found = {k: v for k, v in found.items() if k != "paired"}
-    some = next(iter(found.values()))
-    first = grid(
+    entries = {k: v for k, v in found.items() if k != "paired"}
+    some = next(iter(entries.values()))
+    first = markdown(
         ["condition", "reached the second class", "not found", "mean change", "true loss", "true loss, right before"],
         (
-            (
-                name,
-                f"{e['reached']} of {e['n']}",
-                str(e["not found"]),
-                f"{e['mean change']:.4f}",
-                cell(e["true loss"], 2),
+            [
+                name, f"{e['reached']} of {e['n']}", e["not found"], f"{e['mean change']:.4f}", cell(e["true loss"], 2),
                 f"{cell(e['true loss, right before'], 2)} of {e['right before']}",
-            )
-            for name, e in found.items()
+            ]
+            for name, e in entries.items()
         ),
-    )
-    change = grid(
-        ["change of the estimate", *judges],
-        ([n, *(f"{cell(e[j]['change'], 2)}, {e[j]['lowered']} of {e['n']} fell" for j in judges)] for n, e in found.items()),
     )  # fmt: skip
-    fooled = grid(
-        ["fell although the true loss rose", *judges],
-        ([n, *(f"{e[j]['fooled']} of {e['right and reached']}" for j in judges)] for n, e in found.items()),
+    change, fooled, pairs = (
+        markdown([head, *judges], ([name, *(text(e, e[j]) for j in judges)] for name, e in part.items()))
+        for head, part, text in (
+            (
+                "change of the estimate",
+                entries,
+                lambda e, j: f"{cell(j['change'], 2)}, {j['lowered']} of {e['n']} fell",
+            ),
+            ("fell although the true loss rose", entries, lambda e, j: f"{j['fooled']} of {e['right and reached']}"),
+            ("difference of the estimates afterwards", found["paired"], lambda _, j: cell(j, 2)),
+        )
     )
-    pairs = grid(
-        ["difference of the estimates afterwards", *judges],
-        ([n, *(cell(e[j], 2) for j in judges)] for n, e in paired.items()),
-    )
-    missing = "" if methods.NATURAL.name in found else "`natural` is left out: its rows are not there yet."
+    missing = "" if NATURAL.name in entries else "`natural` is left out: its rows are not there yet."
     return f"""
 ## (c) What attacks and edits do to the estimate, `ham10000`
 
@@ -140,10 +127,3 @@ The same lesion after two edits; what the joint estimate alone gained by being o
 Rightly classified lesions that reach the second class, and whose estimate fell although the loss of the label rose:
 
 {fooled}"""
-
-
-SECTIONS: dict[str, Callable[[Mapping[str, Any]], str]] = {
-    "posthoc": posthoc_section,
-    "hardened": hardened_section,
-    "attacked": attacked_section,
-}

@@ -1,4 +1,4 @@
-"""The classics on the same pictures: BM3D, NLM and bicubic."""
+"""The classics on the same images: BM3D, NLM and bicubic."""
 
 from __future__ import annotations
 
@@ -12,32 +12,26 @@ from torch import Tensor
 
 from cfexplain.images import to_uint8
 from cfexplain.restore.quality import luminance_psnr, psnr, ssim
-from restoration_study.part import DENOISING, OUT, PARTS
+from restoration_study.part import OUT, PARTS, tensor
 
 
 def classic() -> None:
-    """BM3D and NLM on the noisy pictures, bicubic on the small ones; BM3D only where the package `bm3d` is."""
+    """BM3D and NLM on the noisy images, bicubic on the small ones; BM3D only where the package `bm3d` is."""
     rows = []
-    for part in (name for name in PARTS if name.startswith("denoising")):
-        for image in DENOISING:
+    for part, image in ((name, image) for name, one in PARTS.items() for image in one.images):
+        row = {"part": part, "image": image}
+        if part.startswith("denoising"):
             truth, given, _ = PARTS[part].load(image)
-            rows += [
-                {"part": part, "image": image, "method": m, "psnr": psnr(x, truth), "ssim": ssim(x, truth)}
-                for m, x in _denoised(given)
-            ]
-    for part in (name for name in PARTS if name.startswith("super")):
-        for image in PARTS[part].images:
+            rows += [row | {"method": m, "psnr": psnr(x, truth), "ssim": ssim(x, truth)} for m, x in denoised(given)]
+        elif part.startswith("super"):
             truth, small, _ = PARTS[part].load(image)
             size = (truth.shape[-1], truth.shape[-2])
             grown = Image.fromarray(to_uint8(small[0])).resize(size, Image.Resampling.BICUBIC)
-            bicubic = torch.from_numpy(np.array(grown)).permute(2, 0, 1)[None].float() / 255
-            rows.append(
-                {"part": part, "image": image, "method": "bicubic, ours", "psnr": luminance_psnr(bicubic, truth)}
-            )
+            rows.append(row | {"method": "bicubic, ours", "psnr": luminance_psnr(tensor(grown), truth)})
     pd.DataFrame(rows).to_csv(OUT / "classic.csv", index=False, float_format="%.4f")
 
 
-def _denoised(given: Tensor) -> Iterator[tuple[str, Tensor]]:
+def denoised(given: Tensor) -> Iterator[tuple[str, Tensor]]:
     from skimage.restoration import denoise_nl_means
 
     array, sigma = given[0].permute(1, 2, 0).double().numpy(), 25 / 255

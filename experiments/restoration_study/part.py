@@ -1,8 +1,7 @@
-"""One table of the study: its pictures, how they are given, the method and the measure."""
+"""The tables of the study: images, inputs, methods and measures."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +10,15 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from shared import DATA as SHARED
+from shared import RESULTS
+from shared import RUNS as EVERY_RUN
 from torch import Tensor
 
 from cfexplain.images import to_uint8
 from cfexplain.restore.quality import luminance_psnr, psnr
 
-ROOT = Path(__file__).resolve().parents[2]
-DATA = Path(os.environ.get("CFEXPLAIN_DATA", ROOT.parent / "shared" / "data")) / "restoration"
-RUNS, OUT = ROOT / "runs" / "restoration", ROOT / "experiments" / "results" / "restoration"
+DATA, RUNS, OUT = SHARED / "restoration", EVERY_RUN / "restoration", RESULTS / "restoration"
 
 DENOISING = ("F16", "baboon", "hill", "kodim01", "kodim02", "kodim03", "kodim12", "lena", "peppers")
 """Of the authors' site; their `hill` is the colour House."""
@@ -34,7 +34,7 @@ SET14 = (
 
 @dataclass(frozen=True)
 class Part:
-    """One table: its pictures, the method, what is asked, and how it is measured."""
+    """One table: its images, the method, the loader of (truth, input, mask or factor), and the measure."""
 
     images: tuple[str, ...]
     method: str
@@ -42,12 +42,14 @@ class Part:
     measure: Callable[[Tensor, Tensor], float] = psnr
 
 
+def tensor(image: Any) -> Tensor:
+    """An image of Pillow as (1, c, h, w) in [0, 1]."""
+    return torch.from_numpy(np.atleast_3d(np.array(image))).permute(2, 0, 1)[None].float() / 255
+
+
 def opened(path: Path, mode: str | None = None) -> Tensor:
-    """A picture as (1, c, h, w) in [0, 1]."""
     with Image.open(path) as file:
-        array = np.array(file.convert(mode) if mode else file)
-    array = array[..., None] if array.ndim == 2 else array
-    return torch.from_numpy(array).permute(2, 0, 1)[None].float() / 255
+        return tensor(file.convert(mode) if mode else file)
 
 
 def noisy(name: str) -> tuple[Tensor, Tensor, Any]:
@@ -56,7 +58,7 @@ def noisy(name: str) -> tuple[Tensor, Tensor, Any]:
 
 
 def cropped(name: str, side: int = 256) -> tuple[Tensor, Tensor, Any]:
-    """The middle of a noisy picture: what a CPU can run far enough to see a stop rule stop, on all nine."""
+    """The middle of a noisy image: what a CPU can run far enough to see a stop rule stop, on all nine."""
     truth, given, extra = noisy(name)
     top, left = ((whole - side) // 2 for whole in truth.shape[-2:])
     return *(x[..., top : top + side, left : left + side].contiguous() for x in (truth, given)), extra
@@ -69,7 +71,7 @@ def masked(name: str) -> tuple[Tensor, Tensor, Any]:
 
 
 def reduced(folder: str, factor: int = 4) -> Callable[[str], tuple[Tensor, Tensor, Any]]:
-    """The centre of a picture and its reduction by Pillow's Lanczos filter."""
+    """The centre of a image and its reduction by Pillow's Lanczos filter."""
 
     def load(name: str) -> tuple[Tensor, Tensor, Any]:
         whole = opened(DATA / folder / f"{name}.png", "RGB")
@@ -79,7 +81,7 @@ def reduced(folder: str, factor: int = 4) -> Callable[[str], tuple[Tensor, Tenso
         small = Image.fromarray(to_uint8(truth[0])).resize(
             (width // factor, height // factor), Image.Resampling.LANCZOS
         )
-        return truth, torch.from_numpy(np.array(small)).permute(2, 0, 1)[None].float() / 255, factor
+        return truth, tensor(small), factor
 
     return load
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,8 +23,8 @@ FOLDER, HEIGHT = RUNS / "pictures", 240
 
 
 def pictures(device: str, preset: str, steps: int | None, only: list[str]) -> None:
-    """Paint what is not there yet, and a strip of them for each, under runs/restoration/pictures: not ours to publish."""
-    for name, tasks in asked(device).items():
+    """Restore what is not there yet, and a strip of them for each, under runs/restoration/pictures: not ours to publish."""
+    for name, tasks in tasks_of(device).items():
         for method, task in tasks.items() if not only or name in only else ():
             path = FOLDER / f"{name}-{preset}-{method}{'' if steps is None else f'-{steps}'}.png"
             if not path.exists():
@@ -35,8 +34,8 @@ def pictures(device: str, preset: str, steps: int | None, only: list[str]) -> No
         together(name, preset, list(tasks))
 
 
-def asked(device: str) -> dict[str, dict[str, Callable[[Method], Any]]]:
-    """The tasks by picture and method; each picture's input is kept beside its results."""
+def tasks_of(device: str) -> dict[str, dict[str, Callable[[Method], Any]]]:
+    """The tasks by image and method; each image's input is kept beside its results."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     repo = DATA / "dip_repo"
     tasks: dict[str, dict[str, Callable[[Method], Any]]] = {}
@@ -56,15 +55,10 @@ def asked(device: str) -> dict[str, dict[str, Callable[[Method], Any]]]:
 
 
 def together(name: str, preset: str, methods: list[str]) -> None:
-    """The input and what was painted, side by side."""
+    """The input and the outputs, side by side."""
     files = [FOLDER / f"{name}-input.png"]
     files += [path for method in methods for path in sorted(FOLDER.glob(f"{name}-{preset}-{method}*.png"))]
     if len(files) > 1:
-        strip = np.concatenate([as_high(path) for path in files], axis=1)
-        Image.fromarray(strip).save(FOLDER / f"{name}.jpg", quality=85)
-
-
-def as_high(path: Path) -> np.ndarray:
-    """A picture of the sheet's height."""
-    with Image.open(path) as file:
-        return np.array(file.convert("RGB").resize((round(file.width * HEIGHT / file.height), HEIGHT)))
+        images = [Image.open(path).convert("RGB") for path in files]
+        strip = [np.array(x.resize((round(x.width * HEIGHT / x.height), HEIGHT))) for x in images]
+        Image.fromarray(np.concatenate(strip, axis=1)).save(FOLDER / f"{name}.jpg", quality=85)

@@ -1,4 +1,4 @@
-"""One run on one picture, kept under runs/restoration/."""
+"""One run on one image, kept under runs/restoration/; its curve against the truth, and the output of each stop rule."""
 
 from __future__ import annotations
 
@@ -14,10 +14,23 @@ from torch import Tensor
 from cfexplain.generators import DeepImagePrior
 from cfexplain.images import save_png
 from cfexplain.method.stage import Method
-from cfexplain.restore import PRESETS, Restoration, Run, denoise, fast, inpaint, superresolve
+from cfexplain.method.stop import Step
+from cfexplain.restore import (
+    PRESETS,
+    Averaged,
+    HeldOut,
+    MovingVariance,
+    Restoration,
+    Run,
+    WindowedVariance,
+    denoise,
+    fast,
+    inpaint,
+    superresolve,
+)
 from cfexplain.restore.quality import ssim
 from cfexplain.terms.low_resolution import upsample
-from restoration_study.observer import Observer, Until, UntilHeldOut
+from cfexplain.types import Problem
 from restoration_study.part import PARTS, RUNS
 
 
@@ -36,7 +49,7 @@ def method_of(name: str, preset: str, steps: int | None) -> Method:
 
 @dataclass(frozen=True)
 class Case:
-    """A run on one picture: part of the study, picture, preset, steps in place of the preset's, seed."""
+    """A run on one image: part of the study, image, preset, steps in place of the preset's, seed."""
 
     part: str
     image: str
@@ -51,39 +64,119 @@ class Case:
 
     @property
     def path(self) -> Path:
-        """The row; curve and pictures lie beside it."""
-        of_steps = "" if self.steps is None else f"-{self.steps}"
-        return RUNS / self.part / f"{self.preset}-{self.seed}{of_steps}" / f"{self.image}.json"
+        """The row; curve and images lie beside it."""
+        steps = "" if self.steps is None else f"-{self.steps}"
+        return RUNS / self.part / f"{self.preset}-{self.seed}{steps}" / f"{self.image}.json"
 
-    def done(self) -> bool:
-        """Whether it was run, and at these settings."""
-        here = repr(self.method)
-        return self.path.exists() and json.loads(self.path.read_text()).get("settings", here) == here
+
+class Observer:
+    """A callback that measures a run against the truth, of which the run itself sees nothing."""
+
+    def __init__(self, case: Case, truth: Tensor, every: int) -> None:
+        self.case, self.truth, self.every = case, truth, every
+        problem = Problem(truth)
+        self.average, self.last = Averaged(0.99).start(problem), truth
+        rules = {"wmv": WindowedVariance(), "emv": MovingVariance()}
+        rules |= {f"{name} average": Averaged(0.99, until=rule) for name, rule in rules.items()}
+        denoising = case.part.startswith("denoising")
+        self.rules: dict[str, Any] = {n: rule.start(problem) for n, rule in rules.items() if denoising}
+        self.chosen: dict[str, dict[str, float]] = {}
+        self.kept: dict[str, dict[str, float]] = {}
+        self.curve: list[tuple[float, ...]] = []
+        self.images: dict[str, Tensor] = {}
+
+    def psnr(self, image: Tensor) -> float:
+        """By the part's measure."""
+        return PARTS[self.case.part].measure(image, self.truth)
+
+    def __call__(self, step: Step) -> bool:
+        """Whether every rule has stopped."""
+        self.average(step)
+        self.last = step.image
+        for name, rule in self.rules.items():
+            if name not in self.chosen and rule(step):
+                self.choose(name, step.index)
+        if step.index % self.every == 0:
+            row = (step.index, self.psnr(step.image), self.psnr(self.average.chosen()), float(step.value.sum()))
+            self.curve.append(row)
+            if step.index % (50 * self.every) == 0:  # runs take hours: worth a look on the way
+                self.save_curve()
+        if step.index + 1 in (1800, 3000):
+            at, self.images[f"average at {step.index + 1}"] = f"at {step.index + 1}", self.average.chosen()
+            self.kept[at] = {"raw": self.psnr(step.image), "average": self.psnr(self.average.chosen())}
+        return len(self.chosen) == len(self.rules)
+
+    def choose(self, name: str, step: int) -> None:
+        """Keep what a rule chooses."""
+        self.images[name] = self.rules[name].chosen()
+        self.chosen[name] = {"psnr": self.psnr(self.images[name]), "stopped": step}
+
+    def save_curve(self) -> None:
+        """Step, PSNR of the output, PSNR of the average, objective."""
+        np.save(self.case.path.with_suffix(".npy"), np.array(self.curve, dtype=np.float32))
+
+    def finish(self, last: int) -> dict[str, Any]:
+        """All of it; rules that never stopped choose at the last step."""
+        alone = sorted(self.chosen)
+        for name in self.rules.keys() - self.chosen.keys():
+            self.choose(name, last)
+        curve, kinds = np.array(self.curve), {"raw": 1, "average": 2}
+        return {
+            "rules": {name: self.chosen[name] for name in self.rules},
+            "kept": self.kept,
+            "peak": {kind: float(curve[:, k].max()) for kind, k in kinds.items()},
+            "peak_at": {kind: int(curve[curve[:, k].argmax(), 0]) for kind, k in kinds.items()},
+            "stopped_by_itself": alone,
+        }
+
+
+@dataclass(frozen=True)
+class Until:
+    """A stop rule: goes on until the observer's rules have all stopped and the least steps are done."""
+
+    observer: Observer
+    least: int
+
+    def start(self, problem: Problem) -> Any:
+        """Begin."""
+        return lambda step: self.observer(step) and step.index + 1 >= self.least
+
+
+@dataclass(frozen=True, kw_only=True)
+class UntilHeldOut(HeldOut):
+    """The same on a run that leaves pixels out, so that the rule that reads them is one of the observer's."""
+
+    observer: Observer
+    least: int
+
+    def start(self, problem: Problem) -> Any:
+        """Begin."""
+        self.observer.rules["held out average"] = super().start(problem)
+        return Until(self.observer, self.least).start(problem)
 
 
 def run(case: Case, device: str, every: int) -> None:
-    """Run what is not done yet: row, curve and pictures."""
-    if case.done():
+    """Run what is not done yet, or not at these settings: row, curve and images."""
+    settings = repr(case.method)
+    if case.path.exists() and json.loads(case.path.read_text()).get("settings", settings) == settings:
         return
     case.path.parent.mkdir(parents=True, exist_ok=True)
-    part = PARTS[case.part]
-    truth, given, extra = (x.to(device) if isinstance(x, Tensor) else x for x in part.load(case.image))
-    stopping = case.part.startswith("denoising")
-    observer = Observer(truth, part.measure, every, case.path.with_suffix(".npy"), stopping=stopping)
-    found = restored(case, given, extra, observer)
-    average = observer.average.chosen()
+    truth, given, extra = (x.to(device) if isinstance(x, Tensor) else x for x in PARTS[case.part].load(case.image))
+    observer = Observer(case, truth, every)
+    found, average = restored(case, given, extra, observer), observer.average.chosen()
+    untreated = upsample(given, extra) if case.part.startswith("super") else given
     row = asdict(case) | {
         "steps": found.steps[0], "seconds": found.seconds, "device": device, "threads": torch.get_num_threads(),
-        "method": found.method, "settings": repr(case.method), "input": part.measure(plain(case.part, given, extra), truth),
-        "last": part.measure(observer.last, truth), "average": part.measure(average, truth), "ssim": ssim(average, truth),
-        "size": list(truth.shape[-2:]), **observer.finish(found.steps[0] - 1),
+        "method": found.method, "settings": settings, "input": observer.psnr(untreated), "last": observer.psnr(observer.last),
+        "average": observer.psnr(average), "ssim": ssim(average, truth), "size": list(truth.shape[-2:]),
+        **observer.finish(found.steps[0] - 1),
     }  # fmt: skip
-    np.save(case.path.with_suffix(".npy"), np.array(observer.curve, dtype=np.float32))
-    for kind, picture in ({"last": observer.last, "average": average} | observer.pictures).items():
-        save_png(case.path.with_name(f"{case.image}-{kind}.png"), picture[0].cpu().expand(3, -1, -1))
+    observer.save_curve()
+    for kind, image in ({"last": observer.last, "average": average} | observer.images).items():
+        save_png(case.path.with_name(f"{case.image}-{kind}.png"), image[0].cpu().expand(3, -1, -1))
     case.path.write_text(json.dumps(row, indent=1))
-    told = {k: round(row[k], 2) for k in ("input", "last", "average")}
-    print(case.part, case.image, case.preset, f"seed {case.seed}: {told} {found.seconds:.0f} s", flush=True)
+    shown = {k: round(row[k], 2) for k in ("input", "last", "average")}
+    print(case.part, case.image, case.preset, f"seed {case.seed}: {shown} {found.seconds:.0f} s", flush=True)
 
 
 def restored(case: Case, given: Tensor, extra: Any, observer: Observer) -> Restoration:
@@ -93,18 +186,11 @@ def restored(case: Case, given: Tensor, extra: Any, observer: Observer) -> Resto
     """
     method = case.method
     if case.part.startswith("denoising"):
-        wanted = max(5000, method.edit.steps) if case.steps is None else case.steps
-        least = method.edit.steps
+        steps, least = case.steps or max(5000, method.edit.steps), method.edit.steps
         held = case.part == "denoising-middle"
         until = UntilHeldOut(observer=observer, least=least) if held else Until(observer, least)
-        method = replace(method, edit=replace(method.edit, steps=wanted, stop=until))
-        return denoise(given, method=method, run=Run(case.seed))
-    watched = Run(case.seed, watch=observer)
-    if case.part == "inpainting":
-        return inpaint(given, extra, method=method, run=watched)
-    return superresolve(given, extra, method=method, run=watched)
-
-
-def plain(name: str, given: Tensor, extra: Any) -> Tensor:
-    """The answer without any work."""
-    return upsample(given, extra) if name.startswith("super") else given
+        return denoise(
+            given, method=replace(method, edit=replace(method.edit, steps=steps, stop=until)), run=Run(case.seed)
+        )
+    verb = inpaint if case.part == "inpainting" else superresolve
+    return verb(given, extra, method=method, run=Run(case.seed, watch=observer))
