@@ -44,7 +44,7 @@ def build(models: Sequence[NamedClassifier]) -> Any:
                     target, where, editor, *settings = _search_inputs()
                     with gr.Row():
                         explain = gr.Button("Explain", variant="primary", scale=3, elem_id="explain")
-                        stop = gr.Button("Stop", variant="stop", min_width=90, elem_id="stop")
+                        stop = gr.Button("Stop", min_width=90, elem_id="stop")
             with gr.Column(scale=7, min_width=300):
                 with gr.Row(equal_height=False) as current:
                     view = gr.HTML(FRAGMENTS.empty(), elem_id="view")
