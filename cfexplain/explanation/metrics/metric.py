@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -35,15 +35,18 @@ class Metric:
         return self.measure(edit)
 
 
-class _Metrics(Mapping[str, Metric]):
+class _Metrics(MutableMapping[str, Metric]):
     """All metrics by name; the files of this package are read when they are first asked for."""
 
     def __init__(self) -> None:
         self._found: dict[str, Metric] = {}
         self._read = False
 
-    def add(self, found: Metric) -> None:
-        self._found[found.name] = found
+    def __setitem__(self, name: str, found: Metric) -> None:
+        self._found[name] = found
+
+    def __delitem__(self, name: str) -> None:
+        del self._found[name]
 
     def __getitem__(self, name: str) -> Metric:
         return self._all()[name]
@@ -70,7 +73,7 @@ def metric(*, better: Literal["higher", "lower", "neither"], unit: str) -> Calla
 
     def register(measure: Measure) -> Metric:
         found = Metric(measure.__name__, better, unit, measure)
-        METRICS.add(found)
+        METRICS[found.name] = found
         return found
 
     return register
