@@ -63,7 +63,7 @@ def panel(result: Edit, caption: str = "") -> Figure:
         axes = [figure.add_subplot(grid[row, column]) for column in (0, 1, 2, 3, 5)]
         source, target = one.classes[int(one.source)], one.classes[int(one.target)]
         show_picture(axes[0], one.query[0], f"query: {source} {_probability(one, 'before', one.source):.2f}")
-        show_picture(axes[1], one.anchor[0], "anchor: the prior's painting of it")
+        show_picture(axes[1], one.anchor[0], "anchor: its reconstruction")
         kind = "counterfactual" if one.found[0] else one.status[0].value.replace("_", " ")
         show_picture(axes[2], one.image[0], f"{kind}: {target} {_probability(one, 'after', one.target):.2f}")
         _change(figure, axes[3], one.difference[0])
