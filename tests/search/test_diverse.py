@@ -38,6 +38,7 @@ def test_answers_differ_more_than_seeds_do_and_the_first_is_that_of_explain():
     answers = explain_diverse(Toy(), images, "red", count=2, method=QUICK)
     seeds = [explain(Toy(), images, "red", method=QUICK, seed=k) for k in range(2)]
     assert torch.equal(answers[0].image, seeds[0].image)
+    assert [answer.seed for answer in answers] == [0, 1]
     assert all(all(a.found) for a in answers)
     assert float(diversity(answers).mean()) > float(diversity(seeds).mean())
 
