@@ -2,7 +2,7 @@
 
     python experiments/isic_comparison.py --shard 0/2                        hours on 2 cores; rows are kept one by one
     python experiments/isic_comparison.py --targets hard                     of nevi, melanoma
-    python experiments/isic_comparison.py --targets pair --anchors           and of melanomas, nevus: for `training_set.py`
+    python experiments/isic_comparison.py --targets pair                     and of melanomas, nevus: for `training_set.py`
     python experiments/isic_comparison.py --methods ablations --targets second --first 60
     python experiments/isic_comparison.py --methods seeds --seed 1 --targets second --first 20
     python experiments/isic_comparison.py --edition 64 --targets second --first 60
@@ -188,7 +188,6 @@ def main() -> None:
     parser.add_argument("--shard", default="0/1", help="k/n: every n-th lesion from the k-th on")
     parser.add_argument("--first", type=int, default=sum(COUNTS.values()), help="only so many lesions of the list")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--anchors", action="store_true", help="accepted and ignored: anchors are no longer kept")
     args = parser.parse_args()
     if unknown := set(filter(None, args.only.split(";"))) - {m.name for m in METHODS[args.methods]}:
         parser.error(f"there is no method {', '.join(unknown)} among the {args.methods}")

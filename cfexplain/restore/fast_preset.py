@@ -27,8 +27,7 @@ def fast(method: Method, *, widths: tuple[int, ...] | None = None, share: float 
         share: of the steps; None is .4, .6 if the learning rate is small (inpaint-half improves to the end), and all
             for a network that is as narrow already (dejpeg is blurred after 960).
 
-    Source: ours, on images of no table (experiments/fast_restoration.py, where widths and jitters were compared with
-        gains of 1, and drawn gains are .2 to .3 dB better again; fast_clean.py for clean inputs).
+    Source: ours, chosen on images of no published table; experiments/restoration.py measures it.
 
     Example:
         >>> from cfexplain.restore import DENOISE
