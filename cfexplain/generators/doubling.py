@@ -30,11 +30,11 @@ def doubled(x: Float[Tensor, "n c h w"], mode: Upsampling) -> Float[Tensor, "n c
         grown: Tensor = _Bilinear.apply(x)
         return grown
     if mode == "bilinear" and x.is_cuda:
-        return _doubling(x.shape[-2], x) @ x @ _doubling(x.shape[-1], x).T
+        return doubling_matrix(x.shape[-2], x) @ x @ doubling_matrix(x.shape[-1], x).T
     return F.interpolate(x, scale_factor=2, mode=mode, align_corners=False if mode == "bilinear" else None)
 
 
-def _doubling(size: int, like: Tensor) -> Float[Tensor, "2n n"]:
+def doubling_matrix(size: int, like: Tensor) -> Float[Tensor, "2n n"]:
     """Linear doubling as a matrix: on a GPU torch's own kernel has a thread walk through all images and channels."""
     one = torch.eye(size, dtype=like.dtype, device=like.device)
     return F.interpolate(one[None], scale_factor=2, mode="linear", align_corners=False)[0].T

@@ -20,7 +20,7 @@ from cfexplain.generators import (
     WarmStart,
     stacked,
 )
-from cfexplain.generators.doubling import _doubling
+from cfexplain.generators.doubling import doubling_matrix
 from cfexplain.generators.noise import generator_for
 from cfexplain.method.objective import total
 from cfexplain.method.stage import Stage
@@ -168,7 +168,7 @@ def test_convolutions_of_many_painters_are_those_of_each(way, kernel, stride):
 
 def test_the_gpus_doubling_is_that_of_torch():
     x = torch.rand(2, 3, 5, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    ours = _doubling(5, x) @ x @ _doubling(7, x).T
+    ours = doubling_matrix(5, x) @ x @ doubling_matrix(7, x).T
     torch.testing.assert_close(ours, torch.nn.functional.interpolate(x, scale_factor=2, mode="bilinear"))
 
 
