@@ -23,7 +23,8 @@ def test_contract_on_folders_and_tables(tmp_path):
     for name in ("nevus", "melanoma"):
         draw(tmp_path / "data" / name, f"{name}-a", f"{name}-b")
     check_reader(folder.read, tmp_path / "data")
-    table = pd.DataFrame({"image": ["data/nevus/nevus-a.jpg", "data/melanoma/melanoma-a.jpg"], "label": ["nevus", "melanoma"]})
+    images = ["data/nevus/nevus-a.jpg", "data/melanoma/melanoma-a.jpg"]
+    table = pd.DataFrame({"image": images, "label": ["nevus", "melanoma"]})
     table.to_csv(tmp_path / "table.csv", index=False)
     check_reader(csv.read, tmp_path / "table.csv")
 
