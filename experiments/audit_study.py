@@ -101,7 +101,7 @@ def wait_for_rows(out: Path, more: int, child: Any) -> None:
 
 
 def lesions(out: Path, count: int, progress: Any = None) -> None:
-    """The default audit of `ham10000`, painter, views, oracle and all, of so few steps that many images take minutes."""
+    """The default audit of `ham10000`, with generator, views and oracle, of so few steps that many images take minutes."""
     from dataclasses import replace
 
     import torch

@@ -1,4 +1,4 @@
-"""A painter with a head start: weights from which the hourglass learns any lesion in few steps.
+"""A warm start: weights from which the hourglass learns any lesion in few steps.
 
     python experiments/warm_start.py learn       20 minutes on one core; goes on from its checkpoint
     python experiments/warm_start.py ship        keep the learned weights, in half precision, in the package
@@ -94,7 +94,7 @@ def learn() -> None:
 
 
 def ship() -> None:
-    """In half precision: the painter's first steps forget the rounding."""
+    """In half precision: the network's first steps forget the rounding."""
     state = {name: value.half() for name, value in load_file(LEARNED).items() if name != "round"}
     (STARTS / "isic2017.safetensors").write_bytes(pack(state))
 

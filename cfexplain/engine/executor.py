@@ -69,7 +69,8 @@ class Executor:
 
     def generate(self) -> Images:
         """f_theta(z), or f_theta(z + noise) where the stage has jitter."""
-        output: Images = self.painter(self.z if self.stage.jitter == 0 else self.z + self.stage.jitter * self._noise())
+        z = self.z if self.stage.jitter == 0 else self.z + self.stage.jitter * self._noise()
+        output: Images = self.generator(z)
         return output
 
     def predict(self, image: Images) -> tuple[Prediction | None, Prediction | None]:
@@ -128,8 +129,8 @@ class Executor:
     def _prepare(self) -> None:
         """Whatever depends on the parameters: they are new ones after images have left."""
         self.locks = _unlock_steps(self.module, self.stage)
-        generator = _Generator(self.module, self.stage.precision)
-        self.painter = CudaGraph(generator, tf32=True) if stackable(self.module) else generator
+        plain = _Generator(self.module, self.stage.precision)
+        self.generator = CudaGraph(plain, tf32=True) if stackable(self.module) else plain
 
     def _leave(self, places: list[int]) -> None:
         select(self.module, self.optimizer, places)

@@ -1,4 +1,4 @@
-"""Generators: differentiable ways to paint one image, one idea a file."""
+"""Generators: differentiable parametrisations of one image, one idea a file."""
 
 from cfexplain.generators.deep_decoder import DeepDecoder as DeepDecoder
 from cfexplain.generators.dip import DeepImagePrior as DeepImagePrior

@@ -20,11 +20,11 @@ class Langevin:
     of late outputs does not fit the noise of the query; the stop rule `Sampled` returns that mean.
 
     Attributes:
-        painter: the generator.
+        generator: the other generator.
         deviation: standard deviation of the noise; the source takes twice the learning rate.
 
     Shape:
-        that of the painter.
+        that of the other generator.
 
     Source: Cheng et al., "A Bayesian Perspective on the Deep Image Prior", CVPR 2019, and its released code: Adam at
     0.01, noise of 0.02 on the convolutions' weights after each step, burn-in of 7,000 steps, mean to 20,000. Deviation:
@@ -36,18 +36,18 @@ class Langevin:
         torch.Size([1, 3, 16, 16])
     """
 
-    painter: Generator = field(default_factory=DeepImagePrior)
+    generator: Generator = field(default_factory=DeepImagePrior)
     deviation: float = 0.02
 
     def build(self, query: Images, rng: torch.Generator) -> nn.Module:
         """The network with noise from a random generator that `rng` seeds."""
-        network = self.painter.build(query, rng)
+        network = self.generator.build(query, rng)
         seed = int(torch.randint(2**62, (), generator=rng))
         return SGLDNoise(network, self.deviation, torch.Generator(query.device).manual_seed(seed))
 
     def draw(self, query: Images, rng: torch.Generator) -> Tensor:
-        """The painter's input."""
-        return self.painter.draw(query, rng)
+        """The other generator's input."""
+        return self.generator.draw(query, rng)
 
 
 class SGLDNoise(nn.Module):
@@ -70,5 +70,5 @@ class SGLDNoise(nn.Module):
                 if weights.ndim == 4:
                     noise = torch.randn(weights.shape, generator=self.rng, device=self.rng.device).to(weights)
                     weights.add_(noise, alpha=self.deviation)
-        painted: Tensor = self.network(z)
-        return painted
+        image: Tensor = self.network(z)
+        return image

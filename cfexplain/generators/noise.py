@@ -1,4 +1,4 @@
-"""What a generator paints from: fixed noise or coordinates, drawn without touching the global generator."""
+"""A generator's input: fixed noise or coordinates, drawn without touching the global generator."""
 
 from __future__ import annotations
 

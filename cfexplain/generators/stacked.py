@@ -1,4 +1,4 @@
-"""Layers of many painters at once (`Stack`): what vmap does layer by layer, in fewer and larger calls."""
+"""Layers of many networks at once (`Stack`): what vmap does layer by layer, in fewer and larger calls."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def convolved(x: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple[int,
 
 
 def normalised(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-    """Batch normalisation by the input's own statistics; under vmap one call over all painters' channels."""
+    """Batch normalisation by the input's own statistics; under vmap one call over all networks' channels."""
     out: Tensor = _Normalised.apply(x, weight, bias, eps)
     return out
 
@@ -33,12 +33,13 @@ class _Convolved(torch.autograd.Function):
     @staticmethod
     def vmap(info: Any, in_dims: Any, *inputs: Any) -> tuple[Tensor, int]:
         x, weight, bias = _batched(info.batch_size, in_dims, inputs[:3])
+        # A 1x1 convolution of stride 1 is a matrix product; on a GPU the other convolutions are faster as one, too.
         as_product = x.is_cuda or (weight.shape[-2:] == (1, 1) and all(step == 1 for step in inputs[3]))
         return (_product if as_product else _grouped)(x, weight, bias, inputs[3]), 0
 
 
 def _grouped(x: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple[int, ...]) -> Tensor:
-    """One convolution of as many groups as painters."""
+    """One convolution of as many groups as networks."""
     biases = None if bias is None else bias.flatten()
     return _apart(F.conv2d(_side_by_side(x), weight.flatten(0, 1), biases, stride, groups=len(x)), len(x))
 
@@ -72,7 +73,7 @@ class _Normalised(torch.autograd.Function):
 
 
 def _batched(n: int, dims: Any, parts: Any) -> list[Any]:
-    """Each with the painters first."""
+    """Each tensor with the dimension of the networks first."""
     return [
         part if part is None else part.expand(n, *part.shape) if dim is None else part.movedim(dim, 0)
         for part, dim in zip(parts, dims, strict=False)

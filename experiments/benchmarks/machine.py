@@ -66,7 +66,7 @@ def peak_gib(device: str = "cpu") -> float:
 
 @contextmanager
 def layers_of_torch() -> Iterator[None]:
-    """The painter in torch's own layers: `nn.Conv2d` with its padding, `interpolate` with its gradient."""
+    """The network in torch's own layers: `nn.Conv2d` with its padding, `interpolate` with its gradient."""
     with patch.object(doubling, "_LARGE", math.inf), patch.object(Convolution, "forward", nn.Conv2d.forward):
         yield
 

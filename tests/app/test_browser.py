@@ -5,7 +5,6 @@ import http.client
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -21,28 +20,9 @@ from cfexplain.images import round8, save_png
 from cfexplain_datasets.synthetic import SyntheticLesions
 
 pytestmark = pytest.mark.slow
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 COMMAND = "from cfexplain.cli import main; main()"
 PATIENCE = 120_000
 """Milliseconds: these tests may share two cores with others."""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    pytest.importorskip("gradio", reason="Gradio is not installed: pip install 'cfexplain[app]'")
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="Playwright is not installed: pip install playwright"
-    )
-    if not Path(CHROMIUM).exists():
-        pytest.skip(f"there is no {CHROMIUM}: apt-get install chromium")
-    with playwright.sync_playwright() as started:
-        found = started.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield found
-        found.close()
 
 
 class App:
@@ -86,6 +66,7 @@ class App:
 
 @pytest.fixture(scope="module")
 def app(browser, tmp_path_factory):
+    pytest.importorskip("gradio", reason="Gradio is not installed: pip install 'cfexplain[app]'")
     app = App(_folder(tmp_path_factory))
     yield app
     if app.process.poll() is None:

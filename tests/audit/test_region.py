@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cfexplain.audit.region import effects, excess, places
+from cfexplain.audit.region import artefacts, effects, excess, places
 from cfexplain.explanation.folder import load
 
 
@@ -35,3 +35,15 @@ def test_an_artefact_on_all_sides_is_no_control_of_itself(edit, classifier):
     rim[:, 8:-8, 8:-8] = 0
     alone = effects(edit, classifier, {"rim": rim})
     assert excess(edit, classifier, {"rim": rim}) == pytest.approx(alone, abs=1e-5)
+
+
+def test_the_mask_of_an_artefact_is_dilated_by_one_pixel(edit, monkeypatch):
+    there = torch.zeros(1, 64, 64)
+    there[:, 20:30, 20:30] = 1
+    monkeypatch.setattr("cfexplain.audit.region.find_artefacts", lambda image: {"ink": there})
+    areas, gains, masks = artefacts(edit.query[0], edit)
+    grown = torch.zeros(1, 64, 64)
+    grown[:, 19:31, 19:31] = 1
+    assert torch.equal(masks["ink"], grown)
+    assert areas["ink"] == pytest.approx(100 / 64**2)
+    assert gains["ink"] == 0

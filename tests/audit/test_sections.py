@@ -6,6 +6,7 @@ import pytest
 
 from cfexplain.audit import sections
 from cfexplain.audit.sections import Results, all_sections
+from cfexplain.audit.sections.gaps import gaps
 from cfexplain.audit.sections.suspects import suspects
 
 NEW = '''
@@ -61,3 +62,20 @@ def test_the_artefact_with_the_strongest_effect_ranks_first():
     assert [row["suspect"] for row in ranked] == ["ink", "hair"]
     assert ranked[0]["excess"] == pytest.approx(0.2)
     assert ranked[0]["excess_where_involved"] == pytest.approx(0.4)
+
+
+def forty(**columns):
+    """Rows of forty lesions; the changes of women's are larger by 0.2."""
+    rows = pd.DataFrame({"image_id": map(str, range(40)), "lesion_id": map(str, range(40)), "status": "found"})
+    rows["meta.sex"], rows["metric.mean_change"] = ["male", "female"] * 20, [0.1, 0.3] * 20
+    return rows.assign(**columns)
+
+
+@pytest.mark.parametrize("label", [{}, {"label": None}, {"label": ["mel"] * 20 + ["nv"] * 20}])
+def test_groups_are_compared_with_and_without_labels(label):
+    found = {row["group"]: row["mean"] for row in gaps(forty(**label), ["mean_change"])}
+    assert found == pytest.approx({"sex: male": -0.2, "sex: female": 0.2})
+
+
+def test_groups_that_the_label_decides_are_not_compared():
+    assert gaps(forty(label=["mel", "nv"] * 20), ["mean_change"]) == []

@@ -13,7 +13,7 @@ from toys import Toy, pale_images
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
 
-def test_a_recorded_painter_paints_and_learns_as_it_does_step_by_step():
+def test_a_recorded_network_generates_and_learns_as_it_does_step_by_step():
     query = torch.rand(1, 3, 64, 64, device="cuda")
     recipe = DeepImagePrior(widths=(8, 12, 16), skips=(4, 4, 4))
     module, z = recipe.build(query, torch.Generator()), recipe.draw(query, torch.Generator())

@@ -55,7 +55,7 @@ def tasks(generator, count=2, dtype=torch.float32):
 
 @pytest.mark.parametrize("name", GENERATORS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-def test_one_step_of_a_stack_is_that_of_its_painters(name, dtype):
+def test_one_step_of_a_stack_is_that_of_its_networks(name, dtype):
     share = 1e-4 if dtype == torch.float32 else 1e-9
     many = tasks(GENERATORS[name], dtype=dtype)
     stack, z = Stack([s.module for s in many]), torch.stack([s.z for s in many]).contiguous()
@@ -71,7 +71,7 @@ def test_one_step_of_a_stack_is_that_of_its_painters(name, dtype):
 
 
 @pytest.mark.parametrize("padding", ["reflect", "zeros"])
-def test_a_stack_paints_in_bfloat16_what_its_painters_do(padding):
+def test_a_stack_generates_in_bfloat16_what_its_networks_do(padding):
     many = tasks(replace(GENERATORS["hourglass"], padding=padding))
     stack, z = Stack([s.module for s in many]), torch.stack([s.z for s in many])
     with torch.no_grad():
@@ -94,7 +94,7 @@ def test_together_is_alone(name):
         torch.testing.assert_close(many[k].module(search.z), search.module(search.z), rtol=0, atol=1e-6)
 
 
-def test_warm_painters_together_are_warm_painters_alone():
+def test_warm_networks_together_are_warm_networks_alone():
     generator = WarmStart()
     stage = Stage(total((10.0, SamePixels())), 5, 1e-3)
 
@@ -153,7 +153,7 @@ def test_explaining_together_has_the_same_outcome(method, tmp_path):
 
 @pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (1, 1), (1, 2)])
 @pytest.mark.parametrize("way", [stacked._grouped, stacked._product])
-def test_convolutions_of_many_painters_are_those_of_each(way, kernel, stride):
+def test_convolutions_of_many_networks_are_those_of_each(way, kernel, stride):
     rng = torch.Generator().manual_seed(0)
     x, weight, bias = (
         torch.rand(shape, dtype=torch.float64, generator=rng).requires_grad_()

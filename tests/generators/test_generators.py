@@ -216,7 +216,7 @@ def test_layers_are_unlocked_coarse_to_fine(recipe):
         assert moved == [step.index > 0 and k < free for k in range(len(groups))]
 
 
-def test_a_warm_painter_learns_a_lesion_sooner():
+def test_a_warm_network_learns_a_lesion_sooner():
     stage = Stage(total((10.0, SamePixels())), steps=12, learning_rate=1e-2)
 
     def decibels(generator, query):
