@@ -72,7 +72,7 @@ def parts(size: int) -> dict[str, Callable[[], Any]]:
 
     painted()
     return {
-        "painter, forward and backward": painted,
+        "network, forward and backward": painted,
         "Adam": optimiser.step,
         "views, forward and backward": viewed,
         "classifier, image and views": lambda: classified(seen),
