@@ -58,8 +58,9 @@ def build(models: Sequence[NamedClassifier]) -> Any:
             [current, result, editor, view, prediction, download, report], concurrency_limit=1, show_progress="full",
             show_progress_on=view, js=SCROLL, api_visibility="private",
         )  # fmt: skip
-        running.failure(_show_editor, where, editor, **quiet)
-        stop.click(_stop, [query, where], [view, prediction, editor], cancels=running, **quiet)
+        # The page runs `stop` beside the cancellation, and `failure` after it: what is shown must come last.
+        running.failure(_restore, [query, where], [view, prediction, editor], **quiet)
+        stop.click(_announce_stop, cancels=running, **quiet)
         shown = [query, upload, view, prediction, current, result, controls, target, where, editor]
         new = {"outputs": shown, "cancels": running, **quiet}
         upload.upload(lambda path, name: _upload(path, by_name[name]), [upload, classifier], **new)
@@ -141,8 +142,12 @@ def _explain(
             yield *panels, _view(query), _prediction(query.probabilities), str(archive), FRAGMENTS.report(html)
 
 
-def _stop(query: Query, where: str) -> Updates:
+def _announce_stop() -> None:
     gr.Info("Stopped. Nothing is kept of this search.")
+
+
+def _restore(query: Query, where: str) -> Updates:
+    """What the page shows after a search that failed or was stopped."""
     return _view(query), _prediction(query.probabilities), _show_editor(where)
 
 
