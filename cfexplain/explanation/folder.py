@@ -68,5 +68,3 @@ def files(explanation: Explanation, *, figures: bool = True) -> dict[str, bytes]
         found["panel.png"] = plot.png(plot.panel(edit, caption=caption(explanation)))
     found["tensors.safetensors"] = pack(explanation.tensors())
     return found | {"result.json": encode(explanation.record)}
-
-
