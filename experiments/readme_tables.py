@@ -265,6 +265,10 @@ def in_time() -> str:
     )
 
 
+FORMER_MEASURES = {"survives": "robust", "believed": "oracle_agreement"}
+"""Names in summaries of version 0.1."""
+
+
 def audits() -> list[str]:
     """One line per audit, and what an audit promises."""
     lines = [
@@ -275,10 +279,12 @@ def audits() -> list[str]:
     for title, path in AUDITS.items():
         summary = json.loads(path.read_text())
         tables = {section["key"]: section["rows"] for section in summary["sections"]}
-        measured = {r["measure"]: r for key in ("outcomes", "quality") for r in tables.get(key, [])}
-        if "believed" not in measured:
+        rows = [r for key in ("outcomes", "quality") for r in tables.get(key, [])]
+        measured = {FORMER_MEASURES.get(r["measure"], r["measure"]): r for r in rows}
+        if "oracle_agreement" not in measured:
             measured.pop("semantic", None)  # no verdict is semantic without an oracle
-        cells = [interval(measured.get(name)) for name in ("accuracy", "found", "semantic", "survives", "believed")]
+        names = ("accuracy", "found", "semantic", "robust", "oracle_agreement")
+        cells = [interval(measured.get(name)) for name in names]
         beyond = [s for s in tables["suspects"] if s["low"] > 0.005]  # more than chance, and than 0.00
         suspects = ", ".join(f"{s['suspect'].replace('_', ' ')} {interval(s, 'excess')}" for s in beyond) or "none"
         lines.append(f"| {title} | {summary['facts']['rows']} | {' | '.join([*cells, suspects])} |")
