@@ -40,7 +40,7 @@ class Rule:
         """Read a rule such as `found<0.9`.
 
         Raises:
-            ValueError: it is no rule, or there is no such measure.
+            ValueError: it is not a rule, or there is no such measure.
 
         Example:
             >>> Rule.parse("found < 0.9").bound
@@ -48,7 +48,7 @@ class Rule:
         """
         match = re.fullmatch(r"\s*(\w+)\s*(<=|>=|<|>)\s*(\d*\.?\d+)\s*", text)
         if match is None:
-            raise ValueError(f"{text!r} is no rule: write MEASURE<NUMBER or MEASURE>NUMBER, such as found<0.9")
+            raise ValueError(f"{text!r} is not a rule: write MEASURE<NUMBER or MEASURE>NUMBER, such as found<0.9")
         name, comparison, bound = match.groups()
         if name not in (known := (*VALUES, *STATISTICS, GAP, ARTEFACT, *METRICS)):
             raise ValueError(f"there is no measure {name}: use {', '.join(known)}")

@@ -47,7 +47,7 @@ def audit(
 ) -> terminal.Output:
     """Explain every image of a data set, and report what changes the classifier's prediction, where, and for whom.
 
-    Exit codes: 0: no rule holds, 1: a rule holds, 2: bad usage or input.
+    Exit codes: 0: all checks passed, 1: a check failed, 2: bad usage or input.
     """
     from cfexplain.audit import Section
     from cfexplain.audit import audit as run_audit

@@ -24,7 +24,7 @@ def test_rules_pass_warn_and_fail():
 
 @pytest.mark.parametrize("text", ["found", "found=1", "beauty<0.5", "found<much", ""])
 def test_what_is_no_rule_is_refused(text):
-    with pytest.raises(ValueError, match=r"is no rule|no measure"):
+    with pytest.raises(ValueError, match=r"is not a rule|no measure"):
         Rule.parse(text)
 
 
