@@ -1,7 +1,5 @@
 """Using a classifier that is not ours: check it, predict with it, find its classes by name; never change it."""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 

@@ -1,7 +1,5 @@
 """Perturbed training images: adversarial, corrupted and out of distribution; most are for the loss estimator only."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable
 

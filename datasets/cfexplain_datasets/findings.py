@@ -1,7 +1,5 @@
 """What an audit says first about its images: counts, oddities, and what they share with other splits."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 import pandas as pd

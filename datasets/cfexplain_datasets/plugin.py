@@ -1,7 +1,5 @@
 """Data sets for the command line and the app: the module of the entry-point group `cfexplain.datasets`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

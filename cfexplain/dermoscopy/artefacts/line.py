@@ -1,12 +1,9 @@
 """Thin lines: what hairs, ruler marks and the rims of bubbles have in common."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 
-from cfexplain.dermoscopy.artefacts.corner import near_corners
-from cfexplain.dermoscopy.artefacts.scene import Scene, once
+from cfexplain.dermoscopy.artefacts.scene import Scene, near_corners, once
 from cfexplain.dermoscopy.segment import Array
 
 ANGLES = 12
