@@ -30,7 +30,7 @@ class ImageError(ValueError):
 
 
 def central_square(picture: Tensor) -> Tensor:
-    """The central square of a picture or mask (..., h, w), sharing its memory: both ends of the longer side are cut off.
+    """The central square of a picture or mask (..., h, w), sharing its memory: the longer side is cut at both ends.
 
     Example:
         >>> central_square(torch.zeros(3, 450, 600)).shape
