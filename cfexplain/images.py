@@ -1,12 +1,9 @@
 """Image files and the classifier's square: load, check, crop, resize, save; the one place that knows image files."""
 
-from __future__ import annotations
-
 import io
 import os
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -32,42 +29,17 @@ class ImageError(ValueError):
     """A picture cannot be used; the message says which, why, and what to do."""
 
 
-@dataclass(frozen=True)
-class Square:
-    """The classifier's view of a picture: its central square, resized with antialiasing.
-
-    One rule for images and masks: crop the longer side equally at both ends to the shorter side, then
-    resize to `size` pixels (bilinear with antialiasing; a mask is then cut at one half).
+def central_square(picture: Tensor) -> Tensor:
+    """The central square of a picture or mask (..., h, w), sharing its memory: the longer side is cut at both ends.
 
     Example:
-        >>> Square.of(450, 600)
-        Square(top=0, left=75, side=450)
+        >>> central_square(torch.zeros(3, 450, 600)).shape
+        torch.Size([3, 450, 450])
     """
-
-    top: int
-    left: int
-    side: int
-
-    @classmethod
-    def of(cls, height: int, width: int) -> Square:
-        """The central square of a picture of this size."""
-        side = min(height, width)
-        return cls((height - side) // 2, (width - side) // 2, side)
-
-    def crop(self, picture: Tensor) -> Tensor:
-        """The square part of (..., h, w)."""
-        return picture[..., self.top : self.top + self.side, self.left : self.left + self.side]
-
-    def view(self, picture: Image, size: int) -> Image:
-        """The square of a picture at `size` pixels a side, shape (3, size, size)."""
-        return resize(self.crop(picture)[None], size)[0].clamp(0, 1)
-
-    def paste_change(self, picture: Image, change: Float[Tensor, "3 s s"]) -> Image:
-        """Add a change found at the classifier's size to the picture at its own resolution."""
-        grown = resize(change[None], self.side)[0]
-        result = picture.clone()
-        self.crop(result).add_(grown).clamp_(0, 1)
-        return result
+    height, width = picture.shape[-2:]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return picture[..., top : top + side, left : left + side]
 
 
 def resize(images: Float[Tensor, "n c h w"], size: int) -> Float[Tensor, "n c s s"]:
@@ -106,24 +78,32 @@ def load_mask(path: str | Path) -> Float[Tensor, "1 h w"]:
     with _open(path) as opened:
         read = _read(opened, path)
         deep = read.mode.startswith(("I", "F"))  # to 8 bits they would be cut off at 255
-        if not deep and (read.mode in ("RGBA", "LA", "PA") or "transparency" in read.info):
-            layer = read.convert("RGBA")
-            read = PIL.alpha_composite(PIL.new("RGBA", layer.size, (0, 0, 0, 255)), layer)
-        grey = np.array(read if deep else read.convert("L"), dtype=np.float32)
+        grey = np.array(read if deep else _opaque(read, "black").convert("L"), dtype=np.float32)
     if not grey.any():
         raise ImageError(f"the mask {path} is empty: paint white what may change, or leave the mask out")
     return torch.from_numpy((grey > grey.max() / 2).astype(np.float32))[None]
 
 
 def load_images(paths: str | Path | Iterable[str | Path], size: int) -> Images:
-    """Read pictures as the classifier's squares, shape (n, 3, size, size); see `Square` for the rule."""
+    """Read pictures as the classifier's squares, shape (n, 3, size, size); see `square` for the rule."""
     listed = [paths] if isinstance(paths, str | Path) else list(paths)
     return torch.stack([square(load_picture(path), size) for path in listed])
 
 
 def square(picture: Image, size: int) -> Image:
-    """The classifier's square of one picture, shape (3, size, size)."""
-    return Square.of(*picture.shape[-2:]).view(picture, size)
+    """The classifier's view of one picture: its central square, bilinearly resized with antialiasing.
+
+    Masks follow the same rule, and are then cut at one half (`square_mask`).
+    """
+    return resize(central_square(picture)[None], size)[0].clamp(0, 1)
+
+
+def paste_change(picture: Image, change: Float[Tensor, "3 s s"]) -> Image:
+    """Add a change found at the classifier's size to the picture at its own resolution."""
+    result = picture.clone()
+    cut = central_square(result)
+    cut.add_(resize(change[None], cut.shape[-1])[0]).clamp_(0, 1)
+    return result
 
 
 def square_mask(mask: Float[Tensor, "1 h w"], picture: Image, size: int) -> Float[Tensor, "1 s s"]:
@@ -138,7 +118,7 @@ def square_mask(mask: Float[Tensor, "1 h w"], picture: Image, size: int) -> Floa
             f"the mask is {width}x{height} but the image is {picture.shape[-1]}x{picture.shape[-2]} pixels: "
             "make the mask on the same picture"
         )
-    cut = (resize(Square.of(height, width).crop(mask)[None], size)[0] > 0.5).float()
+    cut = (resize(central_square(mask)[None], size)[0] > 0.5).float()
     if not cut.any():
         raise ImageError("the mask is empty inside the square that the classifier sees: paint its centre too")
     return cut
@@ -243,11 +223,15 @@ def _rgb(picture: PIL.Image) -> PIL.Image:
         values = np.array(picture, dtype=np.float64)
         top = 65535.0 if values.max() > 255 else 255.0
         picture = PIL.fromarray((values / top * 255).round().clip(0, 255).astype(np.uint8))
-    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-        layer = picture.convert("RGBA")
-        white = PIL.new("RGBA", layer.size, (255, 255, 255, 255))
-        picture = PIL.alpha_composite(white, layer)
-    return picture.convert("RGB")
+    return _opaque(picture, "white").convert("RGB")
+
+
+def _opaque(picture: PIL.Image, ground: str) -> PIL.Image:
+    """The picture laid on a colour where it is transparent."""
+    if picture.mode not in ("RGBA", "LA", "PA") and "transparency" not in picture.info:
+        return picture
+    layer = picture.convert("RGBA")
+    return PIL.alpha_composite(PIL.new("RGBA", layer.size, ground), layer)
 
 
 def _same_shape(mask: Tensor, picture: Tensor) -> bool:

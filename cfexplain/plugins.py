@@ -8,8 +8,6 @@ A plug-in is a module that a package declares under one of these entry-point gro
 - `cfexplain.datasets`: readers, checks, splits, augmentation; see `cfexplain_datasets.plugin`.
 """
 
-from __future__ import annotations
-
 import sys
 from importlib import import_module
 from importlib.metadata import entry_points

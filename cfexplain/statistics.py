@@ -1,7 +1,5 @@
 """Bootstrap intervals of means, differences and other statistics; rank correlation; calibration."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

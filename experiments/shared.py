@@ -21,7 +21,7 @@ from torch import Tensor
 from cfexplain.explanation.metrics.oracle import OracleAgreement, ask_oracle
 from cfexplain.explanation.metrics.perceptual import LPIPS, load_lpips
 from cfexplain.explanation.plot import blank_figure
-from cfexplain.images import Square, resize, square, to_uint8
+from cfexplain.images import central_square, resize, square, to_uint8
 from cfexplain_classifiers import load
 from cfexplain_datasets import open_dataset
 from cfexplain_datasets.lesion import Lesion
@@ -65,7 +65,7 @@ def manifest() -> list[Lesion]:
 def image_and_mask(lesion: Lesion, size: int) -> tuple[Tensor, Tensor]:
     """The central square and the lesion's mask in it, (1, 3, size, size) and (1, 1, size, size)."""
     assert lesion.mask is not None, "HAM10000 has a mask for every image"
-    mask = Square.of(*lesion.mask.shape[-2:]).crop(lesion.mask)
+    mask = central_square(lesion.mask)
     return square(lesion.image, size)[None], (resize(mask[None], size) > 0.5).float()
 
 

@@ -13,7 +13,7 @@ from cfexplain.audit.row import AuditRow
 from cfexplain.classifier.checks import predict
 from cfexplain.dermoscopy.artefacts import find_artefacts
 from cfexplain.dermoscopy.skin_tone import ita, tone
-from cfexplain.images import Square, resize, square
+from cfexplain.images import central_square, paste_change, resize, square
 from cfexplain.search.edit import Edit
 from cfexplain.types import Classifier, Image
 
@@ -63,10 +63,9 @@ def artefacts(picture: Image, edit: Edit) -> tuple[dict[str, float], dict[str, f
 
     Areas are shares of the square. Masks are dilated by one pixel, shape (1, h, w).
     """
-    size, frame = edit.query.shape[-1], Square.of(*picture.shape[-2:])
-    edited = frame.paste_change(picture, (edit.image - edit.query)[0].cpu())
+    size, edited = edit.query.shape[-1], paste_change(picture, (edit.image - edit.query)[0].cpu())
     before, after = (
-        {name: resize(frame.crop(mask)[None], size)[0] for name, mask in find_artefacts(image).items()}
+        {name: resize(central_square(mask)[None], size)[0] for name, mask in find_artefacts(image).items()}
         for image in (picture, edited)
     )
     areas = {name: float(mask.mean()) for name, mask in before.items()}

@@ -1,9 +1,7 @@
 """Using a classifier that is not ours: check it, predict with it, find its classes by name; never change it."""
 
-from __future__ import annotations
-
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cfexplain.types import Classifier, Images, Prediction
 
@@ -64,19 +62,17 @@ def module_of(classifier: Classifier) -> nn.Module | None:
 
 def device_of_weights(classifier: Classifier) -> torch.device:
     """The device of a classifier's weights; the CPU if it has no torch weights."""
-    weight = _first_weight(classifier)
-    return torch.device("cpu") if weight is None else weight.device
+    return _first_weight(classifier).device
 
 
 def dtype_of_weights(classifier: Classifier) -> torch.dtype:
     """The precision of a classifier's weights; float32 if it has no torch weights."""
-    weight = _first_weight(classifier)
-    return torch.float32 if weight is None else weight.dtype
+    return _first_weight(classifier).dtype
 
 
-def _first_weight(classifier: Classifier) -> nn.Parameter | None:
-    module = module_of(classifier)
-    return None if module is None else next(module.parameters(), None)
+def _first_weight(classifier: Classifier) -> Tensor:
+    module, none = module_of(classifier), torch.empty(0, dtype=torch.float32, device="cpu")
+    return none if module is None else next(module.parameters(), none)
 
 
 def class_index(classifier: Classifier, target: int | str) -> int:

@@ -1,7 +1,5 @@
 """Classifiers, their classes and devices by the names that users type, and a lesion to demonstrate them on."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Any torch module as a classifier: features are tapped by forward hooks that exist only during the call."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Measures of one lesion after the ABCD rule of dermoscopy: asymmetry, border, colours, diameter, pigment."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 

@@ -1,7 +1,5 @@
 """Lesion segmentation from colour alone, for images that come without a mask."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

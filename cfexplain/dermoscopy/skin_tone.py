@@ -1,7 +1,5 @@
 """Skin tone around a lesion: the individual typology angle (ITA) and its six classes."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -9,8 +7,7 @@ from jaxtyping import Float
 from scipy import ndimage
 from torch import Tensor
 
-from cfexplain.dermoscopy.artefacts.corner import corners
-from cfexplain.dermoscopy.artefacts.scene import Scene
+from cfexplain.dermoscopy.artefacts.scene import Scene, corners
 from cfexplain.dermoscopy.segment import as_array, as_mask, pixels
 from cfexplain.types import Image
 

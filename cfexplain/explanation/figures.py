@@ -9,7 +9,7 @@ import torch
 from cfexplain.explanation import plot
 from cfexplain.explanation.explanation import SeedAgreement
 from cfexplain.explanation.path import path_of
-from cfexplain.images import Square, png_bytes
+from cfexplain.images import paste_change, png_bytes
 from cfexplain.search.edit import Edit
 from cfexplain.types import Classifier, Image, Status
 
@@ -17,7 +17,7 @@ from cfexplain.types import Classifier, Image, Status
 def fullsize_figure(edit: Edit, picture: Image) -> dict[str, bytes]:
     """The change pasted into the picture at its own resolution: fullsize.png."""
     change = edit.image[0].cpu() - edit.query[0].cpu()
-    return {"fullsize.png": png_bytes(Square.of(*picture.shape[-2:]).paste_change(picture, change))}
+    return {"fullsize.png": png_bytes(paste_change(picture, change))}
 
 
 def path_figures(edit: Edit, classifier: Classifier) -> dict[str, bytes]:

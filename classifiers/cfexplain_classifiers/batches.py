@@ -1,7 +1,5 @@
 """Batches of samples for training and evaluation: read, cropped, augmented, reproducible at every epoch."""
 
-from __future__ import annotations
-
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol

@@ -1,7 +1,5 @@
 """Calibration on validation data: equal class priors, temperature scaling, scale of the loss estimator."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import torch

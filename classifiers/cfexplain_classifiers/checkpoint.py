@@ -1,7 +1,5 @@
 """Checkpoints: weights as safetensors, everything else as JSON beside them; loading executes no code from a file."""
 
-from __future__ import annotations
-
 import json
 import math
 from dataclasses import asdict, dataclass, field

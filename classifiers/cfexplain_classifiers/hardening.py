@@ -1,7 +1,5 @@
 """Perturbed training images: adversarial, corrupted and out of distribution; most are for the loss estimator only."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable
 
@@ -71,8 +69,6 @@ def off_distribution(images: Images, rng: torch.Generator) -> Images:
 
     Source: ours.
     """
-    if len(images) == 0:
-        return images
     transforms = (_shuffled_patches, _mixed_channels, _coloured_noise, _pasted_rectangles, _contrast)
     drawn = torch.randint(len(transforms), (len(images),), generator=rng)
     return torch.stack([transforms[int(k)](image, rng) for k, image in zip(drawn, images, strict=True)]).clamp(0, 1)
@@ -121,7 +117,7 @@ def corrupted(images: Images, rng: torch.Generator) -> Images:
     drawn = torch.randint(len(CORRUPTIONS), (len(images),), generator=rng).tolist()
     severities = torch.rand(len(images), generator=rng).tolist()
     results = [CORRUPTIONS[k](image, s, rng) for k, s, image in zip(drawn, severities, images, strict=True)]
-    return torch.stack(results).clamp(0, 1) if results else images
+    return torch.stack(results).clamp(0, 1)
 
 
 def _shuffled_patches(image: Tensor, rng: torch.Generator) -> Tensor:

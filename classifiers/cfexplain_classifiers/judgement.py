@@ -1,7 +1,5 @@
 """Evaluation of a classifier and its loss estimator on labelled images that neither was trained on."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """The classifier: a timm backbone with its head, input normalisation, and the loss estimator on its stages."""
 
-from __future__ import annotations
-
 import copy
 from dataclasses import dataclass
 from difflib import get_close_matches

@@ -1,7 +1,5 @@
 """What the command line finds by entry point: classifiers by name, their description, training and evaluation."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any

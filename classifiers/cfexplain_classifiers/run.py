@@ -1,7 +1,5 @@
 """The state of a training run: what it writes into its folder after every epoch, and how it resumes from there."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Joint training of a classifier and its loss estimator; an interrupted run resumes to the same result."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 import time

@@ -1,6 +1,6 @@
 """Checks of a data set before it is used: counts, splits, leaks, problems of images and metadata, shortcuts."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,12 +11,24 @@ from cfexplain_datasets.fingerprint import Fingerprints, Twin
 from cfexplain_datasets.lesion import LesionDataset
 from cfexplain_datasets.report import Report, first_few
 from cfexplain_datasets.splits import Leak, check_split
-from cfexplain_datasets.table import SPLITS, load_mask_or_none
+from cfexplain_datasets.table import SPLITS, LesionTable, load_mask_or_none
 
 SMALL = 64  # images with a shorter side in pixels hide what dermoscopy shows
 COVERS = 0.95  # masks that cover a larger share of the image leave no skin beside the lesion
 SHORTCUT = 0.2  # columns with a larger Cramér's V predict the label well enough to be mentioned
 NO_SHORTCUTS = ["label", "lesion_id", "path", "mask_path", "split", "near_duplicate_of", "patient_id"]
+
+COMPARED = 20_000
+"""Images, at most, of a data set that are read to find photographs in several splits, which takes a minute or two."""
+
+SHARED = {
+    "lesion": "pairs of one lesion in this split and another",
+    "identical": "pairs of one file in this split and another",
+    "near-duplicate": "pairs of one photograph in this split and another",
+}
+
+Row = tuple[str, int | None, str]
+"""A finding, how often it was made (None: unknown), and on which images."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +91,40 @@ def check(dataset: LesionDataset) -> DataReport:
         oddities=_oddities(table, prints, twins),
         shortcuts=shortcuts(table),
     )
+
+
+def findings(whole: LesionTable, audited: LesionTable) -> pd.DataFrame:
+    """The findings on the audited images, one per row, with the columns `finding`, `count` and `which`.
+
+    Args:
+        whole: the data set with all of its own splits.
+        audited: the images of it that are audited.
+    """
+    report = check(audited)
+    rows: list[Row] = [("images", report.images, f"of {report.lesions} lesions"), ("with a mask", report.masks, "")]
+    rows += [(f"class {name}", count, "") for name, count in report.classes.items()]
+    rows += shared(whole, audited)
+    known = (*report.intake.findings, *report.oddities.findings)
+    rows += [(finding.what, len(finding.which), first_few(finding.which)) for finding in known]
+    for name, value in report.shortcuts.items():
+        rows.append((f"{name} goes with the label", None, f"Cramér's V {value:.2f}"))
+    return pd.DataFrame(rows, columns=["finding", "count", "which"])
+
+
+def shared(whole: LesionTable, audited: LesionTable) -> Iterator[Row]:
+    """What the audited images share with other splits; photographs are not compared beyond `COMPARED` images."""
+    if not whole.table["split"].notna().any():
+        return
+    compared = len(whole) <= COMPARED
+    lesion, here = whole.table["lesion_id"], set(audited.table["lesion_id"])
+    leaks = check_split(whole, twins=None if compared else [])
+    leaks = [leak for leak in leaks if here & {lesion[leak.first], lesion[leak.second]}]
+    for kind, what in SHARED.items():
+        pairs = [str(leak) for leak in leaks if leak.kind == kind]
+        if compared or kind == "lesion":
+            yield what, len(pairs), first_few(pairs)
+        else:
+            yield what, None, "not looked for: cfexplain data check reads every picture"
 
 
 def shortcuts(table: pd.DataFrame) -> dict[str, float]:

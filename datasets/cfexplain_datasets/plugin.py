@@ -1,7 +1,5 @@
 """Data sets for the command line and the app: the module of the entry-point group `cfexplain.datasets`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch
@@ -11,11 +9,10 @@ from cfexplain.types import Images
 from cfexplain_datasets import open_dataset as open_dataset
 from cfexplain_datasets.augment import training_augmentation as training_augmentation
 from cfexplain_datasets.check import check as check
-from cfexplain_datasets.findings import findings as findings
+from cfexplain_datasets.check import findings as findings
 from cfexplain_datasets.lesion import OTHER_NAMES as OTHER_NAMES
 from cfexplain_datasets.lesion import Lesion
 from cfexplain_datasets.report import DataError
-from cfexplain_datasets.splits import check_split as check_split
 from cfexplain_datasets.splits import refuse_leaks as refuse_leaks
 from cfexplain_datasets.splits import with_splits as with_splits
 from cfexplain_datasets.splits import without_leaks as without_leaks

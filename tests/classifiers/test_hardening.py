@@ -18,7 +18,6 @@ def test_out_of_distribution_images_are_reproducible_and_in_range():
     assert first.shape == images.shape
     assert 0 <= float(first.min()) <= float(first.max()) <= 1
     assert float((first - images).abs().mean(dim=(1, 2, 3)).min()) > 0
-    assert off_distribution(images[:0], torch.Generator()).shape == (0, 3, 32, 32)
 
 
 def test_the_loss_of_an_image_of_no_class_is_the_mean_over_all_labels():
@@ -47,7 +46,6 @@ def test_a_batch_is_corrupted_reproducibly_and_in_range():
     assert not torch.equal(first, third)
     assert 0 <= float(first.min()) <= float(first.max()) <= 1
     assert float((first - images).abs().mean(dim=(1, 2, 3)).min()) > 0
-    assert len(corrupted(images[:0], torch.Generator())) == 0
 
 
 def test_blur_keeps_the_mean_colour():

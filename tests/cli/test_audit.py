@@ -113,7 +113,7 @@ def test_photographs_that_training_shares_are_named_first(tmp_path, monkeypatch)
     (tmp_path / "table.csv").write_text("\n".join(["path,label,lesion_id,split", *rows, ""]))
     shared = {}
     for compared in (100, 2):
-        monkeypatch.setattr("cfexplain_datasets.findings.COMPARED", compared)
+        monkeypatch.setattr("cfexplain_datasets.check.COMPARED", compared)
         out = tmp_path / f"out{compared}"
         result = run("audit", tmp_path / "table.csv", *COMMON[:2], "--method", "pixels", "--out", out)
         assert result.exit_code == 0, result.output

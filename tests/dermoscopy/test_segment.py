@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cfexplain.dermoscopy.segment import as_array, central_disc, dark_corners, lesion_above, segment, without_hair
-from cfexplain.images import Square, resize, square
+from cfexplain.images import central_square, resize, square
 from cfexplain_datasets import open_dataset
 from cfexplain_datasets.synthetic import SyntheticLesions
 
@@ -114,5 +114,5 @@ def test_real_lesions_are_outlined_as_measured(isic_data):
     validation = open_dataset("ham10000", isic_data / "ham10000_200x150").subset("val")
     lesions = list(validation.select(validation.table.index[:: len(validation) // 30]))
     images = torch.stack([square(x.image, 128) for x in lesions])
-    given = torch.stack([resize(Square.of(*x.mask.shape[-2:]).crop(x.mask)[None], 128)[0] > 0.5 for x in lesions])
+    given = torch.stack([resize(central_square(x.mask)[None], 128)[0] > 0.5 for x in lesions])
     assert iou(segment(images), given) > 0.72

@@ -1,12 +1,9 @@
 """Thin lines: what hairs, ruler marks and the rims of bubbles have in common."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 
-from cfexplain.dermoscopy.artefacts.corner import near_corners
-from cfexplain.dermoscopy.artefacts.scene import Scene, once
+from cfexplain.dermoscopy.artefacts.scene import Scene, near_corners, once
 from cfexplain.dermoscopy.segment import Array
 
 ANGLES = 12
@@ -46,14 +43,9 @@ def _hat(scene: Scene, channel: Array, operation: int) -> Array:
 
 
 def _lines(scene: Scene, hat: Array, *, contrast: float, straight: float, shortest: float) -> Array:
-    """Long thin components of a hat, 0 to 255, that hold a straight stretch.
+    """Long thin components of a hat, 0 to 255, that hold a straight stretch of this contrast and length.
 
-    Args:
-        scene: the image.
-        hat: see `dark_hat`.
-        contrast: of a straight stretch, 0 to 255.
-        straight: length of that stretch, share of the longer side.
-        shortest: length of the whole line, share of the longer side.
+    `straight` and `shortest`, the length of the whole line, are shares of the longer side.
     """
     # Contrast beyond what is needed is capped: a line must be a line along its whole length, not one dark dot.
     evidence = _straightness(np.minimum(hat, 1.5 * contrast), scene.odd(straight))

@@ -1,7 +1,5 @@
 """Marks of a ruler or of the dermatoscope's scale."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

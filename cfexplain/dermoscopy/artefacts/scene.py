@@ -1,6 +1,4 @@
-"""One image, reduced in size, as the artefact finders read it."""
-
-from __future__ import annotations
+"""One image, reduced in size, as the artefact finders read it; its dark corners, which the others leave out."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -11,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cfexplain.dermoscopy.segment import Array
+from cfexplain.dermoscopy.segment import Array, radius
 from cfexplain.images import check_images, to_uint8
 from cfexplain.types import Image
 
@@ -85,3 +83,28 @@ def dilated(found: Array, reach: int) -> Array:
     """Grown by a disc of this radius in pixels."""
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1,) * 2)
     return np.asarray(cv2.dilate(found.astype(np.uint8), disc).astype(bool))
+
+
+@once
+def corners(scene: Scene) -> Array:
+    """True on the dark surround of a circular field of view.
+
+    Components darker than 0.4 of the typical brightness that contain a corner of the image. A component with only one
+    corner is cut at 0.75 of the way from the centre to a side, because a dark lesion may touch it.
+
+    Source: ours; measured by experiments/artefacts.py.
+    """
+    distance = radius(scene.rgb)
+    typical = float(np.median(scene.bright[distance < 1]))
+    _, parts = cv2.connectedComponents(opened(scene.bright < min(0.4 * typical, 90)))
+    ends = [int(parts[y, x]) for y in (0, -1) for x in (0, -1)]
+    kept = np.zeros(parts.shape, bool)
+    for part in set(ends) - {0}:
+        kept |= (parts == part) & ((distance > 0.75) | (ends.count(part) > 1))
+    return np.asarray(dilated(kept, scene.pixels(0.01)) & (scene.bright < 0.7 * typical))
+
+
+@once
+def near_corners(scene: Scene) -> Array:
+    """The dark corners with a narrow margin, whose edge is not a line."""
+    return dilated(corners(scene), scene.pixels(0.012))
