@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cfexplain.attribution import measures
 from cfexplain.attribution.figure import maps_figure
-from cfexplain.attribution.measures import BETTER, CHANGE, EDGES, RANDOM, REFERENCES, agreement, edges, magnitude
-from cfexplain.attribution.swap import STEPS, Swap, swap
+from cfexplain.attribution.measures import BETTER, CHANGE, EDGES, RANDOM, REFERENCES, STEPS, Swap
 from cfexplain.classifier.checks import check_classifier
 from cfexplain.explanation.plot import png
 from cfexplain.generators.noise import generator_for
@@ -93,9 +93,9 @@ def compare(
     swaps: dict[tuple[int, str], Swap] = {}
     for i, edit in enumerate(counterfactual):
         for name, values in maps.items():
-            rows.append({"image": i, "method": name, "found": edit.found[0]} | agreement(edit, values[i]))
+            rows.append({"image": i, "method": name, "found": edit.found[0]} | measures.agreement(edit, values[i]))
             if classifier is not None and edit.found[0]:
-                swaps[i, name] = swap(classifier, edit, values[i], steps=steps)
+                swaps[i, name] = measures.swap(classifier, edit, values[i], steps=steps)
                 rows[-1] |= swaps[i, name].measures()
     return Comparison(counterfactual, maps, pd.DataFrame(rows, columns=["image", "method", "found", *BETTER]), swaps)
 
@@ -119,7 +119,7 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
 def _with_references(edit: Edit, heatmaps: Mapping[str, Tensor], seed: int) -> dict[str, Float[Tensor, "n h w"]]:
     """Check the maps, move them to the CPU and add the references."""
     shape = (len(edit), *edit.query.shape[-2:])
-    maps = {CHANGE: torch.stack([magnitude(change) for change in edit.difference.detach().float().cpu()])}
+    maps = {CHANGE: torch.stack([measures.magnitude(change) for change in edit.difference.detach().float().cpu()])}
     for name, values in heatmaps.items():
         flat = values.detach().float().cpu()
         maps[name] = flat.sum(1) if flat.ndim == 4 else flat
@@ -131,4 +131,4 @@ def _with_references(edit: Edit, heatmaps: Mapping[str, Tensor], seed: int) -> d
             raise ValueError(f"the map {name} holds infinite or undefined values")
     randoms = [generator_for(query, seed, "random map") for query in edit.query.split(1)]
     noise = torch.stack([torch.rand(shape[1:], generator=rng) for rng in randoms])
-    return maps | {EDGES: edges(edit.query), RANDOM: noise}
+    return maps | {EDGES: measures.edges(edit.query), RANDOM: noise}

@@ -13,7 +13,7 @@ import torch
 from cfexplain import images as files
 from cfexplain.attribution import figure
 from cfexplain.attribution.comparison import Comparison, summary
-from cfexplain.attribution.measures import BETTER, REFERENCES
+from cfexplain.attribution.measures import BETTER, LABELS, REFERENCES
 from cfexplain.attribution.methods import EIGHT, HEATMAPS
 from cfexplain.explanation import plot
 from cfexplain.explanation.record import NOTICE
@@ -80,7 +80,7 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
 def table(means: pd.DataFrame) -> str:
     """A summary as a Markdown table: a row per method, mean and interval of each measure."""
     measures = figure.measured(means)
-    heads = [f"{figure.LABELS[name]} ({'+' if BETTER[name] == 'higher' else '-'})" for name in measures]
+    heads = [f"{LABELS[name]} ({'+' if BETTER[name] == 'higher' else '-'})" for name in measures]
     lines = [f"| method | {' | '.join(heads)} |", "|---" * (len(measures) + 1) + "|"]
     for method, rows in means.set_index("measure").groupby("method", sort=False):
         cells = [f"{row['mean']:.3f} [{row['low']:.3f}, {row['high']:.3f}]" for _, row in rows.loc[measures].iterrows()]

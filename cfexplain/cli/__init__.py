@@ -1,7 +1,7 @@
-"""The command line: one file per command. Heavy imports, such as torch, wait until a command runs."""
+"""The command line, one file for each group of commands. Heavy imports, such as torch, wait until a command runs."""
 # ruff: noqa: F401
 
-from cfexplain.cli import audit, browser, compare, data, demo, doctor, explain, invert, judge, report, restore, train
+from cfexplain.cli import audit, browser, compare, doctor, explain, invert, report, restore, train
 from cfexplain.cli.terminal import app
 
 

@@ -34,6 +34,7 @@ METHOD = "denoise (sigma 25), denoise-50, tv-denoise, ...; inpaint (text, scratc
 PRESET = "paper: the published settings; fast: a narrow net, fewer steps."
 STOP = "fixed: the preset's steps; held-out: pixels left out are predicted best; wmv, emv: outputs vary least."
 RUNS = "Average this many runs, each with its own seed."
+BUDGET = "Seconds, after which the best so far is kept."
 PREVIEW = "Also write STEM-preview.png, before and after, and the mask of hair."
 MASK = "inpaint: white where a pixel is missing. dehair: white on hair, detected if left out."
 
@@ -49,7 +50,7 @@ def restore(
     steps: Annotated[int | None, typer.Option(min=1, help="Steps, at most.", show_default="the preset's")] = None,
     runs: Annotated[int | None, typer.Option(min=1, help=RUNS, show_default="1")] = None,
     seed: terminal.Seed = 0,
-    budget: Annotated[float | None, typer.Option(min=0.0, help="Seconds, after which the best so far is kept.")] = None,
+    budget: Annotated[float, typer.Option(min=0.0, help=BUDGET, show_default=False)] = math.inf,
     device: terminal.Device = "auto",
     preview: Annotated[bool, typer.Option("--preview", help=PREVIEW)] = False,
     mask: Annotated[Path | None, typer.Option(help=MASK)] = None,
@@ -86,8 +87,7 @@ def restore(
     prior.reuse_memory()
     values = picture.values.to(place)
     with terminal.watching(image, chosen) as watch:
-        seconds = math.inf if budget is None else budget
-        run = prior.Run(seed, runs or 1, seconds, watch and partial(watch, 0, chosen.name))
+        run = prior.Run(seed, runs or 1, budget, watch and partial(watch, 0, chosen.name))
         match task:
             case "denoise":
                 result = prior.denoise(values, method=chosen, run=run)
@@ -149,17 +149,10 @@ def method_of(name: str, preset: str, stop: str, steps: int | None) -> Method:
 def dehair(image: Tensor, mask: Path | None, way: str | None, method: Method, run: Run) -> tuple[Restoration, Tensor]:
     """An image (3, h, w) without hair and ruler marks, and the mask of what was replaced, shape (1, h, w)."""
     from cfexplain.images import load_mask
-    from cfexplain.restore import Restoration, hair
+    from cfexplain.restore import hair
 
-    if way and way not in hair.CLASSIC:
-        raise ValueError(f"there is no classic way {way}: choose {' or '.join(hair.CLASSIC)}")
     marks = hair.hair_mask(image.cpu()) if mask is None else hair.grown(load_mask(mask))
-    hair.check_mask(marks, image)
-    if way:
-        filled = hair.CLASSIC[way](image.cpu(), marks)[None]
-        result = Restoration(filled, filled, way, (0,), ("stopped",), 0.0, ())
-    else:
-        result = hair.dehair(image, mask=marks.to(image), method=method, run=run)
+    result = hair.dehair(image, mask=marks.to(image), method=way or method, run=run)
     share = float((marks > 0.5).float().mean())
     note = f"{share:.1%} of the image painted over" if share else "no hair or ruler found, nothing painted"
     return replace(result, method=f"{result.method}, {note}"), marks
@@ -169,6 +162,6 @@ def sentence(result: Restoration) -> str:
     """How a restoration went, in words."""
     if not result.decibels:
         return result.method
-    ending = {"exhausted": "all steps"}.get(result.ending[-1], result.ending[-1].replace("_", " "))
+    ending = result.ending[-1].replace("exhausted", "all steps").replace("_", " ")
     steps = f"{result.steps[-1]} steps in {result.seconds:.0f} s"
     return f"{result.method}, {steps}, {result.decibels[-1]:.1f} dB to the input, {ending}"

@@ -1,7 +1,8 @@
-"""`cfexplain train`: a classifier and its loss estimator, trained jointly."""
+"""`cfexplain data check`, `train` and `judge`: a labelled data set, and classifiers with loss estimators of it."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -9,6 +10,23 @@ from cfexplain.cli import terminal
 
 ADVERSARIAL = "Train on adversarial images within this distance, such as 0.008."
 DISTURBED = "Train the estimator on images attacked within this distance and on corrupted ones, such as 0.02."
+
+data_app = typer.Typer(no_args_is_help=True, help="Inspect a data set before it is used.")
+terminal.app.add_typer(data_app, name="data")
+
+
+@terminal.command("check", data_app)
+def check(data: terminal.Dataset, dataset: terminal.Reader = "auto", as_json: terminal.Json = False) -> terminal.Output:
+    """Print counts, classes, splits, leaks and oddities of a data set.
+
+    Exit codes: 0: no leaks, 1: the splits leak, 2: bad usage or input.
+    """
+    from cfexplain.plugins import plugin
+
+    datasets = plugin("datasets")
+    report = datasets.check(datasets.open_dataset(dataset, data))
+    yield terminal.json_text(report.to_dict()) if as_json else str(report)
+    yield terminal.FAILED if report.leaks else terminal.OK
 
 
 @terminal.command()
@@ -56,3 +74,41 @@ def train(
         progress=lambda line: typer.echo(line, err=True),
     )  # fmt: skip
     yield f"the classifier is {checkpoint}"
+
+
+@terminal.command()
+def judge(
+    classifier: Annotated[str, typer.Argument(help=terminal.CLASSIFIERS, metavar="RUN")],
+    data: terminal.Data,
+    dataset: terminal.Reader = "auto",
+    split: Annotated[str, typer.Option(help="Split to judge on: test, val, train or all.")] = "test",
+    device: terminal.Device = "auto",
+    out: Annotated[Path | None, typer.Option(help="Folder for judgement.json and reliability.png.")] = None,
+    as_json: terminal.Json = False,
+) -> terminal.Output:
+    """Measure a classifier and its loss estimator on labelled images that it was not trained on."""
+    from cfexplain.classifier.sources import device_of
+    from cfexplain.explanation import plot
+    from cfexplain.images import write_whole
+    from cfexplain.plugins import plugin
+
+    datasets = plugin("datasets")
+    samples = datasets.subset(datasets.with_splits(datasets.open_dataset(dataset, data)), split)
+    judgement = plugin("trainers").judge(classifier, samples, device_of(device))
+    if out is not None:
+        terminal.make_folder(out)
+        write_whole(out / "judgement.json", f"{terminal.json_text(judgement, indent=2)}\n".encode())
+        plot.save(plot.reliability_figure(judgement["reliability"]), out / "reliability.png")
+    yield from [terminal.json_text(judgement)] if as_json else lines(judgement)
+
+
+def lines(values: Mapping[str, Any], indent: str = "") -> Iterator[str]:
+    """Nested numbers as lines."""
+    for key, value in values.items():
+        name = f"{indent}{key.replace('_', ' ')}"
+        if isinstance(value, Mapping):
+            yield name
+            yield from lines(value, indent + "  ")
+        else:
+            numbers = [f"{number:.3f}" for number in value] if isinstance(value, list) else [f"{value:.4g}"]
+            yield f"{name}: {' '.join(numbers)}"

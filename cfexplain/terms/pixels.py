@@ -1,10 +1,11 @@
-"""Stay close in pixels, everywhere or where they are known."""
+"""Stay close in pixels, everywhere or where they are known; be smooth."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -53,3 +54,29 @@ class KnownPixels:
             return squared.flatten(1).mean(1)
         known = (1 - candidate.problem.region).expand_as(squared)
         return (squared * known).flatten(1).sum(1) / known.flatten(1).sum(1).clamp_min(1)
+
+
+@dataclass(frozen=True)
+class TotalVariation:
+    """Mean over pixels and channels of ((x[i,j+1]-x[i,j])^2 + (x[i+1,j]-x[i,j])^2 + eps)^(power/2).
+
+    Differences beyond the border are zero (replicated border). power 2 is the squared, 1 the isotropic
+    total variation; divided by the number of values, so that it does not depend on the image's size.
+
+    Attributes:
+        power: exponent beta.
+        epsilon: keeps the gradient finite where the image is flat (power below 2).
+
+    Source: Mahendran and Vedaldi 2015, equation 4 (sum; beta = 2 in their experiments); the mean is ours.
+    """
+
+    power: float = 2.0
+    epsilon: float = 1e-8
+
+    def __call__(self, candidate: Candidate) -> Float[Tensor, " n"]:
+        """Total variation of each image."""
+        x = candidate.image
+        right, down = F.pad(x.diff(dim=3), (0, 1)), F.pad(x.diff(dim=2), (0, 0, 0, 1))
+        squared = right.square() + down.square()
+        values = squared if self.power == 2 else (squared + self.epsilon) ** (self.power / 2)
+        return values.flatten(1).mean(1)

@@ -1,7 +1,8 @@
-"""Keep the estimated loss low, so that the classifier's prediction can be trusted."""
+"""Reach the target class with a prediction that can be trusted: its cross entropy and its estimated loss."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,6 +13,43 @@ from torch import Tensor
 from cfexplain.images import precise
 from cfexplain.terms.features import require_prediction
 from cfexplain.types import Candidate, Prediction, Problem, mean_over_views
+
+
+@dataclass(frozen=True)
+class TargetClass:
+    """Cross entropy -log p_t(x') of the target class t, in nats; with a confidence c, max(0, log c - log p_t).
+
+    Where the stage has views, it is the mean over x' and its views.
+
+    Attributes:
+        confidence: probability of the target class beyond which the term is zero; None has no such limit.
+
+    Raises:
+        ValueError: the problem has no classifier or no target.
+
+    Source: the term L_fc of DISC (Thiagarajan et al. 2021); the hinge at a requested confidence is ours.
+    """
+
+    confidence: float | None = None
+    uses_classifier: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if self.confidence is not None and not 0 < self.confidence < 1:
+            raise ValueError(f"confidence is a probability between 0 and 1, got {self.confidence}")
+
+    def __call__(self, candidate: Candidate) -> Float[Tensor, " n"]:
+        """Cross entropy of each image."""
+        require_prediction(candidate, self)
+        if candidate.problem.target is None:
+            raise ValueError("TargetClass needs a target class, but the problem has none")
+        target, views = candidate.problem.target, candidate.views
+        cost = self._cost(candidate.prediction, target)  # type: ignore[arg-type]
+        return mean_over_views(cost, None if views is None else self._cost(views, target))
+
+    def _cost(self, prediction: Prediction, target: Tensor) -> Tensor:
+        targets = target.repeat(len(prediction.logits) // len(target))
+        cost = F.cross_entropy(precise(prediction.logits), targets, reduction="none")
+        return cost if self.confidence is None else F.relu(cost + math.log(self.confidence))
 
 
 @dataclass(frozen=True)
@@ -40,7 +78,7 @@ class EstimatedLoss:
         require_prediction(candidate, self)
         loss = _estimate(candidate.prediction)
         floors = None if self.quantile is None else precise(loss).new_tensor(self._floors(candidate.problem))
-        seen = None if candidate.views is None or candidate.views.loss is None else candidate.views.loss
+        seen = None if candidate.views is None else candidate.views.loss
         return mean_over_views(_above(loss, floors), None if seen is None else _above(seen, floors))
 
     def check(self, problem: Problem) -> None:
