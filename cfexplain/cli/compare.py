@@ -36,7 +36,8 @@ def compare(
 
     from cfexplain.attribution import attribute
     from cfexplain.attribution import compare as compare_maps
-    from cfexplain.attribution.report import named, save_comparison, save_summary, sentence
+    from cfexplain.attribution.comparison import save_comparison, save_summary, sentence
+    from cfexplain.attribution.methods import named
     from cfexplain.classifier.sources import class_of, device_of, load_classifier
     from cfexplain.cli.explain import read
     from cfexplain.images import readable, square

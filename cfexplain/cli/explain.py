@@ -89,10 +89,10 @@ def explain(
 def read(path: Path, mask: Path | None, dehair: str, size: int) -> tuple[Image, Tensor | None]:
     """An image at its own resolution, and the region of the classifier's square that may change; None is all of it."""
     from cfexplain.images import load_mask, load_picture, square_mask
-    from cfexplain.restore.hair import bare
+    from cfexplain.restore import hair
 
     image = load_picture(path)
-    image = bare(image, dehair) if dehair else image
+    image = hair.dehair(image, method=dehair).image[0] if dehair else image
     if mask is None:
         return image, None
     return image, square_mask(load_mask(mask / f"{path.stem}.png" if mask.is_dir() else mask), image, size)[None]

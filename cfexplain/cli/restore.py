@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cfexplain import Method
-    from cfexplain.restore import Averaged, HeldOut, Restoration, Run
+    from cfexplain.method.stop import StopRule
+    from cfexplain.restore import Restoration, Run
 
 TASKS = {
     "denoise": ("method", "preset", "stop", "runs"),
@@ -78,9 +79,7 @@ def restore(
     from cfexplain.restore.picture import check_kind, read, write
 
     given = {"method": method, "preset": preset, "stop": stop, "runs": runs, "mask": mask, "factor": factor}
-    check_options(task, given | {"flash": flash, "classic": classic})
-    default = {"superres": "superresolve-8" if (factor or 4) > 4 else "superresolve-4"}.get(task, task)
-    chosen = method_of(method or default, preset or "paper", stop or "fixed", steps)
+    chosen = method_of(task, given | {"flash": flash, "classic": classic}, steps)
     picture, place, hair = read(image), device_of(device), None
     check_kind(out, picture)
     terminal.make_folder(out.parent)
@@ -113,37 +112,33 @@ def restore(
     yield f"{out}: {sentence(result)}"
 
 
-def check_options(task: str, given: Mapping[str, object]) -> None:
-    """Refuse an unknown task, options that it does not take, and methods of other tasks."""
-    from cfexplain.restore import PRESETS
+def method_of(task: str, given: Mapping[str, Any], steps: int | None) -> Method:
+    """The task's method with the options that were given; an unknown task, and options of other tasks, are refused."""
+    from cfexplain import restore as prior
 
     if task not in TASKS:
         raise ValueError(f"there is no task {task}: use {', '.join(TASKS)}")
     if unused := [name for name, value in given.items() if value is not None and name not in TASKS[task]]:
         raise ValueError(f"restore {task} has no option --{unused[0]}")
-    methods = [name for name in PRESETS if task in name]
+    methods = [name for name in prior.PRESETS if task in name]
     if given["method"] not in (None, *methods):
         raise ValueError(f"there is no method {given['method']} for this: choose one of {', '.join(methods)}")
-
-
-def method_of(name: str, preset: str, stop: str, steps: int | None) -> Method:
-    """A method of `PRESETS` in its published or its fast form, with another stop rule and number of steps."""
-    from cfexplain import restore as prior
-
-    rules: dict[str, Averaged | HeldOut] = {
+    if given["preset"] not in (None, "paper", "fast"):
+        raise ValueError(f"--preset is paper or fast, not {given['preset']}")
+    rules: dict[str, StopRule | None] = {
+        "fixed": None,
         "held-out": prior.HeldOut(),
         "wmv": prior.Averaged(0.99, until=prior.WindowedVariance()),
         "emv": prior.Averaged(0.99, until=prior.MovingVariance()),
     }
-    if preset not in ("paper", "fast"):
-        raise ValueError(f"--preset is paper or fast, not {preset}")
-    if stop not in ("fixed", *rules):
-        raise ValueError(f"--stop is fixed, {', '.join(rules)}, not {stop}")
-    method = prior.PRESETS[name] if preset == "paper" else prior.fast(prior.PRESETS[name])
-    edit = method.edit
-    if stop != "fixed":
-        edit = replace(edit, stop=rules[stop], steps=max(5000, edit.steps))
-    return replace(method, edit=edit if steps is None else replace(edit, steps=steps))
+    if given["stop"] not in (None, *rules):
+        raise ValueError(f"--stop is {', '.join(rules)}, not {given['stop']}")
+    default = {"superres": "superresolve-8" if (given["factor"] or 4) > 4 else "superresolve-4"}.get(task, task)
+    method = prior.PRESETS[given["method"] or default]
+    method = prior.fast(method) if given["preset"] == "fast" else method
+    if rule := rules[given["stop"] or "fixed"]:
+        method = replace(method, edit=replace(method.edit, stop=rule, steps=max(5000, method.edit.steps)))
+    return replace(method, edit=replace(method.edit, steps=steps or method.edit.steps))
 
 
 def dehair(image: Tensor, mask: Path | None, way: str | None, method: Method, run: Run) -> tuple[Restoration, Tensor]:

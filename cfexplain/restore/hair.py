@@ -34,7 +34,7 @@ def dehair(image: Image, *, mask: Mask | None = None, method: Method | str = DEH
     Args:
         image: RGB in [0, 1], any size.
         mask: 1 on what is to be removed; None detects it by `hair_mask`.
-        method: an inpainting method, or the name of one without the prior: dullrazor or opencv.
+        method: an inpainting method, or one of `WAYS` by name: prior (`DEHAIR`), dullrazor or opencv.
         run: seed, number of runs, time limit.
 
     Raises:
@@ -51,15 +51,16 @@ def dehair(image: Image, *, mask: Mask | None = None, method: Method | str = DEH
         >>> bool((clean == skin)[:, mask[0] == 0].all())
         True
     """
+    if isinstance(method, str) and method not in WAYS:
+        raise ValueError(f"there is no way {method} to take hair off: use prior, dullrazor or opencv")
     missing, images = hair_mask(image) if mask is None else mask, image[None]
     (height, width), (h, w) = missing.shape[-2:], image.shape[-2:]
     if (height, width) != (h, w):
         raise ValueError(f"the mask is of {width}x{height} pixels, the picture of {w}x{h}")
     if bool((missing > 0.5).all()):
         raise ValueError("the mask covers everything: it is white on hair, black on the skin to paint from")
+    method = DEHAIR if method == "prior" else method
     if isinstance(method, str):
-        if method not in CLASSIC:
-            raise ValueError(f"there is no classic way {method}: choose {' or '.join(CLASSIC)}")
         filled = CLASSIC[method](image.cpu(), missing.cpu())[None]
         return Restoration(filled, filled, method, (0,), ("stopped",), 0.0, ())
     if not bool((missing > 0.5).any()):
@@ -118,19 +119,7 @@ def opencv(image: Image, mask: Mask, radius: float = 3.0) -> Image:
 
 # Methods without the prior, by name.
 CLASSIC = {"dullrazor": dullrazor, "opencv": opencv}
-
 WAYS = ("prior", *CLASSIC)
-
-
-def bare(image: Image, way: str = "prior", *, run: Run = ONCE) -> Image:
-    """The image without the detected hair and ruler marks, by one of `WAYS`.
-
-    Raises:
-        ValueError: there is no such way.
-    """
-    if way not in WAYS:
-        raise ValueError(f"there is no way {way} to take hair off: use {', '.join(WAYS)}")
-    return dehair(image, method=DEHAIR if way == "prior" else way, run=run).image[0]
 
 
 def _across(values: np.ndarray, hair: np.ndarray, y: int, x: int) -> np.ndarray:
