@@ -117,7 +117,7 @@ def watching(image: Path, method: cfexplain.Method) -> Iterator[Callback | None]
             state, total = f"objective {float(step.value.sum()):.3g}", descent.expected(step.index)
             show(description=f"{image.name}: {stage}", completed=step.index + 1, total=total, state=state)
 
-        yield None if show is None else watch
+        yield show and watch
 
 
 def exit_code(status: cfexplain.Status) -> int:
