@@ -63,7 +63,7 @@ class Logits(nn.Module):
         Raises:
             ValueError: there is no such layer, or it does not return a feature map.
         """
-        modules = dict(self.network.named_modules())
+        modules: dict[str, nn.Module] = dict(self.network.named_modules())
         if name is not None and name not in modules:
             known = [k for k in modules if k and k.count(".") < 2][-8:]
             raise ValueError(f"the classifier has no layer {name!r}; its last ones are {', '.join(known)}")

@@ -64,8 +64,8 @@ SUPERRESOLVE_8 = _method("superresolve-8", total((1.0, LowResolution(8))), 4000,
 INPAINT = _method("inpaint", _KNOWN, 6001, DeepImagePrior(skips=(128,) * 5, upsampling="nearest"), jitter=0.03)
 """Text and scratches: the released notebook's `kate`."""
 
-_UPSAMPLING = ("nearest", "nearest", "bilinear", "bilinear", "bilinear")
-_GUIDED = DeepImagePrior(upsampling=_UPSAMPLING, noise=Noise(3, kind="picture"))
+_PICTURE = Noise(3, kind="picture")
+_GUIDED = DeepImagePrior(upsampling=("nearest", "nearest", "bilinear", "bilinear", "bilinear"), noise=_PICTURE)
 FLASH = _method("flash", _SAME, 601, _GUIDED, rate=0.1)
 """A dark photograph, from one with flash as input: `cave`."""
 
