@@ -30,9 +30,9 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 import cfexplain
-from cfexplain.attribution.comparison import Comparison, summary
+from cfexplain.attribution.comparison import Comparison, summary, table
 from cfexplain.attribution.measures import BETTER, CHANGE, EDGES, RANDOM, REFERENCES
-from cfexplain.attribution.report import named, table
+from cfexplain.attribution.methods import named
 from cfexplain.explanation.plot import blank_figure, save
 from cfexplain.method.presets import NATURAL
 from cfexplain.method.settings import settings_of

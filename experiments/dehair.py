@@ -24,13 +24,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from restoration_study.quality import ssim
 from torch import Tensor
 
 from cfexplain.explanation.metrics.perceptual import load_lpips
 from cfexplain.images import load_picture, save_png, to_uint8
 from cfexplain.restore import DEHAIR, Run, dehair
 from cfexplain.restore.hair import dullrazor, grown, hair_mask, opencv
-from cfexplain.restore.quality import psnr, ssim
+from cfexplain.restore.quality import psnr
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("CFEXPLAIN_DATA", ROOT.parent / "shared" / "data"))

@@ -1,9 +1,12 @@
-"""Attribution maps compared with a counterfactual: agreement, swapped pixels, means over images with intervals."""
+"""Attribution maps compared with a counterfactual: rows of measures, means with intervals, figures and files."""
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -11,11 +14,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cfexplain.attribution.figure import maps_figure
-from cfexplain.attribution.measures import BETTER, CHANGE, EDGES, RANDOM, REFERENCES, agreement, edges, magnitude
-from cfexplain.attribution.swap import STEPS, Swap, swap
+from cfexplain import images as files
+from cfexplain.attribution import figure, measures
+from cfexplain.attribution.measures import BETTER, CHANGE, EDGES, LABELS, RANDOM, REFERENCES, STEPS, Swap
 from cfexplain.classifier.checks import check_classifier
-from cfexplain.explanation.plot import png
+from cfexplain.explanation import plot
+from cfexplain.explanation.record import NOTICE
 from cfexplain.generators.noise import generator_for
 from cfexplain.search.edit import Edit
 from cfexplain.search.explain import check_area
@@ -44,10 +48,10 @@ class Comparison:
 
     def plot(self) -> Figure:
         """Query, counterfactual, change and every map on one signed scale, two or more rows per image."""
-        return maps_figure(self)
+        return figure.maps_figure(self)
 
     def _repr_png_(self) -> bytes:
-        return png(self.plot())
+        return plot.png(self.plot())
 
 
 def compare(
@@ -93,9 +97,9 @@ def compare(
     swaps: dict[tuple[int, str], Swap] = {}
     for i, edit in enumerate(counterfactual):
         for name, values in maps.items():
-            rows.append({"image": i, "method": name, "found": edit.found[0]} | agreement(edit, values[i]))
+            rows.append({"image": i, "method": name, "found": edit.found[0]} | measures.agreement(edit, values[i]))
             if classifier is not None and edit.found[0]:
-                swaps[i, name] = swap(classifier, edit, values[i], steps=steps)
+                swaps[i, name] = measures.swap(classifier, edit, values[i], steps=steps)
                 rows[-1] |= swaps[i, name].measures()
     return Comparison(counterfactual, maps, pd.DataFrame(rows, columns=["image", "method", "found", *BETTER]), swaps)
 
@@ -116,10 +120,79 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def save_comparison(comparison: Comparison, folder: Path, image: str) -> None:
+    """Write comparison.png, curves.png and comparison.json of one image into a folder."""
+    edit = comparison.counterfactual
+    folder.mkdir(parents=True, exist_ok=True)
+    plot.save(comparison.plot(), folder / "comparison.png")
+    if comparison.swaps:
+        plot.save(figure.curves_figure(comparison), folder / "curves.png")
+    source, target = (edit.classes[int(index)] for index in (edit.source, edit.target))
+    head = {"image": image, "source": source, "target": target, "method": edit.method, "seed": edit.seed}
+    rows = _records(comparison.rows)
+    for row in rows:
+        swap, row["curves"] = comparison.swaps.get((row["image"], row["method"])), None
+        if swap is not None:
+            curves = torch.cat([swap.shares[:, None], swap.deletion, swap.insertion], dim=1).double()
+            names = ("share", "deletion_source", "deletion_target", "insertion_source", "insertion_target")
+            row["curves"] = dict(zip(names, curves.T.round(decimals=6).tolist(), strict=True))
+    _write(folder / "comparison.json", **head, status=edit.status[0].value, better=BETTER, rows=rows)
+
+
+def save_summary(rows: pd.DataFrame, out: Path) -> None:
+    """Write the measures of all images and their means: comparison.json, rows.csv, methods.csv, .md and .png.
+
+    Args:
+        rows: `Comparison.rows` of all comparisons, with the file names in the column image.
+        out: an existing folder.
+    """
+    means = summary(rows)
+    rows.to_csv(out / "rows.csv", index=False, float_format="%.6g")
+    means.to_csv(out / "methods.csv", index=False, float_format="%.6g")
+    files.write_whole(out / "methods.md", table(means).encode())
+    plot.save(figure.methods_figure(means), out / "methods.png")
+    _write(out / "comparison.json", images=rows["image"].nunique(), better=BETTER, summary=_records(means))
+
+
+def table(means: pd.DataFrame) -> str:
+    """A summary as a Markdown table: a row per method, mean and interval of each measure."""
+    measured = figure.measured(means)
+    heads = [f"{LABELS[name]} ({'+' if BETTER[name] == 'higher' else '-'})" for name in measured]
+    lines = [f"| method | {' | '.join(heads)} |", "|---" * (len(measured) + 1) + "|"]
+    for method, rows in means.set_index("measure").groupby("method", sort=False):
+        cells = [f"{row['mean']:.3f} [{row['low']:.3f}, {row['high']:.3f}]" for _, row in rows.loc[measured].iterrows()]
+        lines.append(f"| {method} | {' | '.join('' if 'nan' in cell else cell for cell in cells)} |")
+    return "\n".join([*lines, "", "Means with 95 % bootstrap intervals over images; + higher is better, - lower.", ""])
+
+
+def sentence(comparison: Comparison, image: str) -> str:
+    """One image in a sentence: the map that agrees most, and the one that finds the pixels that flip the model."""
+    if not comparison.counterfactual.found[0]:
+        return f"{image}: {comparison.counterfactual.status[0].advice}"
+    rows = comparison.rows[~comparison.rows["method"].isin(REFERENCES)]
+    best: Any = rows.sort_values("rank_correlation", ascending=False, kind="stable").iloc[0]
+    first: Any = rows.sort_values("sufficiency", kind="stable").iloc[0]
+    text = f"{image}: {best['method']} agrees most with the change (rank correlation {best['rank_correlation']:.2f})"
+    if math.isnan(first["sufficiency"]):
+        return f"{text}."
+    return f"{text}; the top {first['sufficiency']:.0%} of {first['method']} suffices to flip the model."
+
+
+def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as plain values with six decimals, None for NaN."""
+    records: list[dict[str, Any]] = json.loads(rows.to_json(orient="records", double_precision=6))
+    return records
+
+
+def _write(path: Path, **values: Any) -> None:
+    text = json.dumps(values | {"notice": NOTICE}, indent=2, allow_nan=False)
+    files.write_whole(path, (text + "\n").encode())
+
+
 def _with_references(edit: Edit, heatmaps: Mapping[str, Tensor], seed: int) -> dict[str, Float[Tensor, "n h w"]]:
     """Check the maps, move them to the CPU and add the references."""
     shape = (len(edit), *edit.query.shape[-2:])
-    maps = {CHANGE: torch.stack([magnitude(change) for change in edit.difference.detach().float().cpu()])}
+    maps = {CHANGE: torch.stack([measures.magnitude(change) for change in edit.difference.detach().float().cpu()])}
     for name, values in heatmaps.items():
         flat = values.detach().float().cpu()
         maps[name] = flat.sum(1) if flat.ndim == 4 else flat
@@ -131,4 +204,4 @@ def _with_references(edit: Edit, heatmaps: Mapping[str, Tensor], seed: int) -> d
             raise ValueError(f"the map {name} holds infinite or undefined values")
     randoms = [generator_for(query, seed, "random map") for query in edit.query.split(1)]
     noise = torch.stack([torch.rand(shape[1:], generator=rng) for rng in randoms])
-    return maps | {EDGES: edges(edit.query), RANDOM: noise}
+    return maps | {EDGES: measures.edges(edit.query), RANDOM: noise}

@@ -12,10 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from captum.attr import Attribution  # noqa: TID253 - the base class; the package imports this file last
+from captum.attr import Attribution, IntegratedGradients  # noqa: TID253 - the base class; the package imports this file last
 from captum.log import log_usage  # noqa: TID253
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from cfexplain.attribution.heatmap import class_indices
 from cfexplain.attribution.logits import Logits
@@ -88,7 +87,7 @@ class CounterfactualAttribution(Attribution):  # type: ignore[misc]
             raise ValueError(f"steps must be at least 1, got {steps}")
         super().__init__(Logits(classifier))
         self.classifier, self.method, self.seed, self.budget, self.steps = classifier, method, seed, budget, steps
-        self.anchors: deque[tuple[Images, Fitted]] = deque(maxlen=CAPACITY)
+        self.anchors: deque[Fitted] = deque(maxlen=CAPACITY)
 
     @log_usage(part_of_slo=True)  # type: ignore[untyped-decorator] # NoiseTunnel reads `attribute.__wrapped__`
     def attribute(
@@ -98,7 +97,6 @@ class CounterfactualAttribution(Attribution):  # type: ignore[misc]
         *,
         return_counterfactuals: bool = False,
         internal_batch_size: int | None = None,
-        show_progress: bool = False,
     ) -> Any:
         """Maps of a batch, and optionally the counterfactuals.
 
@@ -109,7 +107,6 @@ class CounterfactualAttribution(Attribution):  # type: ignore[misc]
                 is no counterfactual, and the map is zero.
             return_counterfactuals: also return the counterfactual images, shape (n, 3, h, w).
             internal_batch_size: largest number of points of the path in one forward pass.
-            show_progress: show a progress bar on standard error.
 
         Returns:
             The maps, in a tuple if the inputs were in one; with the images, (maps, images).
@@ -126,9 +123,8 @@ class CounterfactualAttribution(Attribution):  # type: ignore[misc]
         batch = self.steps if internal_batch_size is None else internal_batch_size
         if batch < 1:
             raise ValueError(f"internal_batch_size must be at least 1, got {batch}")
-        bar = tqdm(targets, "Counterfactual attribution", disable=not show_progress)
         with torch.enable_grad():  # captum's metrics call this without gradients
-            edits = [self._explain(image, index) for image, index in zip(images.split(1), bar, strict=True)]
+            edits = [self._explain(image, index) for image, index in zip(images.split(1), targets, strict=True)]
         missing = [edit.status[0] for edit in edits if edit.status[0] is not Status.FOUND]
         if missing:  # a map of zeros must not pass for an answer
             text = f"{len(missing)} of {len(edits)} images have no counterfactual. {missing[0].advice}"
@@ -138,17 +134,13 @@ class CounterfactualAttribution(Attribution):  # type: ignore[misc]
         return (answer, torch.cat([edit.image for edit in edits])) if return_counterfactuals else answer
 
     def _map(self, edit: Edit, batch: int) -> Images:
-        change = edit.difference.detach()
-        total = torch.zeros_like(change)
-        if not bool(change.any()):
-            return total
-        shares = (torch.arange(self.steps, device=change.device, dtype=change.dtype) + 0.5) / self.steps
-        for part in shares.split(batch):
-            points = (edit.anchor + part.view(-1, 1, 1, 1) * change).detach().requires_grad_()
-            with torch.enable_grad():
-                logit = self.forward_func(points)[:, int(edit.target)].sum()
-                total += torch.autograd.grad(logit, points)[0].sum(0)
-        return change * total / self.steps
+        if not bool(edit.difference.any()):
+            return torch.zeros_like(edit.query)
+        maps: Images = IntegratedGradients(self.forward_func).attribute(
+            edit.painted, edit.anchor, int(edit.target), n_steps=self.steps, method="riemann_middle",
+            internal_batch_size=batch,
+        )  # fmt: skip
+        return maps.detach()
 
     def _explain(self, image: Images, target: int) -> Edit:
         """The counterfactual of one image, starting from a cached anchor if there is one near.
@@ -168,28 +160,26 @@ class CounterfactualAttribution(Attribution):  # type: ignore[misc]
 
     def _generator(self, problem: Problem, deadline: float) -> Fitted:
         """The generator fitted to the nearest image, or to this one if no other is near."""
-        image = problem.query
-        alike = [(q, fitted) for q, fitted in self.anchors if q.shape == image.shape and q.device == image.device]
-        near = [(float((query - image).square().mean().sqrt()), fitted) for query, fitted in alike]
-        distance, fitted = min(near, key=lambda pair: pair[0], default=(math.inf, None))
-        if fitted is None or distance > NEAR:
+        nearest = min(self.anchors, key=lambda fitted: fitted.distance(problem.query), default=None)
+        if nearest is None or nearest.distance(problem.query) > NEAR:
             (anchor,) = fit_anchors([AnchorTask(problem, self.method, self.seed)], deadline)
-            fitted = Fitted(copy.deepcopy(anchor.module), anchor.z)
-            self.anchors.append((image.detach().clone(), fitted))
-        return fitted
+            nearest = Fitted(problem.query.detach().clone(), copy.deepcopy(anchor.module), anchor.z)
+            self.anchors.append(nearest)
+        return nearest
 
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A `Generator` whose network already reproduces an image.
+    """A `Generator` whose network already reproduces an image; searches edit copies of it."""
 
-    Attributes:
-        module: the network; searches edit copies of it.
-        z: its input.
-    """
-
+    image: Images
     module: nn.Module
     z: Tensor
+
+    def distance(self, image: Images) -> float:
+        """Root mean square distance to an image; infinite for other sizes and devices."""
+        alike = self.image.shape == image.shape and self.image.device == image.device
+        return float((self.image - image).square().mean().sqrt()) if alike else math.inf
 
     def build(self, query: Images, rng: torch.Generator) -> nn.Module:
         """A copy of the network."""

@@ -2,50 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from cfexplain.attribution.measures import BETTER, CHANGE, EDGES, RANDOM, REFERENCES
-from cfexplain.attribution.swap import Swap
+from cfexplain.attribution.measures import BETTER, CHANGE, EDGES, LABELS, RANDOM, REFERENCES
 from cfexplain.explanation.plot import INK, MUTED, blank_figure, change_values, literal, plain_axes, show_picture
-from cfexplain.search.edit import Edit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from cfexplain.attribution.comparison import Comparison
+
 COLUMNS, TITLE, SCALE = 6, 8.5, "PuOr_r"
-LABELS = {
-    "rank_correlation": "rank correlation",
-    "top_overlap": "top tenths overlap",
-    "energy_inside": "energy inside the lesion",
-    "pointing": "pointing game",
-    "deletion": "deletion, area",
-    "insertion": "insertion, area",
-    "cout": "COUT",
-    "sufficiency": "share that suffices",
-    "necessity": "share that is necessary",
-}
 
 
-class Compared(Protocol):
-    """What the figures read of a `Comparison`."""
-
-    @property
-    def counterfactual(self) -> Edit: ...  # noqa: D102
-    @property
-    def heatmaps(self) -> Mapping[str, Tensor]: ...  # noqa: D102
-    @property
-    def rows(self) -> pd.DataFrame: ...  # noqa: D102
-    @property
-    def swaps(self) -> Mapping[tuple[int, str], Swap]: ...  # noqa: D102
-
-
-def maps_figure(comparison: Compared) -> Figure:
+def maps_figure(comparison: Comparison) -> Figure:
     """Query, counterfactual, change and every map, in rows of six; two or more rows per image.
 
     The change and each map are divided by the 99.5 % quantile of their own magnitude, so that one colour bar from -1
@@ -78,7 +54,7 @@ def maps_figure(comparison: Compared) -> Figure:
     return figure
 
 
-def curves_figure(comparison: Compared, image: int = 0) -> Figure:
+def curves_figure(comparison: Comparison, image: int = 0) -> Figure:
     """The source's probability while pixels are swapped, out of the query and back; one line per method."""
     figure = blank_figure(10.6, 3.9)
     edit, names = comparison.counterfactual[image], list(comparison.heatmaps)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from cfexplain.attribution.logits import Logits
 from cfexplain.attribution.methods import HEATMAPS, Item
@@ -28,7 +27,6 @@ def attribute(
     layer: str | None = None,
     seed: int = 0,
     internal_batch_size: int = 16,
-    show_progress: bool = False,
 ) -> Float[Tensor, "n h w"]:
     """Attribute a class's logit to the pixels by one of captum's methods; signed values are summed over channels.
 
@@ -48,7 +46,6 @@ def attribute(
         internal_batch_size: largest number of images in one forward pass. A given object receives it as
             `internal_batch_size`, `perturbations_per_eval` or `nt_samples_batch_size` if it accepts one of these
             and no `partial` has set it; others, such as captum's GradientShap, pass all their samples at once.
-        show_progress: show a progress bar on standard error.
 
     Returns:
         Maps in units of the logit (logit per intensity for saliency and smoothgrad).
@@ -70,31 +67,25 @@ def attribute(
         raise ValueError(f"internal_batch_size must be at least 1, got {internal_batch_size}")
     if counterfactual is not None and counterfactual.shape != images.shape:
         raise ValueError(f"counterfactual must have the images' shape {tuple(images.shape)}")
-    model, maps = Logits(classifier), []
-    method = _method(using)
-    for i, index in enumerate(
-        tqdm(class_indices(classifier, images, target), "attribution", disable=not show_progress)
-    ):
-        baseline = None if counterfactual is None else counterfactual[i : i + 1]
-        item = Item(model, images[i : i + 1], index, baseline, layer, internal_batch_size, seed)
-        with torch.enable_grad():
-            maps.append(_flat(method(item), images.shape[-2:]))
-    return torch.cat(maps)
-
-
-def _method(using: Any) -> Callable[[Item], Tensor]:
     function = HEATMAPS.get(using) if isinstance(using, str) else getattr(using, "attribute", using)
     if function is None:
         raise ValueError(f"there is no attribution method {using}: use {', '.join(HEATMAPS)}")
     if not callable(function):
         raise TypeError(f"using must be a name, a captum object or a function, got {type(using).__name__}")
-    return function if isinstance(using, str) else lambda item: item.run(function)
+    model, maps = Logits(classifier), []
+    for i, index in enumerate(class_indices(classifier, images, target)):
+        baseline = None if counterfactual is None else counterfactual[i : i + 1]
+        item = Item(model, images[i : i + 1], index, baseline, layer, internal_batch_size, seed)
+        with torch.enable_grad():
+            found = function(item) if isinstance(using, str) else item.run(function)
+            maps.append(_flat(found, images.shape[-2:]))
+    return torch.cat(maps)
 
 
 def _flat(values: Tensor, size: torch.Size) -> Float[Tensor, "1 h w"]:
     """Check a method's map, resize it to the image and sum its channels."""
+    shape = tuple(getattr(values, "shape", ())) or type(values).__name__
     if not isinstance(values, Tensor) or values.ndim != 4 or len(values) != 1:
-        shape = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
         raise ValueError(f"an attribution method must answer with maps of shape (n, c, h, w), got {shape}")
     if not bool(values.isfinite().all()):
         raise ValueError("the attribution method answers with infinite or undefined values")

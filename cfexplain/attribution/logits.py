@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import copy
-from contextlib import ExitStack
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
 
-from cfexplain.classifier.checks import dtype_of_weights
+from cfexplain.classifier.checks import dtype_of_weights, module_of
 from cfexplain.types import Classifier, Images
 
 # Lower-case class names of the activations that guided backpropagation acts on; gates such as sigmoids are not.
@@ -48,8 +48,8 @@ class Logits(nn.Module):
         Raises:
             ValueError: it has none.
         """
-        network = self.classifier if isinstance(self.classifier, nn.Module) else self.inner
-        if not isinstance(network, nn.Module):
+        network = module_of(self.classifier)
+        if network is None:
             raise ValueError("methods that read layers need a classifier with a torch module: give it as `.module`")
         return network
 
@@ -67,7 +67,15 @@ class Logits(nn.Module):
         if name is not None and name not in modules:
             known = [k for k in modules if k and k.count(".") < 2][-8:]
             raise ValueError(f"the classifier has no layer {name!r}; its last ones are {', '.join(known)}")
-        maps = self._feature_maps(modules, image)
+        names = {module: name for name, module in modules.items()}
+        maps: list[tuple[str, int]] = []  # name and shorter side, in the order of execution
+
+        def record(module: nn.Module, inputs: Any, output: Any) -> None:
+            if module in names and _is_feature_map(output, image):
+                maps.append((names[module], min(output.shape[-2:])))
+
+        with register_module_forward_hook(record), torch.no_grad():
+            self(image)
         if name is None:
             taps = getattr(self.classifier, "tap_names", ())
             maps = [found for found in maps if found[0] in taps] or maps
@@ -77,21 +85,6 @@ class Logits(nn.Module):
         elif name not in dict(maps):
             raise ValueError(f"the layer {name} does not answer with a map of the picture, shape (n, channels, h, w)")
         return modules[name]
-
-    def _feature_maps(self, modules: dict[str, nn.Module], image: Images) -> list[tuple[str, int]]:
-        """Name and shorter side of each feature map, in the order of execution."""
-        maps: list[tuple[str, int]] = []
-
-        def record(name: str, output: Any) -> None:
-            if isinstance(output, Tensor) and output.ndim == 4 and _is_feature_map(output, image):
-                maps.append((name, min(output.shape[-2:])))
-
-        with ExitStack() as hooks, torch.no_grad():
-            for name, module in modules.items():
-                hook = module.register_forward_hook(lambda module, inputs, output, name=name: record(name, output))
-                hooks.callback(hook.remove)
-            self(image)
-        return maps
 
     def rectified(self) -> Logits:
         """A copy with the same outputs whose activations count as ReLUs for captum and do not work in place.
@@ -114,8 +107,10 @@ class Logits(nn.Module):
         return twin
 
 
-def _is_feature_map(output: Tensor, image: Images) -> bool:
+def _is_feature_map(output: Any, image: Images) -> bool:
     """Whether the last two sides are those of a smaller image, not the tokens or channels of a transformer."""
+    if not isinstance(output, Tensor) or output.ndim != 4:
+        return False
     (h, w), (height, width) = output.shape[-2:], image.shape[-2:]
     return min(h, w) > 1 and h <= height and w <= width and abs(h * width - w * height) <= max(height, width)
 

@@ -1,31 +1,36 @@
-"""Measures of how an attribution map agrees with the change of a counterfactual and with the lesion."""
+"""Measures of an attribution map: agreement with a counterfactual's change and with the lesion, and swapped pixels."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from cfexplain.attribution.swap import pixel_rank
+from cfexplain.classifier.checks import predict
 from cfexplain.search.edit import Edit
 from cfexplain.statistics import spearman
-from cfexplain.types import Images
+from cfexplain.types import Classifier, Images
 
-BETTER = {
-    "rank_correlation": "higher",
-    "top_overlap": "higher",
-    "energy_inside": "higher",
-    "pointing": "higher",
-    "deletion": "lower",
-    "insertion": "higher",
-    "cout": "higher",
-    "sufficiency": "lower",
-    "necessity": "lower",
+MEASURES = {
+    "rank_correlation": ("higher", "rank correlation"),
+    "top_overlap": ("higher", "top tenths overlap"),
+    "energy_inside": ("higher", "energy inside the lesion"),
+    "pointing": ("higher", "pointing game"),
+    "deletion": ("lower", "deletion, area"),
+    "insertion": ("higher", "insertion, area"),
+    "cout": ("higher", "COUT"),
+    "sufficiency": ("lower", "share that suffices"),
+    "necessity": ("lower", "share that is necessary"),
 }
-"""The better direction of each measure, in the order of the columns."""
+"""The better direction and the label of each measure, in the order of the columns."""
+
+BETTER = {name: better for name, (better, _) in MEASURES.items()}
+LABELS = {name: label for name, (_, label) in MEASURES.items()}
 
 CHANGE, EDGES, RANDOM = "counterfactual change", "edges", "random"
 REFERENCES = (CHANGE, EDGES, RANDOM)
@@ -35,19 +40,23 @@ A method that is no better than the edges has shown nothing of what the model ha
 is: maps, changes and images have their edges in common.
 """
 
+# Steps of a curve, each of which swaps the same number of pixels, and parts of the step in which the prediction flips:
+# shares are found to 1 / (25 * 8) of the image.
+STEPS, PARTS = 25, 8
+# Images in one forward pass.
+BATCH = 16
+
 
 def agreement(edit: Edit, heatmap: Float[Tensor, "h w"]) -> dict[str, float]:
     """Agreement of one map with the change and with the mask; NaN without a change, or without a mask."""
-    measures = dict.fromkeys(("rank_correlation", "top_overlap", "energy_inside", "pointing"), math.nan)
     change = magnitude(edit.difference[0]).to(heatmap.device)
-    if bool(change.any()):
-        measures["rank_correlation"] = rank_correlation(heatmap, change)
-        measures["top_overlap"] = top_overlap(heatmap, change)
-    if edit.mask is not None:
-        mask = edit.mask[0, 0].to(heatmap)
-        measures["energy_inside"] = energy_inside(heatmap, mask)
-        measures["pointing"] = pointing(heatmap, mask)
-    return measures
+    changed, mask = bool(change.any()), None if edit.mask is None else edit.mask[0, 0].to(heatmap)
+    return {
+        "rank_correlation": rank_correlation(heatmap, change) if changed else math.nan,
+        "top_overlap": top_overlap(heatmap, change) if changed else math.nan,
+        "energy_inside": math.nan if mask is None else energy_inside(heatmap, mask),
+        "pointing": math.nan if mask is None else pointing(heatmap, mask),
+    }
 
 
 def magnitude(values: Float[Tensor, "c h w"]) -> Float[Tensor, "h w"]:
@@ -113,3 +122,100 @@ def edges(images: Images, window: int = 5) -> Float[Tensor, "n h w"]:
     """
     steep = torch.stack(torch.gradient(images.detach().float().cpu().mean(1), dim=(1, 2))).norm(dim=0)
     return F.avg_pool2d(steep[:, None], window, stride=1, padding=window // 2)[:, 0]
+
+
+@dataclass(frozen=True, eq=False)
+class Swap:
+    """Predictions while pixels are swapped, those with the map's highest magnitude first; k + 1 points from 0 to all.
+
+    Deletion starts at the query and inserts the counterfactual's pixels; insertion starts at the counterfactual and
+    puts back the query's. Both ends look like training images, so no black square decides the result.
+
+    Attributes:
+        deletion: probabilities of (source, target) from query to counterfactual.
+        insertion: the same from counterfactual to query.
+        sufficiency: the smallest share of the map's top that flips the query to the target, lower is better; NaN if
+            there is none. Found on the curve, then within an eighth of a step.
+        necessity: the smallest share whose return to the query undoes the counterfactual, found likewise.
+    """
+
+    deletion: Float[Tensor, "points 2"]
+    insertion: Float[Tensor, "points 2"]
+    sufficiency: float
+    necessity: float
+
+    @property
+    def shares(self) -> Float[Tensor, " points"]:
+        """Shares of the pixels that are swapped."""
+        return torch.linspace(0, 1, len(self.deletion))
+
+    def measures(self) -> dict[str, float]:
+        """Areas under the curves by the trapezoid rule, and the shares at which the prediction flips.
+
+        `deletion` and `insertion` are areas under the source's probability. `cout` is the area under the target's
+        minus the source's probability during deletion, in [-1, 1], higher is better. It rewards large edits (if the
+        whole image is replaced, few pixels suffice): read it beside the metric `changed_share`.
+
+        Source: deletion and insertion of RISE (Petsiuk et al. 2018) with the counterfactual as the baseline. COUT:
+        Khorram and Fuxin, "Cycle-Consistent Counterfactuals by Latent Transformations", CVPR 2022, where the map is
+        the change itself; they swap P // steps of P pixels a step and overshoot 1 if that leaves a rest, we divide P
+        evenly. Sufficiency and necessity are ours.
+        """
+        source, target = self.deletion.unbind(1)
+        curves = {"deletion": source, "insertion": self.insertion[:, 0], "cout": target - source}
+        areas = {name: float(torch.trapezoid(curve, dx=1 / (len(curve) - 1))) for name, curve in curves.items()}
+        return areas | {"sufficiency": self.sufficiency, "necessity": self.necessity}
+
+
+def swap(classifier: Classifier, edit: Edit, heatmap: Float[Tensor, "h w"], *, steps: int = STEPS) -> Swap:
+    """Predict the images between query and counterfactual for every share of a map's top, in both directions.
+
+    Args:
+        classifier: the explained one, in evaluation mode.
+        edit: one counterfactual.
+        heatmap: pixels are swapped in the descending order of its magnitude, equal ones row by row; at step k of n
+            the first k P // n of P.
+        steps: of each curve.
+
+    Raises:
+        ValueError: there is no step, or several counterfactuals.
+    """
+    if len(edit.query) != 1 or steps < 1:
+        raise ValueError(f"swap one counterfactual in at least 1 step, got {len(edit.query)} in {steps}")
+    pixels, classes = heatmap.numel(), [int(edit.source), int(edit.target)]
+    rank = pixel_rank(heatmap.to(edit.query.device))
+
+    def predicted(start: Images, end: Images, counts: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Probabilities of the two classes, and whether the target is predicted, for each count of swapped pixels."""
+        tops = torch.stack([rank < count for count in counts])[:, None].split(BATCH)
+        predictions = [predict(classifier, torch.where(top, end, start)) for top in tops]
+        probabilities = torch.cat([prediction.probabilities for prediction in predictions]).cpu()
+        return probabilities[:, classes], probabilities.argmax(1) == classes[1]
+
+    def curve(start: Images, end: Images, *, to_target: bool) -> tuple[Tensor, float]:
+        """The probabilities at each step, and the smallest share that flips the prediction to or from the target."""
+        counts = [k * pixels // steps for k in range(steps + 1)]
+        probabilities, is_target = predicted(start, end, counts)
+        if not bool((is_target == to_target).any()):
+            return probabilities, math.nan
+        first = int((is_target == to_target).float().argmax())
+        low, high = counts[max(0, first - 1)], counts[first]
+        finer = sorted({low + (high - low) * part // PARTS for part in range(1, PARTS + 1)})
+        flipped = predicted(start, end, finer)[1] == to_target
+        return probabilities, finer[int(flipped.float().argmax())] / pixels
+
+    deletion, sufficiency = curve(edit.query, edit.image, to_target=True)
+    insertion, necessity = curve(edit.image, edit.query, to_target=False)
+    return Swap(deletion, insertion, sufficiency, necessity)
+
+
+def pixel_rank(heatmap: Float[Tensor, "h w"]) -> Int[Tensor, "h w"]:
+    """Rank of each pixel in the descending order of magnitude, equal ones row by row.
+
+    Example:
+        >>> pixel_rank(torch.tensor([[1.0, -3.0], [2.0, 0.0]]))
+        tensor([[2, 0],
+                [1, 3]])
+    """
+    order = heatmap.abs().flatten().argsort(descending=True, stable=True)
+    return order.argsort().view_as(heatmap)

@@ -236,6 +236,25 @@ EIGHT = (
 )  # fmt: skip
 
 
+def named(text: str) -> tuple[str, ...]:
+    """Methods from a comma-separated list; `all` is all of them, and an empty list the eight of `EIGHT`.
+
+    Example:
+        >>> named("gradcam, saliency")
+        ('gradcam', 'saliency')
+
+    Raises:
+        ValueError: there is no such method.
+    """
+    if text == "all":
+        return tuple(name for name in HEATMAPS if name != "deep-lift")
+    listed = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip())) or EIGHT
+    unknown = [name for name in listed if name not in HEATMAPS]
+    if unknown:
+        raise ValueError(f"there is no attribution method {unknown[0]}: use {', '.join(HEATMAPS)}")
+    return listed
+
+
 def blurred(image: Images, share: float = 1 / 16) -> Images:
     """The image blurred by a Gaussian whose standard deviation is this share of the shorter side."""
     from torchvision.transforms.functional import gaussian_blur

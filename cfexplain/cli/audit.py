@@ -36,7 +36,7 @@ def audit(
     oracle: terminal.Oracles = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Images, at most, chosen by a hash of their names.")] = None,
     seed: terminal.Seed = 0,
-    budget: terminal.Budget = None,
+    budget: terminal.Budget = math.inf,
     batch: Annotated[int, typer.Option(min=1, help="Counterfactuals optimised together, for a GPU.")] = 1,
     engine: Annotated[str, typer.Option(help=ENGINE, show_default="cores on a CPU")] = "auto",
     ray_address: Annotated[str | None, typer.Option(help="A running Ray cluster; without it one starts here.")] = None,
@@ -75,7 +75,7 @@ def audit(
         done = run_audit(
             models, samples, out, target=target, method=counterfactuals, seed=seed, batch=batch,
             oracles={name: model for name, model in oracles.items() if name not in models},
-            names=datasets.OTHER_NAMES, budget=math.inf if budget is None else budget, engine=workplace,
+            names=datasets.OTHER_NAMES, budget=budget, engine=workplace,
             rules=fail_on or (), progress=show and (lambda rows, total: show(completed=rows, total=total)),
             data=Section("data", "What is in the data?", NOTE, "table", datasets.findings(whole, samples)),
         )  # fmt: skip

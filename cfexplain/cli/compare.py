@@ -24,7 +24,7 @@ def compare(
     method: Annotated[str, typer.Option(help="Method of the counterfactual, as in explain.")] = "natural",
     mask: Annotated[Path | None, typer.Option(help=MASK)] = None,
     seed: terminal.Seed = 0,
-    budget: terminal.Budget = None,
+    budget: terminal.Budget = math.inf,
     device: terminal.Device = "auto",
     out: terminal.Out = Path("out"),
 ) -> terminal.Output:
@@ -36,7 +36,8 @@ def compare(
 
     from cfexplain.attribution import attribute
     from cfexplain.attribution import compare as compare_maps
-    from cfexplain.attribution.report import named, save_comparison, save_summary, sentence
+    from cfexplain.attribution.comparison import save_comparison, save_summary, sentence
+    from cfexplain.attribution.methods import named
     from cfexplain.classifier.sources import class_of, device_of, load_classifier
     from cfexplain.cli.explain import read
     from cfexplain.images import readable, square
@@ -46,12 +47,12 @@ def compare(
     terminal.make_folder(out)
     model = load_classifier(classifier, device)
     place, wanted, chosen, names = device_of(device), class_of(target, model), load_method(method), named(methods)
-    seconds, rows = math.inf if budget is None else budget, []
+    rows = []
     for image, (folder,) in terminal.result_folders(images, out):
         try:
             picture, lesion = read(image, mask, "", model.image_size)
             query = square(picture, model.image_size)[None].to(place)
-            edit = explain(model, query, wanted, method=chosen, seed=seed, budget=seconds, mask=lesion)
+            edit = explain(model, query, wanted, method=chosen, seed=seed, budget=budget, mask=lesion)
             maps = {
                 name: attribute(model, edit.query, edit.source, name, counterfactual=edit.image, seed=seed)
                 for name in names

@@ -37,7 +37,7 @@ def explain(
     oracle: terminal.Oracles = None,
     path: Annotated[bool, typer.Option("--path", help="Also write path.gif and path.png, the way there.")] = False,
     dehair: Annotated[str, typer.Option(help="Remove hair first (may remove texture): prior, dullrazor, opencv.")] = "",
-    budget: terminal.Budget = None,
+    budget: terminal.Budget = math.inf,
     device: terminal.Device = "auto",
     out: terminal.Out = Path("out"),
     as_json: terminal.Json = False,
@@ -57,8 +57,7 @@ def explain(
     chosen = load_method(method) if confidence is None else at_confidence(load_method(method), confidence)
     terminal.make_folder(out)
     model = load_classifier(classifier, device)
-    seconds = math.inf if budget is None else budget
-    search = partial(explain_diverse, model, target=class_of(target, model), method=chosen, budget=seconds)
+    search = partial(explain_diverse, model, target=class_of(target, model), method=chosen, budget=budget)
     oracles = load_oracles(oracle or (), classifier, model)
     provenance = Provenance(classifier=classifier, licence=licence_of(classifier), hair_removal=dehair)
     explained = 0
@@ -90,10 +89,10 @@ def explain(
 def read(path: Path, mask: Path | None, dehair: str, size: int) -> tuple[Image, Tensor | None]:
     """An image at its own resolution, and the region of the classifier's square that may change; None is all of it."""
     from cfexplain.images import load_mask, load_picture, square_mask
-    from cfexplain.restore.hair import bare
+    from cfexplain.restore import hair
 
     image = load_picture(path)
-    image = bare(image, dehair) if dehair else image
+    image = hair.dehair(image, method=dehair).image[0] if dehair else image
     if mask is None:
         return image, None
     return image, square_mask(load_mask(mask / f"{path.stem}.png" if mask.is_dir() else mask), image, size)[None]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cfexplain import Method
-    from cfexplain.restore import Averaged, HeldOut, Restoration, Run
+    from cfexplain.method.stop import StopRule
+    from cfexplain.restore import Restoration, Run
 
 TASKS = {
     "denoise": ("method", "preset", "stop", "runs"),
@@ -34,6 +35,7 @@ METHOD = "denoise (sigma 25), denoise-50, tv-denoise, ...; inpaint (text, scratc
 PRESET = "paper: the published settings; fast: a narrow net, fewer steps."
 STOP = "fixed: the preset's steps; held-out: pixels left out are predicted best; wmv, emv: outputs vary least."
 RUNS = "Average this many runs, each with its own seed."
+BUDGET = "Seconds, after which the best so far is kept."
 PREVIEW = "Also write STEM-preview.png, before and after, and the mask of hair."
 MASK = "inpaint: white where a pixel is missing. dehair: white on hair, detected if left out."
 
@@ -49,7 +51,7 @@ def restore(
     steps: Annotated[int | None, typer.Option(min=1, help="Steps, at most.", show_default="the preset's")] = None,
     runs: Annotated[int | None, typer.Option(min=1, help=RUNS, show_default="1")] = None,
     seed: terminal.Seed = 0,
-    budget: Annotated[float | None, typer.Option(min=0.0, help="Seconds, after which the best so far is kept.")] = None,
+    budget: Annotated[float, typer.Option(min=0.0, help=BUDGET, show_default=False)] = math.inf,
     device: terminal.Device = "auto",
     preview: Annotated[bool, typer.Option("--preview", help=PREVIEW)] = False,
     mask: Annotated[Path | None, typer.Option(help=MASK)] = None,
@@ -77,17 +79,14 @@ def restore(
     from cfexplain.restore.picture import check_kind, read, write
 
     given = {"method": method, "preset": preset, "stop": stop, "runs": runs, "mask": mask, "factor": factor}
-    check_options(task, given | {"flash": flash, "classic": classic})
-    default = {"superres": "superresolve-8" if (factor or 4) > 4 else "superresolve-4"}.get(task, task)
-    chosen = method_of(method or default, preset or "paper", stop or "fixed", steps)
+    chosen = method_of(task, given | {"flash": flash, "classic": classic}, steps)
     picture, place, hair = read(image), device_of(device), None
     check_kind(out, picture)
     terminal.make_folder(out.parent)
     prior.reuse_memory()
     values = picture.values.to(place)
     with terminal.watching(image, chosen) as watch:
-        seconds = math.inf if budget is None else budget
-        run = prior.Run(seed, runs or 1, seconds, watch and partial(watch, 0, chosen.name))
+        run = prior.Run(seed, runs or 1, budget, watch and partial(watch, 0, chosen.name))
         match task:
             case "denoise":
                 result = prior.denoise(values, method=chosen, run=run)
@@ -113,53 +112,42 @@ def restore(
     yield f"{out}: {sentence(result)}"
 
 
-def check_options(task: str, given: Mapping[str, object]) -> None:
-    """Refuse an unknown task, options that it does not take, and methods of other tasks."""
-    from cfexplain.restore import PRESETS
+def method_of(task: str, given: Mapping[str, Any], steps: int | None) -> Method:
+    """The task's method with the options that were given; an unknown task, and options of other tasks, are refused."""
+    from cfexplain import restore as prior
 
     if task not in TASKS:
         raise ValueError(f"there is no task {task}: use {', '.join(TASKS)}")
     if unused := [name for name, value in given.items() if value is not None and name not in TASKS[task]]:
         raise ValueError(f"restore {task} has no option --{unused[0]}")
-    methods = [name for name in PRESETS if task in name]
+    methods = [name for name in prior.PRESETS if task in name]
     if given["method"] not in (None, *methods):
         raise ValueError(f"there is no method {given['method']} for this: choose one of {', '.join(methods)}")
-
-
-def method_of(name: str, preset: str, stop: str, steps: int | None) -> Method:
-    """A method of `PRESETS` in its published or its fast form, with another stop rule and number of steps."""
-    from cfexplain import restore as prior
-
-    rules: dict[str, Averaged | HeldOut] = {
+    if given["preset"] not in (None, "paper", "fast"):
+        raise ValueError(f"--preset is paper or fast, not {given['preset']}")
+    rules: dict[str, StopRule | None] = {
+        "fixed": None,
         "held-out": prior.HeldOut(),
         "wmv": prior.Averaged(0.99, until=prior.WindowedVariance()),
         "emv": prior.Averaged(0.99, until=prior.MovingVariance()),
     }
-    if preset not in ("paper", "fast"):
-        raise ValueError(f"--preset is paper or fast, not {preset}")
-    if stop not in ("fixed", *rules):
-        raise ValueError(f"--stop is fixed, {', '.join(rules)}, not {stop}")
-    method = prior.PRESETS[name] if preset == "paper" else prior.fast(prior.PRESETS[name])
-    edit = method.edit
-    if stop != "fixed":
-        edit = replace(edit, stop=rules[stop], steps=max(5000, edit.steps))
-    return replace(method, edit=edit if steps is None else replace(edit, steps=steps))
+    if given["stop"] not in (None, *rules):
+        raise ValueError(f"--stop is {', '.join(rules)}, not {given['stop']}")
+    default = {"superres": "superresolve-8" if (given["factor"] or 4) > 4 else "superresolve-4"}.get(task, task)
+    method = prior.PRESETS[given["method"] or default]
+    method = prior.fast(method) if given["preset"] == "fast" else method
+    if rule := rules[given["stop"] or "fixed"]:
+        method = replace(method, edit=replace(method.edit, stop=rule, steps=max(5000, method.edit.steps)))
+    return replace(method, edit=replace(method.edit, steps=steps or method.edit.steps))
 
 
 def dehair(image: Tensor, mask: Path | None, way: str | None, method: Method, run: Run) -> tuple[Restoration, Tensor]:
     """An image (3, h, w) without hair and ruler marks, and the mask of what was replaced, shape (1, h, w)."""
     from cfexplain.images import load_mask
-    from cfexplain.restore import Restoration, hair
+    from cfexplain.restore import hair
 
-    if way and way not in hair.CLASSIC:
-        raise ValueError(f"there is no classic way {way}: choose {' or '.join(hair.CLASSIC)}")
     marks = hair.hair_mask(image.cpu()) if mask is None else hair.grown(load_mask(mask))
-    hair.check_mask(marks, image)
-    if way:
-        filled = hair.CLASSIC[way](image.cpu(), marks)[None]
-        result = Restoration(filled, filled, way, (0,), ("stopped",), 0.0, ())
-    else:
-        result = hair.dehair(image, mask=marks.to(image), method=method, run=run)
+    result = hair.dehair(image, mask=marks.to(image), method=way or method, run=run)
     share = float((marks > 0.5).float().mean())
     note = f"{share:.1%} of the image painted over" if share else "no hair or ruler found, nothing painted"
     return replace(result, method=f"{result.method}, {note}"), marks
@@ -169,6 +157,6 @@ def sentence(result: Restoration) -> str:
     """How a restoration went, in words."""
     if not result.decibels:
         return result.method
-    ending = {"exhausted": "all steps"}.get(result.ending[-1], result.ending[-1].replace("_", " "))
+    ending = result.ending[-1].replace("exhausted", "all steps").replace("_", " ")
     steps = f"{result.steps[-1]} steps in {result.seconds:.0f} s"
     return f"{result.method}, {steps}, {result.decibels[-1]:.1f} dB to the input, {ending}"

@@ -38,7 +38,7 @@ Dataset = Annotated[Path, typer.Argument(help="Folder or table of the data set."
 Data = Annotated[Path, typer.Option(help="Folder or table of the data set.")]
 Reader = Annotated[str, typer.Option(help="Reader of the data set.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
-Budget = Annotated[float | None, typer.Option(min=0.0, help="Seconds per counterfactual.")]
+Budget = Annotated[float, typer.Option(min=0.0, help="Seconds per counterfactual.", show_default=False)]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
 Out = Annotated[Path, typer.Option(help="Output folder, with one folder per image.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
@@ -117,7 +117,7 @@ def watching(image: Path, method: cfexplain.Method) -> Iterator[Callback | None]
             state, total = f"objective {float(step.value.sum()):.3g}", descent.expected(step.index)
             show(description=f"{image.name}: {stage}", completed=step.index + 1, total=total, state=state)
 
-        yield None if show is None else watch
+        yield show and watch
 
 
 def exit_code(status: cfexplain.Status) -> int:

@@ -1,4 +1,3 @@
-from .fast_preset import fast as fast
 from .hair import dehair as dehair
 from .memory import reuse_memory as reuse_memory
 from .preset import DEHAIR as DEHAIR
@@ -9,6 +8,7 @@ from .preset import INPAINT as INPAINT
 from .preset import PRESETS as PRESETS
 from .preset import SUPERRESOLVE_4 as SUPERRESOLVE_4
 from .preset import SUPERRESOLVE_8 as SUPERRESOLVE_8
+from .preset import fast as fast
 from .restoration import Restoration as Restoration
 from .restoration import Run as Run
 from .restoration import dejpeg as dejpeg

@@ -26,7 +26,7 @@ Mask = Float[Tensor, "1 h w"]
 RIM = 0.004
 
 
-def dehair(image: Image, *, mask: Mask | None = None, method: Method = DEHAIR, run: Run = ONCE) -> Restoration:
+def dehair(image: Image, *, mask: Mask | None = None, method: Method | str = DEHAIR, run: Run = ONCE) -> Restoration:
     """Inpaint hair and ruler marks; all other pixels keep their values.
 
     Only the neighbourhood of the marks is fitted. If nothing is detected, the image is returned after 0 steps.
@@ -34,11 +34,11 @@ def dehair(image: Image, *, mask: Mask | None = None, method: Method = DEHAIR, r
     Args:
         image: RGB in [0, 1], any size.
         mask: 1 on what is to be removed; None detects it by `hair_mask`.
-        method: an inpainting method.
+        method: an inpainting method, or one of `WAYS` by name: prior (`DEHAIR`), dullrazor or opencv.
         run: seed, number of runs, time limit.
 
     Raises:
-        TypeError, ValueError: not an image, or a mask of another size.
+        TypeError, ValueError: not an image, a mask of another size, or an unknown method.
 
     Source: ours.
 
@@ -51,8 +51,18 @@ def dehair(image: Image, *, mask: Mask | None = None, method: Method = DEHAIR, r
         >>> bool((clean == skin)[:, mask[0] == 0].all())
         True
     """
+    if isinstance(method, str) and method not in WAYS:
+        raise ValueError(f"there is no way {method} to take hair off: use prior, dullrazor or opencv")
     missing, images = hair_mask(image) if mask is None else mask, image[None]
-    check_mask(missing, image)
+    (height, width), (h, w) = missing.shape[-2:], image.shape[-2:]
+    if (height, width) != (h, w):
+        raise ValueError(f"the mask is of {width}x{height} pixels, the picture of {w}x{h}")
+    if bool((missing > 0.5).all()):
+        raise ValueError("the mask covers everything: it is white on hair, black on the skin to paint from")
+    method = DEHAIR if method == "prior" else method
+    if isinstance(method, str):
+        filled = CLASSIC[method](image.cpu(), missing.cpu())[None]
+        return Restoration(filled, filled, method, (0,), ("stopped",), 0.0, ())
     if not bool((missing > 0.5).any()):
         return Restoration(images, images, method.name, (0,), ("stopped",), 0.0, ())
     rows, columns = (_neighbourhood((missing[0] > 0.5).any(dim)) for dim in (1, 0))
@@ -61,15 +71,6 @@ def dehair(image: Image, *, mask: Mask | None = None, method: Method = DEHAIR, r
     restored, output = images.clone(), images.clone()
     restored[box], output[box] = found.image, found.painted
     return replace(found, image=restored, painted=output)
-
-
-def check_mask(mask: Mask, image: Image) -> None:
-    """Refuse a mask of another size, or one that leaves no skin."""
-    (height, width), (h, w) = mask.shape[-2:], image.shape[-2:]
-    if (height, width) != (h, w):
-        raise ValueError(f"the mask is of {width}x{height} pixels, the picture of {w}x{h}")
-    if bool((mask > 0.5).all()):
-        raise ValueError("the mask covers everything: it is white on hair, black on the skin to paint from")
 
 
 def hair_mask(image: Image) -> Mask:
@@ -118,20 +119,7 @@ def opencv(image: Image, mask: Mask, radius: float = 3.0) -> Image:
 
 # Methods without the prior, by name.
 CLASSIC = {"dullrazor": dullrazor, "opencv": opencv}
-
 WAYS = ("prior", *CLASSIC)
-
-
-def bare(image: Image, way: str = "prior", *, run: Run = ONCE) -> Image:
-    """The image without the detected hair and ruler marks, by one of `WAYS`.
-
-    Raises:
-        ValueError: there is no such way.
-    """
-    if way not in WAYS:
-        raise ValueError(f"there is no way {way} to take hair off: use {', '.join(WAYS)}")
-    mask = hair_mask(image)
-    return dehair(image, mask=mask, run=run).image[0] if way == "prior" else CLASSIC[way](image, mask)
 
 
 def _across(values: np.ndarray, hair: np.ndarray, y: int, x: int) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -37,10 +38,9 @@ class Picture:
 
     def of(self, values: Float[Tensor, "1 c h w"]) -> Picture:
         """The same file with other values; the opacity is resized to their size."""
-        alpha = self.alpha
-        if alpha is not None and alpha.shape[-2:] != values.shape[-2:]:
-            alpha = torch.nn.functional.interpolate(alpha, values.shape[-2:], mode="bilinear", align_corners=False)
-        return replace(self, values=values, alpha=alpha)
+        if self.alpha is None:
+            return replace(self, values=values)
+        return replace(self, values=values, alpha=F.interpolate(self.alpha, values.shape[-2:], mode="bilinear"))
 
 
 def read(path: str | Path) -> Picture:

@@ -25,14 +25,8 @@ class Minimum(Monitor):
     """Keeps the candidate of the step with the least value, and stops after `patience` steps without a smaller one.
 
     Until a first value is known the latest candidate is kept; if there are no values, that is the last one of the run.
-
-    Args:
-        measure: takes an output; returns the value to be minimised, or None, and the candidate.
-        patience: steps.
-
-    Attributes:
-        index: of the step with the least value; None before there is a value.
-        least: that value.
+    `measure` takes an output, and returns the value to be minimised, or None, and the candidate. `index` is the step
+    with the least value, `least`; None before there is a value.
     """
 
     def __init__(self, measure: Callable[[Images], tuple[float | None, Images]], patience: int = 0) -> None:

@@ -11,8 +11,9 @@ from PIL import Image
 from torch import Tensor
 
 from cfexplain.images import to_uint8
-from cfexplain.restore.quality import luminance_psnr, psnr, ssim
+from cfexplain.restore.quality import psnr
 from restoration_study.part import OUT, PARTS, tensor
+from restoration_study.quality import luminance_psnr, ssim
 
 
 def classic() -> None:

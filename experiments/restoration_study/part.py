@@ -16,7 +16,8 @@ from shared import RUNS as EVERY_RUN
 from torch import Tensor
 
 from cfexplain.images import to_uint8
-from cfexplain.restore.quality import luminance_psnr, psnr
+from cfexplain.restore.quality import psnr
+from restoration_study.quality import luminance_psnr
 
 DATA, RUNS, OUT = SHARED / "restoration", EVERY_RUN / "restoration", RESULTS / "restoration"
 

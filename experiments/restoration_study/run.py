@@ -28,10 +28,10 @@ from cfexplain.restore import (
     inpaint,
     superresolve,
 )
-from cfexplain.restore.quality import ssim
-from cfexplain.terms.low_resolution import upsample
+from cfexplain.terms.pixels import upsample
 from cfexplain.types import Problem
 from restoration_study.part import PARTS, RUNS
+from restoration_study.quality import ssim
 
 
 def method_of(name: str, preset: str, steps: int | None) -> Method:

@@ -14,7 +14,7 @@ from torch import nn
 
 import cfexplain
 from cfexplain.attribution import figure
-from cfexplain.attribution.comparison import summary
+from cfexplain.attribution.comparison import save_comparison, save_summary, sentence, summary
 from cfexplain.attribution.measures import (
     BETTER,
     CHANGE,
@@ -27,7 +27,7 @@ from cfexplain.attribution.measures import (
     rank_correlation,
     top_overlap,
 )
-from cfexplain.attribution.report import named, save_comparison, save_summary, sentence
+from cfexplain.attribution.methods import named
 from cfexplain.explanation import plot
 from cfexplain.explanation.metrics.place import inside_lesion
 from cfexplain.method.presets import PIXELS

@@ -192,13 +192,6 @@ def test_bad_input_is_refused_in_a_sentence(toy, ours):
         CounterfactualAttribution(toy, steps=0)
 
 
-def test_a_bar_on_request(ours, capsys):
-    ours.attribute(pale_images(1), target=RED, show_progress=True)
-    assert "Counterfactual attribution" in capsys.readouterr().err
-    ours.attribute(pale_images(1), target=RED)
-    assert capsys.readouterr().err == ""
-
-
 def _quiet(method, images):
     """The maps; so few steps need not reach the target."""
     with warnings.catch_warnings():

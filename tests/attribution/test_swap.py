@@ -8,8 +8,7 @@ import pytest
 import torch
 
 import cfexplain
-from cfexplain.attribution.measures import magnitude
-from cfexplain.attribution.swap import pixel_rank, swap
+from cfexplain.attribution.measures import magnitude, pixel_rank, swap
 from cfexplain.method.presets import PIXELS
 from cfexplain.types import Prediction
 from edits import edit_of

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
@@ -62,3 +63,23 @@ def test_a_new_run_replaces_its_row_and_rows_of_other_settings_are_dropped(repor
     found = rows(report)
     assert list(found) == ["F16"]
     assert found["F16"]["last"] == 33.0
+
+
+def test_the_published_luminance_is_that_of_the_published_images(data, report):
+    from restoration_study.part import opened
+    from restoration_study.quality import luminance_psnr
+
+    site = data / "restoration" / "dip_site" / "sr_set5_x4"
+    for name, published in {"baby": 31.49, "bird": 31.80, "butterfly": 26.23}.items():
+        found, truth = (opened(site / f"{name}_{kind}.png")[:, :3] for kind in ("deep_prior", "GT"))
+        assert luminance_psnr(found, truth) == pytest.approx(published, abs=0.05)
+
+
+def test_similarity_is_that_of_the_mask(report):
+    from restoration_study.quality import ssim
+
+    truth = torch.rand(1, 3, 40, 48, generator=torch.Generator().manual_seed(1))
+    mask = torch.zeros(1, 1, 40, 48)
+    mask[..., :20, :] = 1
+    image = torch.where(mask.bool(), truth, 1 - truth)
+    assert ssim(image, truth, 1 - mask) < ssim(image, truth) < ssim(image, truth, mask)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cfexplain.restore import DEHAIR, Run, dehair, fast
-from cfexplain.restore.hair import WAYS, bare, dullrazor, grown, hair_mask, opencv
+from cfexplain.restore.hair import WAYS, dullrazor, grown, hair_mask, opencv
 
 QUICK = fast(DEHAIR, share=0.02)
 
@@ -62,7 +62,7 @@ def test_a_mask_is_grown_by_the_rim_of_the_hair():
 def test_each_way_removes_a_detected_hair(way):
     hairy, mask = with_hair()
     assert bool((hair_mask(hairy)[mask > 0] == 1).float().mean() > 0.9)
-    cleaned = bare(hairy, way, run=Run(budget=2.0))
+    cleaned = dehair(hairy, method=way, run=Run(budget=2.0)).image[0]
     assert cleaned[:, 20:50, 40:42].mean() > 3 * hairy[:, 20:50, 40:42].mean()
 
 
@@ -71,7 +71,7 @@ def test_bad_input_is_refused_in_a_sentence():
     for call, sentence in (
         (lambda: dehair(picture, mask=mask[:, :50]), "96x50 pixels, the picture of 96x72"),
         (lambda: dehair(picture, mask=torch.ones_like(mask)), "covers everything"),
-        (lambda: bare(picture, "wax"), "prior, dullrazor, opencv"),
+        (lambda: dehair(picture, method="wax"), "prior, dullrazor or opencv"),
         (lambda: dehair(picture[:2], mask=mask, method=replace(QUICK, name="x")), "1 or 3"),
     ):
         with pytest.raises(ValueError, match=sentence):

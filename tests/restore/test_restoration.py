@@ -33,8 +33,8 @@ from cfexplain.restore import (
     inpaint,
     superresolve,
 )
-from cfexplain.restore.quality import luminance_psnr, psnr, ssim
-from cfexplain.terms.low_resolution import downsample, upsample
+from cfexplain.restore.quality import psnr
+from cfexplain.terms.pixels import downsample, upsample
 from cfexplain.types import Problem
 
 TINY = DeepImagePrior(widths=(8, 8, 8), skips=(4, 4, 4))
@@ -437,9 +437,6 @@ class TestQuality:
         }
         for (image, truth), published in pairs.items():
             assert psnr(opened(site, image), opened(site, truth)) == pytest.approx(published, abs=0.006)
-        for name, published in {"baby": 31.49, "bird": 31.80, "butterfly": 26.23}.items():
-            found = opened(site, f"sr_set5_x4/{name}_deep_prior")[:, :3]
-            assert luminance_psnr(found, opened(site, f"sr_set5_x4/{name}_GT")) == pytest.approx(published, abs=0.05)
 
     def test_masks(self):
         truth = picture()
@@ -448,7 +445,6 @@ class TestQuality:
         image = torch.where(mask.bool(), truth, 1 - truth)
         assert psnr(image, truth, mask) == float("inf")
         assert psnr(image, truth, 1 - mask) < 20
-        assert ssim(image, truth, 1 - mask) < ssim(image, truth) < ssim(image, truth, mask)
 
 
 def opened(folder, name):
