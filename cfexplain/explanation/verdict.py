@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -84,13 +84,7 @@ class Verdict:
     naturalness: float | None
 
 
-def judge_edits(
-    edit: Edit,
-    classifier: Classifier,
-    oracles: Mapping[str, Classifier] | None = None,
-    *,
-    names: Mapping[str, Sequence[str]] | None = None,
-) -> list[Verdict]:
+def judge_edits(edit: Edit, classifier: Classifier, oracles: Mapping[str, Classifier] | None = None) -> list[Verdict]:
     """Judge each counterfactual of a batch.
 
     - adversarial: more than `HIGH_FREQUENCY` of the change's energy is high-frequency, or the flip is neither robust
@@ -103,15 +97,13 @@ def judge_edits(
         edit: the result of `explain`.
         classifier: the explained one.
         oracles: independent classifiers by name, never optimised against.
-        names: an oracle's own names of the explained classifier's classes, in the order of its logits, where the
-            oracle uses other names.
 
     Source: ours. The evidence is that of Hvilshøj et al. 2021 (oracles) and of the literature on robustness.
     """
     robust = robustness(edit, classifier)
     fine = high_frequency_share(edit)
     assert fine is not None
-    answers = {k: ask_oracle(edit, o, classes=(names or {}).get(k)) for k, o in (oracles or {}).items()}
+    answers = {name: ask_oracle(edit, oracle) for name, oracle in (oracles or {}).items()}
     verdicts = []
     for i, found in enumerate(edit.found):
         holds = {k: bool(v[i]) for k, v in robust.items()}

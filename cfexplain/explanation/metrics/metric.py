@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import pkgutil
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from jaxtyping import Float
@@ -35,37 +32,8 @@ class Metric:
         return self.measure(edit)
 
 
-class _Metrics(MutableMapping[str, Metric]):
-    """All metrics by name; the files of this package are read when they are first asked for."""
-
-    def __init__(self) -> None:
-        self._found: dict[str, Metric] = {}
-        self._read = False
-
-    def __setitem__(self, name: str, found: Metric) -> None:
-        self._found[name] = found
-
-    def __delitem__(self, name: str) -> None:
-        del self._found[name]
-
-    def __getitem__(self, name: str) -> Metric:
-        return self._all()[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(sorted(self._all()))
-
-    def __len__(self) -> int:
-        return len(self._all())
-
-    def _all(self) -> dict[str, Metric]:
-        if not self._read:
-            self._read = True
-            for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
-                import_module(f"cfexplain.explanation.metrics.{module.name}")
-        return self._found
-
-
-METRICS = _Metrics()
+METRICS: dict[str, Metric] = {}
+"""All metrics by name; importing `cfexplain.explanation.metrics` reads the files that register them."""
 
 
 def metric(*, better: Literal["higher", "lower", "neither"], unit: str) -> Callable[[Measure], Metric]:
@@ -79,10 +47,11 @@ def metric(*, better: Literal["higher", "lower", "neither"], unit: str) -> Calla
     return register
 
 
-def evaluate(edit: Edit, metrics: Mapping[str, Metric] = METRICS) -> pd.DataFrame:
+def evaluate(edit: Edit, metrics: Mapping[str, Metric] | None = None) -> pd.DataFrame:
     """All metrics of all images: one row an image, one column a metric, missing where a metric does not apply."""
     import pandas as pd
 
-    columns = {name: found(edit) for name, found in metrics.items()}
+    chosen = dict(sorted(METRICS.items())) if metrics is None else metrics
+    columns = {name: found(edit) for name, found in chosen.items()}
     values = {name: None if v is None else v.detach().cpu().tolist() for name, v in columns.items()}
     return pd.DataFrame(values, index=range(len(edit.query)))
