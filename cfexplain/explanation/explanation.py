@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import msgspec
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -14,7 +15,7 @@ from torch import Tensor
 from cfexplain.explanation.metrics import evaluate
 from cfexplain.explanation.metrics.seeds import agreement_map, noise_floor, seed_agreement
 from cfexplain.explanation.readout import Readout, readout
-from cfexplain.explanation.record import Provenance, Record, Seeds, parse, plain
+from cfexplain.explanation.record import Provenance, Record, Seeds, parse
 from cfexplain.explanation.verdict import Verdict, judge_edits
 from cfexplain.search.edit import Edit
 from cfexplain.types import Classifier, Prediction, Status
@@ -156,7 +157,8 @@ class Explanation:
 
     def to_json(self) -> dict[str, Any]:
         """The record as plain values; the images are kept apart, see `tensors`."""
-        return plain(self.record)
+        values: dict[str, Any] = msgspec.to_builtins(self.record, str_keys=True)
+        return values
 
     def tensors(self) -> dict[str, Tensor]:
         """The images, logits and maps, by name, on the CPU."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
+
 from cfexplain.explanation import plot
 from cfexplain.explanation.explanation import Explanation, caption
-from cfexplain.explanation.record import decode, encode, plain
 from cfexplain.images import png_bytes, write_whole
 
 FIGURES = ("fullsize.png", "path.gif", "path.png", "seeds.png")
@@ -46,9 +47,9 @@ def load(folder: str | Path) -> Explanation:
         if not (folder / name).is_file():
             raise ValueError(f"{folder} holds no explanation: it has no {name}")
     try:
-        record = decode((folder / "result.json").read_bytes())
-        found = Explanation.from_json(plain(record), load_file(folder / "tensors.safetensors"))
-    except (SafetensorError, ValueError, OSError) as error:
+        record = msgspec.json.decode((folder / "result.json").read_bytes())
+        found = Explanation.from_json(record, load_file(folder / "tensors.safetensors"))
+    except (SafetensorError, msgspec.DecodeError, ValueError, OSError) as error:
         raise ValueError(f"{folder} is damaged ({error}): explain the picture again") from None
     kept = {name: (folder / name).read_bytes() for name in FIGURES if (folder / name).is_file()}
     return replace(found, figures=kept)
@@ -67,4 +68,5 @@ def files(explanation: Explanation, *, figures: bool = True) -> dict[str, bytes]
         found["change.png"] = plot.png(plot.change_figure(edit))
         found["panel.png"] = plot.png(plot.panel(edit, caption=caption(explanation)))
     found["tensors.safetensors"] = pack(explanation.tensors())
-    return found | {"result.json": encode(explanation.record)}
+    record = msgspec.json.format(msgspec.json.encode(explanation.record), indent=2) + b"\n"
+    return found | {"result.json": record}

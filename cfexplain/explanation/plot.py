@@ -146,12 +146,9 @@ def png(figure: Figure, dpi: int = 110) -> bytes:
 
 def blank_figure(width: float, height: float) -> Figure:
     """A figure of its own, without pyplot and its global state."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), facecolor="white")
-    FigureCanvasAgg(figure)
-    return figure
+    return Figure(figsize=(width, height), facecolor="white")
 
 
 def show_picture(axes: Axes, image: Tensor, title: str, size: float = 9.5) -> None:

@@ -125,9 +125,8 @@ def appearance(readout: Readout | None) -> list[tuple[str, str, list[Measure]]]:
     before, after = readout.before.numbers(), readout.after.numbers()
 
     def measure(name: str, title: str, unit: str) -> Measure:
-        compared = readout.compared(name)
-        stands_out = compared and readout.exceeds_noise(name)
-        return Measure(name, title, unit, before[name], after[name], readout.in_spreads(name), compared, stands_out)
+        judged = readout.in_spreads(name), readout.compared(name), readout.stands_out(name)
+        return Measure(name, title, unit, before[name], after[name], *judged)
 
     return [
         (letter, title, [measure(name, *words) for name, words in measures.items()])
