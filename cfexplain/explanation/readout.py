@@ -98,7 +98,7 @@ class Readout:
         return self.compared(name) and abs(self.change[name]) > least_change(name)
 
     def in_spreads(self, name: str) -> float:
-        """The change of a measure as a multiple of its natural spread, which counts as `PRESENT` at least for a colour."""
+        """The change of a measure as a multiple of its natural spread, of a colour at least `PRESENT`."""
         return self.change[name] / (max(SPREAD[name], PRESENT) if name in COLOURS else SPREAD[name])
 
     def finding(self, source: str, target: str, *, flipped: bool = True, most: int = 3) -> str:

@@ -26,8 +26,7 @@ LICENCE = (
 )
 """Shown where a result does not name the licence of its classifier."""
 
-BLANK = "–"
-"""Shown for unknown values."""
+BLANK = "–"  # Shown for unknown values.
 
 
 def page(template: str, **values: Any) -> str:
@@ -37,30 +36,15 @@ def page(template: str, **values: Any) -> str:
         template: name of the file.
         values: what it shows; `licence` replaces the general notice.
     """
-    script = _text("script.js")
-    constants = {
-        "notice": NOTICE,
-        "style": Markup(_text("style.css")),
-        "script": Markup(script),
-        "policy": policy(script),
-        "version": versions()["cfexplain"],
-    }
     values["licence"] = values.get("licence") or LICENCE
-    return environment().get_template(template).render(constants | values)
-
-
-def policy(script: str) -> str:
-    """A content security policy that allows this script, inline style and inline images, and no request at all."""
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return (
-        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
-    )
+    return environment().get_template(template).render(values)
 
 
 @cache
 def environment() -> Environment:
-    """The templates with their filters; everything is escaped."""
+    """The templates with their filters and constants; everything is escaped."""
+    style, script = ((TEMPLATES / name).read_text(encoding="utf-8").strip() for name in ("style.css", "script.js"))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     env = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -82,7 +66,19 @@ def environment() -> Environment:
         "plain": lambda text: str(text).replace("_", " "),
         "token": lambda text: re.sub(r"[^a-z0-9]+", "-", str(text).lower()).strip("-") or "x",
     }
-    env.globals |= {"BLANK": BLANK, "VERDICTS": glossary.VERDICTS, "SIGNS": glossary.SIGNS}
+    env.globals |= {
+        "BLANK": BLANK,
+        "VERDICTS": glossary.VERDICTS,
+        "SIGNS": glossary.SIGNS,
+        "APPEARANCE": glossary.APPEARANCE,
+        "notice": NOTICE,
+        "style": Markup(style),
+        "script": Markup(script),
+        # This script, inline style and inline images, and no request at all.
+        "policy": f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:; "
+        "base-uri 'none'; form-action 'none'",
+        "version": versions()["cfexplain"],
+    }
     return env
 
 
@@ -145,8 +141,3 @@ def clock(seconds: float) -> str:
         return f"{seconds:.1f}\u202fs"
     minutes = seconds / 60
     return f"{minutes:.0f}\u202fmin" if minutes < 90 else f"{minutes / 60:.1f}\u202fh"
-
-
-@cache
-def _text(name: str) -> str:
-    return (TEMPLATES / name).read_text(encoding="utf-8").strip()

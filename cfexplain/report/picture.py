@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
 from PIL import Image as PIL
-from torch import Tensor
 
-from cfexplain.explanation import plot
 from cfexplain.images import to_uint8
 from cfexplain.types import Image, Images
 
-LARGEST = 1280
-"""Longer side of an image in a page at most, in pixels."""
-
-EXACT = 320
-"""Images up to this many pixels a side are stored without loss."""
-
-THUMBNAIL = 96
-"""Longer side of an image in a gallery, in pixels."""
+LARGEST = 1280  # Longer side of an image in a page at most, in pixels.
+EXACT = 320  # Images up to this many pixels a side are stored without loss.
+THUMBNAIL = 96  # Longer side of an image in a gallery, in pixels.
 
 
 @dataclass(frozen=True)
@@ -64,22 +55,12 @@ def of_file(content: bytes | None, largest: int = LARGEST) -> Picture | None:
         return None
 
 
-@dataclass(frozen=True)
-class ChangeMap:
-    """A signed change in `colours` (CSS, from darkest to lightest); `scale` is the intensity of the strongest ones."""
-
-    picture: Picture
-    scale: float
-    colours: Sequence[str]
-
-
-def change_map(change: Float[Tensor, "3 h w"]) -> ChangeMap:
-    """A change in the colours and at the scale of `plot.change_image`."""
+def change_colours() -> list[str]:
+    """The colours of `plot.change_image` for CSS, from the darkest to the lightest."""
     from matplotlib import colormaps
 
     stops = colormaps["PuOr_r"](np.linspace(0, 1, 11), bytes=True)[:, :3].tolist()
-    scale = plot.change_scale(plot.change_values(change))
-    return ChangeMap(of_image(plot.change_image(change)), scale, [f"rgb({r} {g} {b})" for r, g, b in stops])
+    return [f"rgb({r} {g} {b})" for r, g, b in stops]
 
 
 def strip(frames: Images, side: int = 192) -> Picture:

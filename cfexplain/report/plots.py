@@ -1,19 +1,24 @@
-"""Plots of an audit's rows, prepared for their template: axes, and marks by verdict at positions in percent."""
+"""Sections and plots of an audit, prepared for their templates: axes, and marks at positions in percent."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from cfexplain.audit.section import Section
 from cfexplain.report.glossary import VERDICTS
+from cfexplain.report.rows import plain
 
-MOST_POINTS = 1500
-BINS = 20
+MOST_POINTS, BINS = 1500, 20
+# Columns without which a section is shown as a table. Columns before the first of them say which part a row is of.
+NEEDED = {"intervals": ("measure", "group", "mean"), "matrix": ("from", "to", "mean"), "cases": ("case",)}
+
+Row = Mapping[str, Any]
 
 
 class Axis(NamedTuple):
@@ -48,23 +53,14 @@ class Mark(NamedTuple):
 
 @dataclass(frozen=True)
 class Plot:
-    """A scatter plot or a stacked histogram.
-
-    Attributes:
-        title: of the plot.
-        titles: of both axes.
-        x: horizontal axis.
-        y: vertical axis.
-        marks: by verdict.
-        counts: of rows, by verdict.
-    """
+    """A scatter plot or a stacked histogram."""
 
     title: str
-    titles: tuple[str, str]
+    titles: tuple[str, str]  # Of both axes.
     x: Axis
     y: Axis
-    marks: Mapping[str, Sequence[Mark]]
-    counts: Mapping[str, int]
+    marks: Mapping[str, Sequence[Mark]]  # By verdict.
+    counts: Mapping[str, int]  # Of rows, by verdict.
 
 
 def axis_of(values: Iterable[float | None]) -> Axis:
@@ -126,3 +122,41 @@ def _step(span: float) -> float:
     """A round step that divides a span into about five."""
     power = 10.0 ** math.floor(math.log10(span / 5))
     return next(power * k for k in (1, 2, 5, 10) if power * k * 5 >= span)
+
+
+class Panel(NamedTuple):
+    """Rows of a section's table that are drawn together, on an axis that holds their means and intervals."""
+
+    title: str
+    rows: Sequence[Row]
+    axis: Axis
+
+
+@dataclass(frozen=True)
+class View:
+    """A section as its template shows it."""
+
+    section: Section
+    kind: str  # Of the section, or `table` where columns are missing.
+    columns: Sequence[str]
+    rows: Sequence[Row]
+    panels: Sequence[Panel]  # The same rows in groups; empty for a table.
+
+
+def view(section: Section) -> View:
+    """Prepare a section: `intervals` by measure, `matrix` and `cases` by the columns that come first."""
+    rows = [{str(k): plain(v, digits=None) for k, v in row.items()} for row in section.frame.to_dict("records")]
+    columns = [str(column) for column in section.frame.columns]
+    needed = NEEDED.get(section.kind, ())
+    if not needed or not set(needed) <= set(columns):
+        return View(section, "table", columns, rows, ())
+    parts = columns[: columns.index(needed[0])]
+    if section.kind == "intervals":
+        rows = [row | {"group": ": ".join(str(row[k]) for k in (*parts, "group"))} for row in rows]
+        parts = ["measure"]
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(": ".join(str(row[k]) for k in parts), []).append(row)
+    ends = ("mean", "low", "high") if section.kind == "intervals" else ("mean",)
+    panels = [Panel(name, some, axis_of([row.get(k) for row in some for k in ends])) for name, some in groups.items()]
+    return View(section, section.kind, columns, rows, panels)

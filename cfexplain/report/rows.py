@@ -19,11 +19,8 @@ SHOWN = (
 KEPT = (*SHOWN, "case", "words", "error")
 LEFT_OUT = ("probabilities", "versions", "asked", "seed", "steps", "mask")
 FILTERS = ("classifier", "label", "source", "target", "status", "verdict", "tone")
-MOST_ROWS = 10_000
-MOST_CELLS = 250_000
-"""Keeps a page below about five megabytes; further rows and columns are in the audit's own files."""
-
-MOST_LEVELS = 60
+MOST_ROWS, MOST_LEVELS = 10_000, 60
+MOST_CELLS = 250_000  # Keeps a page below about five megabytes; the audit's own files have all rows and columns.
 
 
 def table(rows: pd.DataFrame, pages: Mapping[str, str]) -> dict[str, Any]:
