@@ -20,13 +20,11 @@ from cfexplain.explanation.verdict import Verdict, judge_edits
 from cfexplain.search.edit import Edit
 from cfexplain.types import Classifier, Prediction, Status
 
+# Decibels from anchor to query below which a change is cautioned against; the methods reach 30. Source: ours.
 ROUGH = 25.0
-"""Decibels from anchor to query below which a change is cautioned against; the methods reach 30. Source: ours."""
-
-
 IMAGES = ("query", "anchor", "painted", "image", "region", "mask")
+# Predictions of an edit, and the images that they are of.
 STAGES = {"before": "query", "at_anchor": "anchor", "after": "counterfactual"}
-"""Predictions of an edit, and the images that they are of."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,13 +228,12 @@ def describe(
         metrics=_measured(edit),
         verdict=judge_edits(edit, classifier, oracles)[0],
         readout=readout(edit.query[0].cpu(), edit.image[0].cpu(), mask) if edited else None,
-        seeds=compare_seeds([edit, *others]) if others and edited else None,
+        seeds=_compare([edit, *others]) if others and edited else None,
         provenance=replace(provenance or Provenance(), device=str(edit.query.device)),
     )
 
 
-def compare_seeds(edits: Sequence[Edit]) -> SeedAgreement:
-    """Agreement of results for one image with different seeds; at least two."""
+def _compare(edits: Sequence[Edit]) -> SeedAgreement:
     painted = not torch.equal(edits[0].anchor, edits[0].query)
     floor = noise_floor([edit.anchor for edit in edits])[0, 0] if painted else None
     return SeedAgreement(float(seed_agreement(edits)), agreement_map(edits)[0, 0], floor)
@@ -259,20 +256,12 @@ def finite(value: float | None) -> float | None:
 
 
 def _edit(kept: Record, tensors: Mapping[str, Tensor]) -> Edit:
-
-    def prediction(part: str) -> Prediction:
-        return Prediction(tensors[f"{part}.logits"], (), tensors.get(f"{part}.loss"))
-
+    parts: dict[str, Any] = {name: tensors[name] for name in ("query", "anchor", "painted", "image")}
+    parts |= {name: Prediction(tensors[f"{name}.logits"], (), tensors.get(f"{name}.loss")) for name in STAGES}
     return Edit(
-        query=tensors["query"],
-        anchor=tensors["anchor"],
-        painted=tensors["painted"],
-        image=tensors["image"],
+        **parts,
         region=tensors.get("region"),
         mask=tensors.get("mask"),
-        before=prediction("before"),
-        at_anchor=prediction("at_anchor"),
-        after=prediction("after"),
         target=tensors["target"],
         classes=tuple(kept.classes),
         status=(kept.status,),

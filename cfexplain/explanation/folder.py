@@ -11,8 +11,8 @@ from cfexplain.explanation import plot
 from cfexplain.explanation.explanation import Explanation, caption
 from cfexplain.images import png_bytes, write_whole
 
+# Pictures that only some explanations have; those of an earlier explanation must not stay in the folder.
 FIGURES = ("fullsize.png", "path.gif", "path.png", "seeds.png")
-"""Pictures that only some explanations have; those of an earlier explanation must not stay in the folder."""
 
 
 def save(explanation: Explanation, out: str | Path, *, figures: bool = True) -> Path:
@@ -25,8 +25,7 @@ def save(explanation: Explanation, out: str | Path, *, figures: bool = True) -> 
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    (out / "result.json").unlink(missing_ok=True)
-    for name in FIGURES:
+    for name in ("result.json", *FIGURES):
         (out / name).unlink(missing_ok=True)
     for name, content in files(explanation, figures=figures).items():
         write_whole(out / name, content)

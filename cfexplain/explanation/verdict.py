@@ -15,8 +15,7 @@ from cfexplain.explanation.metrics.robustness import robustness
 from cfexplain.search.edit import Edit
 from cfexplain.types import Classifier
 
-HIGH_FREQUENCY = 0.2
-"""Share of the change's energy beyond half the Nyquist frequency above which the change counts as noise."""
+HIGH_FREQUENCY = 0.2  # Share of the change's energy beyond half of Nyquist's frequency from which it counts as noise.
 
 
 class Kind(str, Enum):

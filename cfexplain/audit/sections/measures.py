@@ -1,7 +1,13 @@
-"""Means and statistics of all rows: the outcomes of the searches, and the quality of classifier and estimator."""
+"""Outcomes, the quality of classifier and estimator, and how large, where and how different the changes are."""
 
-from cfexplain.audit.measure import STATISTICS
+import pandas as pd
+
+from cfexplain.audit.measure import FEWEST, STATISTICS, column, correct, line, measure, values
+from cfexplain.audit.region import PLACES
 from cfexplain.audit.sections import Lines, Results, section
+from cfexplain.statistics import bootstrap_mean
+
+COMPARED = ("mean_change", "semantic", "robust", "oracle_agreement", "inside_lesion", "naturalness")
 
 
 @section(10, "intervals", per_classifier=False)
@@ -24,3 +30,41 @@ def quality(results: Results) -> Lines:
     predictions (AUROC).
     """
     return results.measures(("accuracy", *STATISTICS))
+
+
+@section(30, "matrix")
+def effort(rows: pd.DataFrame) -> Lines:
+    """How small a change flips the prediction?
+
+    Mean absolute change of a pixel over the counterfactuals found, whatever their verdict, from the predicted to the
+    target class: the smaller, the closer two classes are for this classifier and method; with an interval from ten
+    lesions on.
+    """
+    for (source, target), pair in rows[rows["status"] == "found"].groupby(["source", "target"]):
+        interval = vars(bootstrap_mean(values(pair, "mean_change"), pair["lesion_id"]))
+        few = pair["lesion_id"].nunique() < FEWEST
+        yield {"from": source, "to": target} | interval | ({"low": None, "high": None} if few else {})
+
+
+@section(40, "intervals", per_classifier=False)
+def places(results: Results) -> Lines:
+    """Where is the change, and which region causes the flip?
+
+    Change: share of its energy. Effect: share of the flip that the change in this region causes alone; effects need
+    not add up to 1. The border is a band around the outline, a tenth of the side wide.
+    """
+    for name, group in (("change", "place"), ("area", "area"), ("effect", "effect")):
+        for classifier in results.classifiers:
+            rows = results.of(classifier)
+            for place in PLACES:
+                interval = bootstrap_mean(column(rows, f"{group}.{place}"), rows["lesion_id"])
+                yield from [line(name, f"{classifier}: {place}", interval)] if interval.n else []
+
+
+@section(70, "intervals")
+def right_and_wrong(rows: pd.DataFrame) -> Lines:
+    """Do explanations of wrong predictions differ?"""
+    right = correct(rows)
+    for group, chosen in (("right", rows[right == 1]), ("wrong", rows[right == 0])):
+        lines = [line(name, group, measure(chosen, name)) for name in COMPARED]
+        yield from (line for line in lines if line["n"])

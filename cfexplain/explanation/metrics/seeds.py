@@ -15,11 +15,8 @@ from cfexplain.explanation.metrics.distance import change
 from cfexplain.search.edit import Edit
 from cfexplain.types import Images
 
-DECILE = 0.1
-"""Share of an image's pixels that counts as its strongest change."""
-
-SMOOTHING = 5
-"""Side, in pixels, of the square over which the noise floor is averaged."""
+DECILE = 0.1  # Share of an image's pixels that counts as its strongest change.
+SMOOTHING = 5  # Side, in pixels, of the square over which the noise floor is averaged.
 
 
 @torch.no_grad()
