@@ -1,7 +1,5 @@
 """Everything that is known about one counterfactual, computed once and handed to every renderer."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -174,7 +172,7 @@ class Explanation:
         return {name: value.detach().cpu().contiguous() for name, value in found.items()}
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Explanation:
+    def from_json(cls, values: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> "Explanation":
         """An explanation from its record, of this format or an earlier one, and its tensors.
 
         Raises:

@@ -1,7 +1,5 @@
 """One explanation as a folder: result.json, exact tensors, pictures; the only place that writes and reads one."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The readout of a counterfactual in words and numbers: the lesion's ABCD before and after."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -47,10 +45,9 @@ NOISE: Mapping[str, float] = {name: noise for name, (_, noise) in _MEASURED.item
 """Noise of each measure: 95 % of the absolute changes are smaller when the same lesion is seen again, turned by up to
 5 degrees, shifted by up to 1 % and with noise of 0.01. Source: experiments/readout_check.py."""
 
+# A change is believed from this multiple of its noise on: fourteen measures are looked at together and their noise has
+# heavy tails; experiments/readout_check.py gives the false alarms that are left.
 BEYOND_NOISE = 2.0
-"""A change is believed from this multiple of its noise on: fourteen measures are looked at together and their
-noise has heavy tails; experiments/readout_check.py gives the false alarms that are left."""
-
 WORTH_A_WORD = 0.5  # Smaller changes than half a standard deviation, a medium effect, are left to the numbers.
 ROOM = 0.12  # How far a lesion may grow beyond a given mask, share of the side; what lies farther off is skin.
 MATCH = 0.6  # A given mask counts as matched by a found outline from this IoU on.

@@ -1,7 +1,5 @@
 """The record of one explanation: the layout of result.json, its schema, and how older layouts are read."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """Is a counterfactual evidence about the lesion, or a weakness of one classifier? The verdict and what it rests on."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

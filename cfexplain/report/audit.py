@@ -1,7 +1,5 @@
 """The page of an audit: what it found, its rules, the sections of its summary, plots, gallery and rows."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Galleries: query, counterfactual and change of each explanation at a glance, spread over several pages."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The page of one explanation: finding, verdict, images, evidence, numbers."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Self-contained HTML pages: style, script and images are inside the file; nothing is fetched."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import math
@@ -20,12 +18,10 @@ from cfexplain.version import versions
 
 TEMPLATES = Path(__file__).parent / "templates"
 
-LICENCE = (
+LICENCE = (  # Shown where a result does not name the licence of its classifier.
     "The classifiers ham10000 and witness were trained on HAM10000 (Tschandl, Rosendahl, Kittler 2018), CC BY-NC 4.0: "
     "non-commercial use only. Images keep the licence of their data set."
 )
-"""Shown where a result does not name the licence of its classifier."""
-
 BLANK = "–"  # Shown for unknown values.
 
 

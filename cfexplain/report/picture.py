@@ -1,7 +1,5 @@
 """Images inside a page: WebP as data URIs, with their size, so that the layout is stable while the page loads."""
 
-from __future__ import annotations
-
 import base64
 import io
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Sections and plots of an audit, prepared for their templates: axes, and marks at positions in percent."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Folders of results as pages: the only place of the report that reads and writes files."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The rows of an audit as data for the page's table: column by column, rounded, within a size limit."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,12 +8,10 @@ import pandas as pd
 
 from cfexplain.report import glossary
 
-SHOWN = (
+SHOWN = (  # At first, in this order; the others on request.
     "image_id", "source", "target", "status", "verdict", "target_before", "target_after", "oracle_agreement",
     "robust.together", "place.lesion", "label", "classifier",
 )  # fmt: skip
-"""Columns that the table shows at first, in this order; the others on request."""
-
 KEPT = (*SHOWN, "case", "words", "error")
 LEFT_OUT = ("probabilities", "versions", "asked", "seed", "steps", "mask")
 FILTERS = ("classifier", "label", "source", "target", "status", "verdict", "tone")

@@ -1,7 +1,5 @@
 """How far is the counterfactual from the query, in the picture and for the classifier?"""
 
-from __future__ import annotations
-
 import torch
 from jaxtyping import Float
 from torch import Tensor

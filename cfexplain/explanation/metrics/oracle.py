@@ -1,7 +1,5 @@
 """Does a classifier that took no part in the search see the target class too?"""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

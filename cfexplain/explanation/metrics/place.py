@@ -1,7 +1,5 @@
 """Where is the change: on the lesion, in one region or in crumbs, a tint over everything, or fine noise?"""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from jaxtyping import Float

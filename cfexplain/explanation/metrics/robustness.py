@@ -1,7 +1,5 @@
 """Does the flip survive small image corruptions: compression, blur, noise, a shift, resizing?"""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable, Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """Would another seed have told the same story?"""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from itertools import combinations
