@@ -153,8 +153,7 @@ class Explanation:
 
     def to_json(self) -> dict[str, Any]:
         """The record as plain values; the images are kept apart, see `tensors`."""
-        values: dict[str, Any] = msgspec.to_builtins(self.record, str_keys=True)
-        return values
+        return msgspec.to_builtins(self.record, str_keys=True)  # type: ignore[no-any-return]
 
     def tensors(self) -> dict[str, Tensor]:
         """The images, logits and maps, by name, on the CPU."""
@@ -221,9 +220,10 @@ def describe(
         raise ValueError(f"an explanation is of one image: this result holds {len(edit)}, give result[i]")
     edited = edit.status[0] is not Status.ALREADY_TARGET
     mask = None if edit.mask is None else edit.mask[0].cpu()
+    measured = evaluate(edit).iloc[0].to_dict()
     return Explanation(
         edit=edit,
-        metrics=_measured(edit),
+        metrics={str(name): finite(None if value is None else float(value)) for name, value in measured.items()},
         verdict=judge_edits(edit, classifier, oracles)[0],
         readout=readout(edit.query[0].cpu(), edit.image[0].cpu(), mask) if edited else None,
         seeds=_compare([edit, *others]) if others and edited else None,
@@ -240,12 +240,6 @@ def _compare(edits: Sequence[Edit]) -> SeedAgreement:
 def caption(explanation: Explanation) -> str:
     """Verdict and sentences, for below a panel."""
     return f"{explanation.verdict.kind.value.capitalize()}. {explanation.words}"
-
-
-def _measured(edit: Edit) -> dict[str, float | None]:
-    """Six decimals of every metric; None where it does not apply or is not finite."""
-    row = evaluate(edit).iloc[0].to_dict()
-    return {str(name): finite(None if value is None else float(value)) for name, value in row.items()}
 
 
 def finite(value: float | None) -> float | None:

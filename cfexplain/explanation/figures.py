@@ -49,20 +49,16 @@ class Path:
     """Frames between a query and beyond its counterfactual.
 
     Attributes:
+        edit: of one image.
         alphas: share of the shown change in each frame: 0 is the query, 1 the counterfactual, more exaggerates it.
         frames: query + alpha * (painted - anchor), eight bits, shape (k, 3, h, w).
         prediction: of the frames.
-        classes: names of the classes.
-        source: class index of the query.
-        target: class index asked for.
     """
 
+    edit: Edit
     alphas: Float[Tensor, " k"]
     frames: Images
     prediction: Prediction
-    classes: tuple[str, ...]
-    source: int
-    target: int
 
     def plot(self) -> Figure:
         """Some frames over the curve of the source's and the target's probability."""
@@ -76,9 +72,9 @@ class Path:
             axis.set_title(f"α = {float(self.alphas[k]):.2f}", fontsize=9)
             axis.axis("off")
         curve = figure.add_subplot(grid[1, :])
-        for index, colour in ((self.source, "#5e3c99"), (self.target, "#e66101")):
+        for index, colour in ((int(self.edit.source), "#5e3c99"), (int(self.edit.target), "#e66101")):
             seen = self.prediction.probabilities[:, index].cpu()
-            curve.plot(self.alphas.tolist(), seen.tolist(), color=colour, label=plot.literal(self.classes[index]))
+            curve.plot(self.alphas.tolist(), seen.tolist(), color=colour, label=plot.literal(self.edit.classes[index]))
         curve.axvline(1.0, color="0.6", linewidth=0.8, linestyle="--")
         curve.set(xlabel="share of the change, α (1: the counterfactual)", ylabel="probability", ylim=(0, 1))
         curve.legend(frameon=False)
@@ -117,12 +113,8 @@ def path_of(result: Edit, classifier: Classifier, *, frames: int = 22, furthest:
     if frames < 2:
         raise ValueError(f"a path has at least 2 frames, got {frames}")
     alphas = torch.linspace(0, furthest, frames)
-    change = (result.painted - result.anchor) if _transferred(result) else (result.image - result.query)
+    change = result.painted - result.anchor
+    if not torch.equal(round8(result.query + change), result.image):  # The painting itself is shown.
+        change = result.image - result.query
     images = round8(result.query + alphas.to(change).view(-1, 1, 1, 1) * change)
-    source, target = int(result.source), int(result.target)
-    return Path(alphas, images, predict(classifier, images), tuple(result.classes), source, target)
-
-
-def _transferred(result: Edit) -> bool:
-    """Whether the image shown is the query plus the change, and not the painting itself."""
-    return torch.equal(round8(result.query + (result.painted - result.anchor)), result.image)
+    return Path(result, alphas, images, predict(classifier, images))

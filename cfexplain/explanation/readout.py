@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from cfexplain.dermoscopy.abcd import COLOURS, PRESENT, Appearance, appearance_within, checked_mask, describe
+from cfexplain.dermoscopy.abcd import COLOURS, PRESENT, Appearance, appearance_within, checked_mask
 from cfexplain.dermoscopy.segment import (
     OTSU_SHARE,
     Array,
@@ -19,8 +19,6 @@ from cfexplain.dermoscopy.segment import (
 )
 from cfexplain.images import check_images
 from cfexplain.types import Image
-
-__all__ = ["NOISE", "SPREAD", "Appearance", "Readout", "describe", "outlines", "readout"]
 
 _MEASURED = {  # The natural spread of each measure, and its noise.
     "asymmetry": (0.0444, 0.0165),

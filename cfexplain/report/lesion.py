@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -19,18 +19,6 @@ from cfexplain.types import Status
 MOST_CLASSES = 7
 FRAMES, END = 16, 1.5  # Of the path: number of frames, and the share of the change in the last one.
 
-Link = tuple[str, str]  # A relative address and its text.
-
-
-@dataclass(frozen=True, eq=False)
-class Comparison:
-    """Attribution maps of the same image and target."""
-
-    maps: Picture | None
-    curves: Picture | None  # Of deletion and insertion.
-    columns: Sequence[str]  # Measures that are known for some method.
-    rows: Sequence[Mapping[str, Any]]  # One for each method.
-
 
 @dataclass(frozen=True, eq=False)
 class Case:
@@ -39,7 +27,7 @@ class Case:
     name: str  # Of its folder.
     explanation: Explanation
     row: Mapping[str, Any] = field(default_factory=dict)  # Of the audit that it belongs to; empty outside of one.
-    comparison: Comparison | None = None
+    comparison: Mapping[str, Any] | None = None  # With attribution maps: pictures, and a table of measures.
 
     @property
     def image(self) -> str:
@@ -47,8 +35,8 @@ class Case:
         return (self.explanation.provenance.image or self.name).replace("\\", "/").rsplit("/", 1)[-1]
 
 
-def lesion_page(case: Case, links: Sequence[Link] = ()) -> str:
-    """Render the page of one explanation, with links to the pages around it."""
+def lesion_page(case: Case, links: Sequence[tuple[str, str]] = ()) -> str:
+    """Render the page of one explanation, with links, each an address and a text, to the pages around it."""
     explanation, edit, figures = case.explanation, case.explanation.edit, case.explanation.figures
     finding, qualification = explanation.sentences
     made_by = explanation.provenance
@@ -72,7 +60,7 @@ def lesion_page(case: Case, links: Sequence[Link] = ()) -> str:
         frames=FRAMES,
         end=END,
         path=picture.of_file(figures.get("path.png")),
-        probabilities=probabilities(explanation),
+        likeliest=likeliest(explanation),
         evidence=list(evidence(explanation)),
         readout=explanation.readout,
         places=places(case.row),
@@ -83,11 +71,10 @@ def lesion_page(case: Case, links: Sequence[Link] = ()) -> str:
     )
 
 
-def probabilities(explanation: Explanation) -> list[dict[str, Any]]:
-    """The most probable classes, before or after, with both probabilities."""
+def likeliest(explanation: Explanation) -> list[str]:
+    """The most probable classes, before or after."""
     before, after = explanation.probabilities("query"), explanation.probabilities("counterfactual")
-    names = sorted(before, key=lambda name: -max(before[name], after[name]))[:MOST_CLASSES]
-    return [{"name": name, "before": before[name], "after": after[name]} for name in names]
+    return sorted(before, key=lambda name: -max(before[name], after[name]))[:MOST_CLASSES]
 
 
 def places(row: Mapping[str, Any]) -> dict[str, dict[str, float]]:
@@ -117,8 +104,7 @@ def _walk(explanation: Explanation) -> Picture:
     return picture.strip((query + shares * (image - query)).clamp(0, 1))
 
 
-@dataclass(frozen=True)
-class Evidence:
+class Evidence(NamedTuple):
     """One reason for or against a verdict."""
 
     question: str

@@ -14,7 +14,7 @@ from cfexplain.explanation.folder import load
 from cfexplain.images import write_whole
 from cfexplain.report.audit import audit_page
 from cfexplain.report.gallery import PAGES, Card, card, gallery_page, page_count, page_name
-from cfexplain.report.lesion import Case, Comparison, lesion_page
+from cfexplain.report.lesion import Case, lesion_page
 from cfexplain.report.page import page
 from cfexplain.report.picture import of_file
 from cfexplain.report.rows import plain
@@ -78,7 +78,7 @@ def load_case(folder: Path, row: Mapping[str, Any] | None = None) -> Case:
     return Case(folder.name, explanation, row or {}, load_comparison(folder, explanation))
 
 
-def load_comparison(folder: Path, explanation: Explanation) -> Comparison | None:
+def load_comparison(folder: Path, explanation: Explanation) -> dict[str, Any] | None:
     """Read what `cfexplain compare` wrote into the folder; None where it is of another image, target or search."""
     try:
         record = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
@@ -95,7 +95,7 @@ def load_comparison(folder: Path, explanation: Explanation) -> Comparison | None
     )
     names = dict.fromkeys(name for row in rows for name in row if name not in ("image", "method", "curves"))
     columns = [name for name in names if any(isinstance(row.get(name), int | float) for row in rows)]
-    return Comparison(maps, curves, columns, rows) if maps or rows else None
+    return {"maps": maps, "curves": curves, "columns": columns, "rows": rows} if maps or rows else None
 
 
 def load_audit(folder: Path) -> tuple[Summary, pd.DataFrame]:

@@ -25,8 +25,8 @@ def test_it_leads_from_the_query_through_the_counterfactual(result):
     assert torch.equal(path.frames[0], round8(result.query)[0])
     at_one = int((path.alphas - 1).abs().argmin())
     torch.testing.assert_close(path.frames[at_one], result.image[0], atol=1.01 / 255, rtol=0)
-    assert int(path.prediction.logits[0].argmax()) == path.source == 0
-    assert int(path.prediction.logits[at_one].argmax()) == path.target == 1
+    assert int(path.prediction.logits[0].argmax()) == int(result.source) == 0
+    assert int(path.prediction.logits[at_one].argmax()) == int(result.target) == 1
 
 
 def test_the_probability_of_the_target_rises_along_it(result):
@@ -57,7 +57,7 @@ def test_a_path_leads_through_its_counterfactual():
     place = int((path.alphas - 1).abs().argmin())
     assert float(path.alphas[place]) == 1
     assert torch.equal(path.frames[place : place + 1], result.image)
-    assert int(path.prediction.logits[place].argmax()) == path.target
+    assert int(path.prediction.logits[place].argmax()) == int(result.target)
 
 
 def test_the_path_of_a_wide_picture_is_wide(tmp_path):

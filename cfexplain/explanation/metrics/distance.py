@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cfexplain.explanation.metrics.metric import metric
+from cfexplain.explanation.metrics import metric
 from cfexplain.images import precise
 from cfexplain.search.edit import Edit
 

@@ -5,8 +5,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cfexplain.explanation.metrics import metric
 from cfexplain.explanation.metrics.distance import VISIBLE, change
-from cfexplain.explanation.metrics.metric import metric
 from cfexplain.search.edit import Edit
 
 
@@ -60,8 +60,7 @@ def colour_shift(edit: Edit) -> Float[Tensor, " n"]:
     tint = ordered[..., [quarter]].clamp_min(0) + ordered[..., [-1 - quarter]].clamp_max(0)
     energy = pixels.square().flatten(1).sum(1)
     left = (pixels - tint).square().flatten(1).sum(1)
-    share: Tensor = ((energy - left) / energy.clamp_min(1e-12)).clamp_min(0)
-    return share
+    return ((energy - left) / energy.clamp_min(1e-12)).clamp_min(0)
 
 
 @metric(better="higher", unit="share of energy")
