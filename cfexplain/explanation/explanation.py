@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cfexplain.explanation import plot
 from cfexplain.explanation.metrics import evaluate
 from cfexplain.explanation.metrics.seeds import agreement_map, noise_floor, seed_agreement
 from cfexplain.explanation.readout import Readout, readout
@@ -191,8 +192,6 @@ class Explanation:
         return f"Explanation({self.source} -> {self.target}: {self.status.value}, {self.verdict.kind.value})"
 
     def _repr_png_(self) -> bytes:
-        from cfexplain.explanation import plot
-
         return plot.png(plot.panel(self.edit, caption=caption(self)))
 
 

@@ -1,7 +1,5 @@
 """Pictures that only some explanations have, by file name; they go into `Explanation.figures`."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,8 +22,8 @@ if TYPE_CHECKING:
 
 def fullsize_figure(edit: Edit, picture: Image) -> dict[str, bytes]:
     """The change pasted into the picture at its own resolution: fullsize.png."""
-    change = edit.image[0].cpu() - edit.query[0].cpu()
-    return {"fullsize.png": png_bytes(Square.of(*picture.shape[-2:]).paste_change(picture, change))}
+    frame = Square.of(*picture.shape[-2:])
+    return {"fullsize.png": png_bytes(frame.paste_change(picture, (edit.image - edit.query)[0].cpu()))}
 
 
 def path_figures(edit: Edit, classifier: Classifier) -> dict[str, bytes]:
@@ -60,7 +58,7 @@ class Path:
     frames: Images
     prediction: Prediction
 
-    def plot(self) -> Figure:
+    def plot(self) -> "Figure":
         """Some frames over the curve of the source's and the target's probability."""
         shown = torch.linspace(0, len(self.alphas) - 1, 6).round().long().tolist()
         figure = plot.blank_figure(9, 4.2)

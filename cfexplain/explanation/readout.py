@@ -36,12 +36,11 @@ _MEASURED = {  # The natural spread of each measure, and its noise.
     "contrast": (10.9, 0.417),
     "inhomogeneity": (4.01, 0.24),
 }
+# Natural spread: standard deviation over real lesions. Source: experiments/readout_check.py.
 SPREAD: Mapping[str, float] = {name: spread for name, (spread, _) in _MEASURED.items()}
-"""Natural spread: standard deviation over real lesions. Source: experiments/readout_check.py."""
-
+# Noise: 95 % of the absolute changes are smaller when the same lesion is seen again, turned by up to 5 degrees, shifted
+# by up to 1 % and with noise of 0.01. Source: experiments/readout_check.py.
 NOISE: Mapping[str, float] = {name: noise for name, (_, noise) in _MEASURED.items()}
-"""Noise of each measure: 95 % of the absolute changes are smaller when the same lesion is seen again, turned by up to
-5 degrees, shifted by up to 1 % and with noise of 0.01. Source: experiments/readout_check.py."""
 
 # A change is believed from this multiple of its noise on: fourteen measures are looked at together and their noise has
 # heavy tails; experiments/readout_check.py gives the false alarms that are left.
@@ -207,9 +206,9 @@ def outlines(query: Image, counterfactual: Image, given: Array | None = None) ->
         around = distance_transform_edt(~given) <= ROOM * min(given.shape)
         # Otsu's threshold is the middle of the search; experts differ by more than its ends do.
         tried = [(share / OTSU_SHARE) * level for share in np.linspace(0.2, 1.4, 13)]
-        level = max(tried, key=lambda t: _overlap(lesion_above(distance, seen & around, t, given), given))
+        level = max(tried, key=lambda t: _iou(lesion_above(distance, seen & around, t, given), given))
         before = lesion_above(distance, seen & around, level, given)
-        if _overlap(before, given) < MATCH:
+        if _iou(before, given) < MATCH:
             return given, given, True
     elif not before.any():
         before = central_disc(before.shape)
@@ -225,12 +224,10 @@ def least_change(name: str) -> float:
 
 
 def _at_rim(lesion: Array) -> bool:
-    """Whether a lesion reaches the picture's rim."""
     return bool(lesion[[0, -1]].any() or lesion[:, [0, -1]].any())
 
 
-def _overlap(found: Array, given: Array) -> float:
-    """Intersection over union."""
+def _iou(found: Array, given: Array) -> float:
     return float((found & given).sum() / (found | given).sum())
 
 

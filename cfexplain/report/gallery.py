@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from cfexplain.explanation import plot
 from cfexplain.report.lesion import Case
-from cfexplain.report.page import page
-from cfexplain.report.picture import THUMBNAIL, Picture, of_image
+from cfexplain.report.page import THUMBNAIL, Picture, of_image, page
 
 A_PAGE = 60  # Cards on one page.
 PAGES = "pages"  # Folder of the pages that report.html links to.

@@ -11,12 +11,11 @@ from cfexplain.explanation import plot
 from cfexplain.explanation.explanation import Explanation
 from cfexplain.explanation.metrics import METRICS
 from cfexplain.explanation.verdict import HIGH_FREQUENCY, OracleAnswer
-from cfexplain.report import glossary, picture
-from cfexplain.report.page import page, percent
-from cfexplain.report.picture import Picture
+from cfexplain.report import glossary
+from cfexplain.report.page import Picture, change_colours, of_file, of_image, page, percent, strip
 from cfexplain.types import Status
 
-MOST_CLASSES = 7
+MOST_CLASSES = 7  # The most probable ones, before or after.
 FRAMES, END = 16, 1.5  # Of the path: number of frames, and the share of the change in the last one.
 
 
@@ -39,6 +38,7 @@ def lesion_page(case: Case, links: Sequence[tuple[str, str]] = ()) -> str:
     """Render the page of one explanation, with links, each an address and a text, to the pages around it."""
     explanation, edit, figures = case.explanation, case.explanation.edit, case.explanation.figures
     finding, qualification = explanation.sentences
+    before, after = explanation.probabilities("query"), explanation.probabilities("counterfactual")
     made_by = explanation.provenance
     return page(
         "lesion.html",
@@ -48,19 +48,19 @@ def lesion_page(case: Case, links: Sequence[tuple[str, str]] = ()) -> str:
         finding=finding,
         qualification=qualification,
         licence=f"Classifier {made_by.classifier}: {made_by.licence}" if made_by.licence else None,
-        before=picture.of_image(edit.query[0]),
-        after=picture.of_image(edit.image[0]),
-        anchor=picture.of_image(edit.anchor[0]),
-        change=picture.of_image(plot.change_image(edit.difference[0])),
+        before=of_image(edit.query[0]),
+        after=of_image(edit.image[0]),
+        anchor=of_image(edit.anchor[0]),
+        change=of_image(plot.change_image(edit.difference[0])),
         change_scale=plot.change_scale(plot.change_values(edit.difference[0])),
-        change_colours=picture.change_colours(),
-        full_size=picture.of_file(figures.get("fullsize.png")),
-        seeds=picture.of_file(figures.get("seeds.png")),
+        change_colours=change_colours(),
+        full_size=of_file(figures.get("fullsize.png")),
+        seeds=of_file(figures.get("seeds.png")),
         walk=_walk(explanation) if {"path.gif", "path.png"} & set(figures) else None,
         frames=FRAMES,
         end=END,
-        path=picture.of_file(figures.get("path.png")),
-        likeliest=likeliest(explanation),
+        path=of_file(figures.get("path.png")),
+        likeliest=sorted(before, key=lambda name: -max(before[name], after[name]))[:MOST_CLASSES],
         evidence=list(evidence(explanation)),
         readout=explanation.readout,
         places=places(case.row),
@@ -69,12 +69,6 @@ def lesion_page(case: Case, links: Sequence[tuple[str, str]] = ()) -> str:
         history=[step["target_probability"] for step in edit.history[0] if "target_probability" in step],
         settings=json.dumps(dict(edit.settings), indent=1, ensure_ascii=False),
     )
-
-
-def likeliest(explanation: Explanation) -> list[str]:
-    """The most probable classes, before or after."""
-    before, after = explanation.probabilities("query"), explanation.probabilities("counterfactual")
-    return sorted(before, key=lambda name: -max(before[name], after[name]))[:MOST_CLASSES]
 
 
 def places(row: Mapping[str, Any]) -> dict[str, dict[str, float]]:
@@ -101,7 +95,7 @@ def _walk(explanation: Explanation) -> Picture:
     """Frames from the query to beyond the counterfactual, side by side."""
     query, image = explanation.edit.query.cpu(), explanation.edit.image.cpu()
     shares = torch.linspace(0, END, FRAMES).view(-1, 1, 1, 1)
-    return picture.strip((query + shares * (image - query)).clamp(0, 1))
+    return strip((query + shares * (image - query)).clamp(0, 1))
 
 
 class Evidence(NamedTuple):

@@ -17,6 +17,7 @@ MOST_POINTS, BINS = 1500, 20
 NEEDED = {"intervals": ("measure", "group", "mean"), "matrix": ("from", "to", "mean"), "cases": ("case",)}
 
 Row = Mapping[str, Any]
+Mark = tuple[float, float, float]  # Place and height of a bar that hangs from its upper left corner; a point's is 0.
 
 
 class Axis(NamedTuple):
@@ -41,14 +42,6 @@ class Axis(NamedTuple):
         return round(100 * min(1.0, max(0.0, (value - self.low) / self.span)), 2)
 
 
-class Mark(NamedTuple):
-    """A point, or a bar that hangs from its upper left corner; percent of the plot, from its lower left corner."""
-
-    x: float
-    y: float
-    height: float = 0.0
-
-
 @dataclass(frozen=True)
 class Plot:
     """A scatter plot or a stacked histogram."""
@@ -57,7 +50,7 @@ class Plot:
     titles: tuple[str, str]  # Of both axes.
     x: Axis
     y: Axis
-    marks: Mapping[str, Sequence[Mark]]  # By verdict.
+    marks: Mapping[str, Sequence[Mark]]  # By verdict; percent of the plot, from its lower left corner.
     counts: Mapping[str, int]  # Of rows, by verdict.
 
 
@@ -96,7 +89,7 @@ def _certainty(groups: Mapping[str, pd.DataFrame], size: str) -> Plot:
     """How certain the prediction was against how much had to change: a point for each row."""
     x, y = Axis(0.0, 1.0), axis_of(value for rows in groups.values() for value in rows[size])
     marks = {
-        verdict: [Mark(x.position(a), y.position(b)) for a, b in zip(rows["margin"], rows[size], strict=True)]
+        verdict: [(x.position(a), y.position(b), 0.0) for a, b in zip(rows["margin"], rows[size], strict=True)]
         for verdict, rows in groups.items()
     }
     titles = ("margin between the two most probable classes", "size of the change (RMS)")
@@ -109,7 +102,7 @@ def _on_lesion(groups: Mapping[str, pd.DataFrame]) -> Plot:
     heights = np.array([np.histogram(share, BINS, (0, 1))[0] for share in shares.values()]).reshape(-1, BINS)
     tops, y = heights.cumsum(0), axis_of([5, *heights.sum(0)])
     marks = {
-        verdict: [Mark(100 * k / BINS, y.position(tops[i, k]), y.position(n)) for k, n in enumerate(heights[i]) if n]
+        verdict: [(100 * k / BINS, y.position(tops[i, k]), y.position(n)) for k, n in enumerate(heights[i]) if n]
         for i, verdict in enumerate(groups)
     }
     titles = ("share of the change on the lesion", "items")

@@ -15,8 +15,7 @@ from cfexplain.images import write_whole
 from cfexplain.report.audit import audit_page
 from cfexplain.report.gallery import PAGES, Card, card, gallery_page, page_count, page_name
 from cfexplain.report.lesion import Case, lesion_page
-from cfexplain.report.page import page
-from cfexplain.report.picture import of_file
+from cfexplain.report.page import of_file, page
 from cfexplain.report.rows import plain
 
 REPORT = "report.html"
@@ -64,8 +63,8 @@ def render(folder: str | Path, out: str | Path | None = None) -> Path:
 
 def render_explanation(explanation: Explanation, folder: Path) -> Path:
     """Write the page of an explanation into its folder."""
-    case = Case(folder.name, explanation, comparison=load_comparison(folder, explanation))
-    return _write(folder / REPORT, lesion_page(case))
+    comparison = load_comparison(folder, explanation)
+    return _write(folder / REPORT, lesion_page(Case(folder.name, explanation, comparison=comparison)))
 
 
 def load_case(folder: Path, row: Mapping[str, Any] | None = None) -> Case:

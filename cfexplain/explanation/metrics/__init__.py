@@ -1,7 +1,5 @@
 """Metrics: what one is, all of them by name, and how they are evaluated; adding a file registers its functions."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -49,7 +47,7 @@ def metric(*, better: Literal["higher", "lower", "neither"], unit: str) -> Calla
     return register
 
 
-def evaluate(edit: Edit, metrics: Mapping[str, Metric] | None = None) -> pd.DataFrame:
+def evaluate(edit: Edit, metrics: Mapping[str, Metric] | None = None) -> "pd.DataFrame":
     """All metrics of all images: one row an image, one column a metric, missing where a metric does not apply."""
     import pandas as pd
 

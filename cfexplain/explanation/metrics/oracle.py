@@ -78,8 +78,8 @@ def _places(edit: Edit, oracle: Classifier, classes: Sequence[str] | None) -> In
 
 
 def _asked(oracle: Classifier, images: Images) -> Prediction:
-    seen = resize(precise(images), oracle.image_size).clamp(0, 1)
-    return predict(oracle, seen.to(dtype_of_weights(oracle)))
+    resized = resize(precise(images), oracle.image_size).clamp(0, 1)
+    return predict(oracle, resized.to(dtype_of_weights(oracle)))
 
 
 def _probability(prediction: Prediction, index: Int[Tensor, " n"]) -> Float[Tensor, " n"]:

@@ -59,8 +59,7 @@ def noise_floor(anchors: Sequence[Images]) -> Float[Tensor, "n 1 h w"]:
     Source: ours.
     """
     _check([anchor.shape for anchor in anchors])
-    apart = [(a - b).abs().mean(1, keepdim=True) for a, b in combinations(anchors, 2)]
-    mean = torch.stack(apart).mean(0)
+    mean = torch.stack([(a - b).abs().mean(1, keepdim=True) for a, b in combinations(anchors, 2)]).mean(0)
     return F.avg_pool2d(mean, SMOOTHING, stride=1, padding=SMOOTHING // 2, count_include_pad=False)
 
 
