@@ -37,7 +37,6 @@ class Case:
 def lesion_page(case: Case, links: Sequence[tuple[str, str]] = ()) -> str:
     """Render the page of one explanation, with links, each an address and a text, to the pages around it."""
     explanation, edit, figures = case.explanation, case.explanation.edit, case.explanation.figures
-    finding, qualification = explanation.sentences
     before, after = explanation.probabilities("query"), explanation.probabilities("counterfactual")
     made_by = explanation.provenance
     return page(
@@ -45,8 +44,6 @@ def lesion_page(case: Case, links: Sequence[tuple[str, str]] = ()) -> str:
         case=case,
         record=explanation.record,
         links=links,
-        finding=finding,
-        qualification=qualification,
         licence=f"Classifier {made_by.classifier}: {made_by.licence}" if made_by.licence else None,
         before=of_image(edit.query[0]),
         after=of_image(edit.image[0]),

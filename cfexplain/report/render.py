@@ -84,8 +84,13 @@ def load_comparison(folder: Path, explanation: Explanation) -> dict[str, Any] | 
         rows = [row for row in record["rows"] if isinstance(row, dict)]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    same = {"image": explanation.provenance.image, "source": explanation.source, "target": explanation.target}
-    same |= {"method": explanation.edit.method, "seed": str(explanation.edit.seed)}
+    same = {
+        "image": explanation.provenance.image,
+        "source": explanation.source,
+        "target": explanation.target,
+        "method": explanation.edit.method,
+        "seed": str(explanation.edit.seed),
+    }
     if any(str(record.get(name, value)) != value for name, value in same.items()):
         return None
     maps, curves = (
