@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from perceptual import load_lpips
 from restoration_study.quality import ssim
 from torch import Tensor
 
-from cfexplain.explanation.metrics.perceptual import load_lpips
 from cfexplain.images import load_picture, save_png, to_uint8
 from cfexplain.restore import DEHAIR, Run, dehair
 from cfexplain.restore.hair import dullrazor, grown, hair_mask, opencv

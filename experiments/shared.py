@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from perceptual import LPIPS, load_lpips
 from scipy.stats import rankdata
 from torch import Tensor
 
 from cfexplain.explanation.metrics.oracle import OracleAgreement, ask_oracle
-from cfexplain.explanation.metrics.perceptual import LPIPS, load_lpips
 from cfexplain.explanation.plot import blank_figure
 from cfexplain.images import central_square, resize, square, to_uint8
 from cfexplain_classifiers import load

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import combinations
 from types import SimpleNamespace
 
 import torch
 from torch import Tensor
 
+from cfexplain.search.edit import Edit
 from cfexplain.types import Prediction
 
 
@@ -52,3 +54,9 @@ def follows_the_order(measure: Callable[[SimpleNamespace], Tensor], edit: Simple
     """Whether reordering the batch reorders what is measured, and changes nothing else."""
     order = list(range(len(edit.query)))[::-1]
     return torch.allclose(measure(reordered(edit, order)).double(), measure(edit)[order].double(), atol=1e-5)
+
+
+def diversity(edits: Sequence[Edit]) -> Tensor:
+    """Mean over pairs of 1 - cosine of what they changed: 0 is one change up to its strength, 2 opposite ones."""
+    changes = [(edit.painted - edit.anchor).float().flatten(1) for edit in edits]
+    return torch.stack([1 - torch.cosine_similarity(a, b) for a, b in combinations(changes, 2)]).mean(0)

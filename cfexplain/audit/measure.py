@@ -50,6 +50,7 @@ def _of_found(name: str) -> Callable[[pd.DataFrame], pd.Series[Any]]:
     return lambda rows: column(rows, name).where(rows["status"] == "found")
 
 
+# Measures that are means of a number per row, or per image; so are all metrics, over the found rows.
 VALUES: Mapping[str, Callable[[pd.DataFrame], pd.Series[Any]]] = {
     "found": _share("status", "found"),
     "failed": lambda rows: (rows["status"] == FAILED).astype(float),
@@ -59,7 +60,6 @@ VALUES: Mapping[str, Callable[[pd.DataFrame], pd.Series[Any]]] = {
     "naturalness": _of_found("naturalness"),
     "accuracy": lambda rows: correct(one_per_image(rows)),
 }
-"""Measures that are means of a number per row, or per image; so are all metrics, over the found rows."""
 
 
 def values(rows: pd.DataFrame, name: str) -> pd.Series[Any]:
@@ -113,10 +113,9 @@ def _tells_errors(rows: pd.DataFrame) -> float:
     return float(roc_auc_score(1 - known["right"], known["estimated_loss"])) if known["right"].nunique() > 1 else np.nan
 
 
-STATISTICS: Mapping[str, Callable[[pd.DataFrame], float]] = {
+STATISTICS: Mapping[str, Callable[[pd.DataFrame], float]] = {  # Measures of the labelled images as a whole.
     "balanced_accuracy": lambda rows: float(rows["right"].groupby(rows["label"]).mean().mean()),
     "calibration_error": lambda rows: calibration_error(rows["confidence"], rows["right"]),
     "estimator_ranking": _ranking,
     "estimator_tells_errors": _tells_errors,
 }
-"""Measures of the labelled images as a whole."""

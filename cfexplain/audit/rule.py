@@ -50,7 +50,7 @@ class Rule:
         if match is None:
             raise ValueError(f"{text!r} is not a rule: write MEASURE<NUMBER or MEASURE>NUMBER, such as found<0.9")
         name, comparison, bound = match.groups()
-        if name not in (known := (*VALUES, *STATISTICS, GAP, ARTEFACT, *METRICS)):
+        if name not in (known := (*VALUES, *STATISTICS, GAP, ARTEFACT, *sorted(METRICS))):
             raise ValueError(f"there is no measure {name}: use {', '.join(known)}")
         return cls(text.strip(), name, comparison, float(bound))
 

@@ -25,7 +25,6 @@ from cfexplain.types import Classifier, Problem
 from cfexplain.version import versions
 
 TARGETS = {"auto": "the second most likely class", EACH: "every class"}
-Progress = Callable[[int, int], object]  # Called with the number of finished rows and of all rows.
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +66,7 @@ def audit(
     engine: Engine = local,
     rules: Sequence[str] = (),
     data: Section | None = None,
-    progress: Progress | None = None,
+    progress: Callable[[int, int], object] | None = None,
 ) -> Audit:
     """Explain every image of a data set, store a row of each, and summarise what flips the classifiers' predictions.
 
@@ -88,7 +87,7 @@ def audit(
         engine: `local`, `on_cores()` or `on_ray(...)`.
         rules: what must not hold, such as "found<0.9"; see `cfexplain.audit.rule`.
         data: first section of the summary, such as leaks and duplicates in the data.
-        progress: called after every batch.
+        progress: called after every batch with the numbers of finished and of all rows.
 
     Returns:
         The `Audit`; `audit.summary.outcome` is pass, warn or fail.

@@ -87,19 +87,18 @@ class Summary:
 
     def save(self, path: Path) -> None:
         """Write it atomically; missing values are null."""
-        values = {"facts": dict(self.facts), "outcome": self.outcome, "checks": [vars(check) for check in self.checks]}
-        rows = [json.loads(s.frame.to_json(orient="records", double_precision=6)) for s in self.sections]
-        values["sections"] = [
-            {"key": s.key, "title": s.title, "note": s.note, "kind": s.kind, "rows": r}
-            for s, r in zip(self.sections, rows, strict=True)
-        ]
+        sections = []
+        for section in self.sections:
+            parts = vars(section).copy()
+            rows = parts.pop("frame").to_json(orient="records", double_precision=6)
+            sections.append(parts | {"rows": json.loads(rows)})
+        checks = [vars(check) for check in self.checks]
+        values = {"facts": dict(self.facts), "outcome": self.outcome, "checks": checks, "sections": sections}
         write_whole(path, (json.dumps(values, indent=1, allow_nan=False) + "\n").encode())
 
     @classmethod
     def load(cls, path: Path) -> "Summary":
         """Read what `save` wrote."""
         values = json.loads(path.read_text())
-        sections = [
-            Section(s["key"], s["title"], s["note"], s["kind"], pd.DataFrame(s["rows"])) for s in values["sections"]
-        ]
+        sections = [Section(frame=pd.DataFrame(s.pop("rows")), **s) for s in values["sections"]]
         return cls(values["facts"], [Check(**check) for check in values["checks"]], sections)

@@ -1,31 +1,29 @@
 """Everything that is known about one counterfactual, computed once and handed to every renderer."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import msgspec
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cfexplain.explanation import plot
 from cfexplain.explanation.metrics import evaluate
 from cfexplain.explanation.metrics.seeds import agreement_map, noise_floor, seed_agreement
 from cfexplain.explanation.readout import Readout, readout
-from cfexplain.explanation.record import Provenance, Record, Seeds, parse, plain
+from cfexplain.explanation.record import Provenance, Record, Seeds, parse
 from cfexplain.explanation.verdict import Verdict, judge_edits
 from cfexplain.search.edit import Edit
 from cfexplain.types import Classifier, Prediction, Status
 
+# Decibels from anchor to query below which a change is cautioned against; the methods reach 30. Source: ours.
 ROUGH = 25.0
-"""Decibels from anchor to query below which a change is cautioned against; the methods reach 30. Source: ours."""
-
-
 IMAGES = ("query", "anchor", "painted", "image", "region", "mask")
+# Predictions of an edit, and the images that they are of.
 STAGES = {"before": "query", "at_anchor": "anchor", "after": "counterfactual"}
-"""Predictions of an edit, and the images that they are of."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +154,7 @@ class Explanation:
 
     def to_json(self) -> dict[str, Any]:
         """The record as plain values; the images are kept apart, see `tensors`."""
-        return plain(self.record)
+        return msgspec.to_builtins(self.record, str_keys=True)  # type: ignore[no-any-return]
 
     def tensors(self) -> dict[str, Tensor]:
         """The images, logits and maps, by name, on the CPU."""
@@ -174,7 +172,7 @@ class Explanation:
         return {name: value.detach().cpu().contiguous() for name, value in found.items()}
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Explanation:
+    def from_json(cls, values: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> "Explanation":
         """An explanation from its record, of this format or an earlier one, and its tensors.
 
         Raises:
@@ -194,8 +192,6 @@ class Explanation:
         return f"Explanation({self.source} -> {self.target}: {self.status.value}, {self.verdict.kind.value})"
 
     def _repr_png_(self) -> bytes:
-        from cfexplain.explanation import plot
-
         return plot.png(plot.panel(self.edit, caption=caption(self)))
 
 
@@ -223,18 +219,18 @@ def describe(
         raise ValueError(f"an explanation is of one image: this result holds {len(edit)}, give result[i]")
     edited = edit.status[0] is not Status.ALREADY_TARGET
     mask = None if edit.mask is None else edit.mask[0].cpu()
+    measured = evaluate(edit).iloc[0].to_dict()
     return Explanation(
         edit=edit,
-        metrics=_measured(edit),
+        metrics={str(name): finite(None if value is None else float(value)) for name, value in measured.items()},
         verdict=judge_edits(edit, classifier, oracles)[0],
         readout=readout(edit.query[0].cpu(), edit.image[0].cpu(), mask) if edited else None,
-        seeds=compare_seeds([edit, *others]) if others and edited else None,
+        seeds=_compare([edit, *others]) if others and edited else None,
         provenance=replace(provenance or Provenance(), device=str(edit.query.device)),
     )
 
 
-def compare_seeds(edits: Sequence[Edit]) -> SeedAgreement:
-    """Agreement of results for one image with different seeds; at least two."""
+def _compare(edits: Sequence[Edit]) -> SeedAgreement:
     painted = not torch.equal(edits[0].anchor, edits[0].query)
     floor = noise_floor([edit.anchor for edit in edits])[0, 0] if painted else None
     return SeedAgreement(float(seed_agreement(edits)), agreement_map(edits)[0, 0], floor)
@@ -245,32 +241,18 @@ def caption(explanation: Explanation) -> str:
     return f"{explanation.verdict.kind.value.capitalize()}. {explanation.words}"
 
 
-def _measured(edit: Edit) -> dict[str, float | None]:
-    """Six decimals of every metric; None where it does not apply or is not finite."""
-    row = evaluate(edit).iloc[0].to_dict()
-    return {str(name): finite(None if value is None else float(value)) for name, value in row.items()}
-
-
 def finite(value: float | None) -> float | None:
     """Six decimals of a finite number; None of any other, which JSON has no word for."""
     return round(value, 6) if value is not None and math.isfinite(value) else None
 
 
 def _edit(kept: Record, tensors: Mapping[str, Tensor]) -> Edit:
-
-    def prediction(part: str) -> Prediction:
-        return Prediction(tensors[f"{part}.logits"], (), tensors.get(f"{part}.loss"))
-
+    parts: dict[str, Any] = {name: tensors[name] for name in ("query", "anchor", "painted", "image")}
+    parts |= {name: Prediction(tensors[f"{name}.logits"], (), tensors.get(f"{name}.loss")) for name in STAGES}
     return Edit(
-        query=tensors["query"],
-        anchor=tensors["anchor"],
-        painted=tensors["painted"],
-        image=tensors["image"],
+        **parts,
         region=tensors.get("region"),
         mask=tensors.get("mask"),
-        before=prediction("before"),
-        at_anchor=prediction("at_anchor"),
-        after=prediction("after"),
         target=tensors["target"],
         classes=tuple(kept.classes),
         status=(kept.status,),

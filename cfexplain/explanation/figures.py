@@ -1,17 +1,23 @@
 """Pictures that only some explanations have, by file name; they go into `Explanation.figures`."""
 
-from __future__ import annotations
-
+import io
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
+from cfexplain.classifier.checks import predict
 from cfexplain.explanation import plot
 from cfexplain.explanation.explanation import SeedAgreement
-from cfexplain.explanation.path import path_of
-from cfexplain.images import paste_change, png_bytes
+from cfexplain.images import paste_change, png_bytes, round8, to_uint8
 from cfexplain.search.edit import Edit
-from cfexplain.types import Classifier, Image, Status
+from cfexplain.types import Classifier, Image, Images, Prediction, Status
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def fullsize_figure(edit: Edit, picture: Image) -> dict[str, bytes]:
@@ -34,3 +40,79 @@ def seed_figures(edits: Sequence[Edit], seeds: SeedAgreement | None) -> dict[str
         return {}
     floor = torch.zeros_like(seeds.agreement) if seeds.floor is None else seeds.floor
     return {"seeds.png": plot.png(plot.seeds_figure(edits, seeds.agreement, floor))}
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """Frames between a query and beyond its counterfactual.
+
+    Attributes:
+        edit: of one image.
+        alphas: share of the shown change in each frame: 0 is the query, 1 the counterfactual, more exaggerates it.
+        frames: query + alpha * (painted - anchor), eight bits, shape (k, 3, h, w).
+        prediction: of the frames.
+    """
+
+    edit: Edit
+    alphas: Float[Tensor, " k"]
+    frames: Images
+    prediction: Prediction
+
+    def plot(self) -> "Figure":
+        """Some frames over the curve of the source's and the target's probability."""
+        shown = torch.linspace(0, len(self.alphas) - 1, 6).round().long().tolist()
+        figure = plot.blank_figure(9, 4.2)
+        figure.set_layout_engine("constrained")
+        grid = figure.add_gridspec(2, len(shown), height_ratios=(1.1, 1))
+        for column, k in enumerate(shown):
+            axis = figure.add_subplot(grid[0, column])
+            axis.imshow(to_uint8(self.frames[k]))
+            axis.set_title(f"α = {float(self.alphas[k]):.2f}", fontsize=9)
+            axis.axis("off")
+        curve = figure.add_subplot(grid[1, :])
+        for index, colour in ((int(self.edit.source), "#5e3c99"), (int(self.edit.target), "#e66101")):
+            seen = self.prediction.probabilities[:, index].cpu()
+            curve.plot(self.alphas.tolist(), seen.tolist(), color=colour, label=plot.literal(self.edit.classes[index]))
+        curve.axvline(1.0, color="0.6", linewidth=0.8, linestyle="--")
+        curve.set(xlabel="share of the change, α (1: the counterfactual)", ylabel="probability", ylim=(0, 1))
+        curve.legend(frameon=False)
+        return figure
+
+    def gif(self, *, seconds: float = 2.0, side: int = 256) -> bytes:
+        """A looping animation there and back, `seconds` each way, `side` pixels along the longer side."""
+        from PIL import Image
+
+        height, width = self.frames.shape[-2:]
+        size = (max(1, round(side * width / max(height, width))), max(1, round(side * height / max(height, width))))
+        there = [Image.fromarray(to_uint8(f)).resize(size, Image.Resampling.BICUBIC) for f in self.frames]
+        both = [*there, *there[-2:0:-1]]
+        buffer = io.BytesIO()
+        pause = round(1000 * seconds / len(there))
+        both[0].save(buffer, "GIF", save_all=True, append_images=both[1:], duration=pause, loop=0)
+        return buffer.getvalue()
+
+
+def path_of(result: Edit, classifier: Classifier, *, frames: int = 22, furthest: float = 1.5) -> Path:
+    """Walk from the query along the change to the counterfactual, and beyond.
+
+    Args:
+        result: of one image.
+        classifier: asked about each frame.
+        frames: how many, the query included; of 22 up to 1.5 one is the counterfactual itself.
+        furthest: alpha of the last frame.
+
+    Raises:
+        ValueError: the result holds several images: give `result[i]`.
+
+    Source: progressive exaggeration (Singla et al. 2020) along a straight line; ours.
+    """
+    if len(result) != 1:
+        raise ValueError(f"a path leads to one image: this result holds {len(result)}, give result[i]")
+    if frames < 2:
+        raise ValueError(f"a path has at least 2 frames, got {frames}")
+    alphas = torch.linspace(0, furthest, frames)
+    change = result.painted - result.anchor
+    if not torch.equal(round8(result.query + change), result.image):  # The painting itself is shown.
+        change = result.image - result.query
+    images = round8(result.query + alphas.to(change).view(-1, 1, 1, 1) * change)
+    return Path(result, alphas, images, predict(classifier, images))

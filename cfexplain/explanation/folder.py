@@ -1,17 +1,16 @@
 """One explanation as a folder: result.json, exact tensors, pictures; the only place that writes and reads one."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
+
 from cfexplain.explanation import plot
 from cfexplain.explanation.explanation import Explanation, caption
-from cfexplain.explanation.record import decode, encode, plain
 from cfexplain.images import png_bytes, write_whole
 
+# Pictures that only some explanations have; those of an earlier explanation must not stay in the folder.
 FIGURES = ("fullsize.png", "path.gif", "path.png", "seeds.png")
-"""Pictures that only some explanations have; those of an earlier explanation must not stay in the folder."""
 
 
 def save(explanation: Explanation, out: str | Path, *, figures: bool = True) -> Path:
@@ -24,8 +23,7 @@ def save(explanation: Explanation, out: str | Path, *, figures: bool = True) -> 
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    (out / "result.json").unlink(missing_ok=True)
-    for name in FIGURES:
+    for name in ("result.json", *FIGURES):
         (out / name).unlink(missing_ok=True)
     for name, content in files(explanation, figures=figures).items():
         write_whole(out / name, content)
@@ -46,9 +44,9 @@ def load(folder: str | Path) -> Explanation:
         if not (folder / name).is_file():
             raise ValueError(f"{folder} holds no explanation: it has no {name}")
     try:
-        record = decode((folder / "result.json").read_bytes())
-        found = Explanation.from_json(plain(record), load_file(folder / "tensors.safetensors"))
-    except (SafetensorError, ValueError, OSError) as error:
+        record = msgspec.json.decode((folder / "result.json").read_bytes())
+        found = Explanation.from_json(record, load_file(folder / "tensors.safetensors"))
+    except (SafetensorError, msgspec.DecodeError, ValueError, OSError) as error:
         raise ValueError(f"{folder} is damaged ({error}): explain the picture again") from None
     kept = {name: (folder / name).read_bytes() for name in FIGURES if (folder / name).is_file()}
     return replace(found, figures=kept)
@@ -67,4 +65,5 @@ def files(explanation: Explanation, *, figures: bool = True) -> dict[str, bytes]
         found["change.png"] = plot.png(plot.change_figure(edit))
         found["panel.png"] = plot.png(plot.panel(edit, caption=caption(explanation)))
     found["tensors.safetensors"] = pack(explanation.tensors())
-    return found | {"result.json": encode(explanation.record)}
+    record = msgspec.json.format(msgspec.json.encode(explanation.record), indent=2) + b"\n"
+    return found | {"result.json": record}

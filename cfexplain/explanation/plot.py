@@ -6,7 +6,7 @@ import io
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -29,8 +29,7 @@ MOST_BARS = 7
 
 def change_values(change: Float[Tensor, "3 h w"]) -> np.ndarray:
     """A signed change as one number a pixel: the mean over channels (above 0 is lighter), shape (h, w)."""
-    values: np.ndarray = change.detach().cpu().float().mean(0).numpy()
-    return values
+    return change.detach().cpu().float().mean(0).numpy()
 
 
 def change_scale(values: np.ndarray) -> float:
@@ -61,11 +60,12 @@ def panel(result: Edit, caption: str = "") -> Figure:
     )
     for row, one in enumerate(result):
         axes = [figure.add_subplot(grid[row, column]) for column in (0, 1, 2, 3, 5)]
-        source, target = one.classes[int(one.source)], one.classes[int(one.target)]
-        show_picture(axes[0], one.query[0], f"query: {source} {_probability(one, 'before', one.source):.2f}")
+        source, target = int(one.source), int(one.target)
+        before, after = float(one.before.probabilities[0, source]), float(one.after.probabilities[0, target])
+        show_picture(axes[0], one.query[0], f"query: {one.classes[source]} {before:.2f}")
         show_picture(axes[1], one.anchor[0], "anchor: its reconstruction")
         kind = "counterfactual" if one.found[0] else one.status[0].value.replace("_", " ")
-        show_picture(axes[2], one.image[0], f"{kind}: {target} {_probability(one, 'after', one.target):.2f}")
+        show_picture(axes[2], one.image[0], f"{kind}: {one.classes[target]} {after:.2f}")
         _change(figure, axes[3], one.difference[0])
         _bars(axes[4], one)
     return figure
@@ -146,12 +146,9 @@ def png(figure: Figure, dpi: int = 110) -> bytes:
 
 def blank_figure(width: float, height: float) -> Figure:
     """A figure of its own, without pyplot and its global state."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), facecolor="white")
-    FigureCanvasAgg(figure)
-    return figure
+    return Figure(figsize=(width, height), facecolor="white")
 
 
 def show_picture(axes: Axes, image: Tensor, title: str, size: float = 9.5) -> None:
@@ -184,8 +181,7 @@ def _bars(axes: Axes, one: Edit) -> None:
     axes.set_title("probability", fontsize=9.5, color=INK)
     axes.legend(fontsize=7.5, frameon=False, loc="center right")
     axes.tick_params(length=0)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
+    axes.spines[["top", "right", "left"]].set_visible(False)
 
 
 def literal(text: str) -> str:
@@ -201,11 +197,5 @@ def literal(text: str) -> str:
 def plain_axes(axes: Axes, title: str, size: float = 9.5) -> None:
     """A title alone."""
     axes.set_title(literal(title), fontsize=size, color=INK)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-
-
-def _probability(one: Edit, when: str, index: Any) -> float:
-    return float(getattr(one, when).probabilities[0, int(index)])
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)

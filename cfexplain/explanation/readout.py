@@ -1,7 +1,5 @@
 """The readout of a counterfactual in words and numbers: the lesion's ABCD before and after."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from cfexplain.dermoscopy.abcd import COLOURS, PRESENT, Appearance, appearance_within, checked_mask, describe
+from cfexplain.dermoscopy.abcd import COLOURS, PRESENT, Appearance, appearance_within, checked_mask
 from cfexplain.dermoscopy.segment import (
     OTSU_SHARE,
     Array,
@@ -22,57 +20,34 @@ from cfexplain.dermoscopy.segment import (
 from cfexplain.images import check_images
 from cfexplain.types import Image
 
-__all__ = ["NOISE", "SPREAD", "Appearance", "Readout", "describe", "outlines", "readout"]
-
-SPREAD: Mapping[str, float] = {
-    "asymmetry": 0.0444,
-    "colour_asymmetry": 2.76,
-    "irregularity": 0.164,
-    "abruptness": 0.413,
-    "white": 0.00404,
-    "red": 0.236,
-    "light_brown": 0.23,
-    "dark_brown": 0.194,
-    "blue_grey": 0.054,
-    "black": 0.136,
-    "diameter": 0.156,
-    "darkness": 0.0975,
-    "contrast": 10.9,
-    "inhomogeneity": 4.01,
+_MEASURED = {  # The natural spread of each measure, and its noise.
+    "asymmetry": (0.0444, 0.0165),
+    "colour_asymmetry": (2.76, 0.68),
+    "irregularity": (0.164, 0.0329),
+    "abruptness": (0.413, 0.0894),
+    "white": (0.00404, 0.0),
+    "red": (0.236, 0.0526),
+    "light_brown": (0.23, 0.0486),
+    "dark_brown": (0.194, 0.02),
+    "blue_grey": (0.054, 0.00566),
+    "black": (0.136, 0.00432),
+    "diameter": (0.156, 0.0111),
+    "darkness": (0.0975, 0.00559),
+    "contrast": (10.9, 0.417),
+    "inhomogeneity": (4.01, 0.24),
 }
-"""Natural spread: standard deviation over real lesions. Source: experiments/readout_check.py."""
+# Natural spread: standard deviation over real lesions. Source: experiments/readout_check.py.
+SPREAD: Mapping[str, float] = {name: spread for name, (spread, _) in _MEASURED.items()}
+# Noise: 95 % of the absolute changes are smaller when the same lesion is seen again, turned by up to 5 degrees, shifted
+# by up to 1 % and with noise of 0.01. Source: experiments/readout_check.py.
+NOISE: Mapping[str, float] = {name: noise for name, (_, noise) in _MEASURED.items()}
 
-NOISE: Mapping[str, float] = {
-    "asymmetry": 0.0165,
-    "colour_asymmetry": 0.68,
-    "irregularity": 0.0329,
-    "abruptness": 0.0894,
-    "white": 0.0,
-    "red": 0.0526,
-    "light_brown": 0.0486,
-    "dark_brown": 0.02,
-    "blue_grey": 0.00566,
-    "black": 0.00432,
-    "diameter": 0.0111,
-    "darkness": 0.00559,
-    "contrast": 0.417,
-    "inhomogeneity": 0.24,
-}
-"""Noise of each measure: 95 % of the absolute changes are smaller when the same lesion is seen again, turned by up to
-5 degrees, shifted by up to 1 % and with noise of 0.01. Source: experiments/readout_check.py."""
-
+# A change is believed from this multiple of its noise on: fourteen measures are looked at together and their noise has
+# heavy tails; experiments/readout_check.py gives the false alarms that are left.
 BEYOND_NOISE = 2.0
-"""A change is believed from this multiple of its noise on: fourteen measures are looked at together and their
-noise has heavy tails; experiments/readout_check.py gives the false alarms that are left."""
-
-WORTH_A_WORD = 0.5
-"""Smaller changes than half a standard deviation, a medium effect, are left to the numbers."""
-
-ROOM = 0.12
-"""How far a lesion may grow beyond a given mask, share of the side; what lies farther off is taken for skin."""
-
-MATCH = 0.6
-"""A given mask counts as matched by a found outline from this IoU on."""
+WORTH_A_WORD = 0.5  # Smaller changes than half a standard deviation, a medium effect, are left to the numbers.
+ROOM = 0.12  # How far a lesion may grow beyond a given mask, share of the side; what lies farther off is skin.
+MATCH = 0.6  # A given mask counts as matched by a found outline from this IoU on.
 
 
 @dataclass(frozen=True)
@@ -102,10 +77,7 @@ class Readout:
     @property
     def standing_out(self) -> tuple[str, ...]:
         """Measures that changed beyond `least_change`, the largest share of their `SPREAD` first, one of a kind."""
-        change = {name: abs(value) for name, value in self.change.items()}
-        size = {name: change[name] / _unit(name) for name in SPREAD if change[name] > least_change(name)}
-        if self.cut_off:
-            size = {name: value for name, value in size.items() if name not in _OF_WHOLE}
+        size = {name: abs(self.in_spreads(name)) for name in SPREAD if self.stands_out(name)}
         kinds: dict[str, str] = {}
         for name in sorted(size, key=lambda n: -size[n]):
             kinds.setdefault(_KIND.get(name, name), name)
@@ -115,19 +87,13 @@ class Readout:
         """Whether a measure can be compared: not the shape of a lesion that the image's border cuts off."""
         return not (self.cut_off and name in _OF_WHOLE)
 
-    def exceeds_noise(self, name: str) -> bool:
-        """Whether a measure changed by more than `least_change`."""
-        return abs(self.change[name]) > least_change(name)
+    def stands_out(self, name: str) -> bool:
+        """Whether a measure can be compared and changed by more than `least_change`."""
+        return self.compared(name) and abs(self.change[name]) > least_change(name)
 
     def in_spreads(self, name: str) -> float:
-        """The change of a measure as a multiple of its natural spread."""
-        return self.change[name] / _unit(name)
-
-    def numbers(self) -> dict[str, float]:
-        """Everything as plain values for JSON: each measure before, after, and its change; `inside` where known."""
-        sides = {"before": self.before.numbers(), "after": self.after.numbers(), "change": self.change}
-        flat = {f"{name}_{side}": value for side, values in sides.items() for name, value in values.items()}
-        return flat if self.inside is None else flat | {"inside": self.inside}
+        """The change of a measure as a multiple of its natural spread, of a colour at least `PRESENT`."""
+        return self.change[name] / (max(SPREAD[name], PRESENT) if name in COLOURS else SPREAD[name])
 
     def finding(self, source: str, target: str, *, flipped: bool = True, most: int = 3) -> str:
         """One sentence: the largest changes relative to their natural spread.
@@ -151,7 +117,8 @@ class Readout:
         named = [self._phrase(name) for name in self.standing_out[:most]]
         verb = f"flips from {source} to {target}" if flipped else f"does not reach {target} from {source}"
         if named:
-            return f"The prediction {verb} {'when' if flipped else 'although'} {_listed(named)}."
+            listed = " and ".join(part for part in (", ".join(named[:-1]), named[-1]) if part)
+            return f"The prediction {verb} {'when' if flipped else 'although'} {listed}."
         return (
             f"The prediction {verb}, {'but' if flipped else 'and'} no measure of the lesion's shape or colour "
             "stands out from its noise."
@@ -229,17 +196,19 @@ def readout(query: Image, counterfactual: Image, mask: Float[Tensor, "1 h w"] | 
 
 def outlines(query: Image, counterfactual: Image, given: Array | None = None) -> tuple[Array, Array, bool]:
     """The lesion before and after as booleans (h, w), and whether one outline had to serve both; see `readout`."""
+    from scipy.ndimage import distance_transform_edt
+
     distance, seen = colour_distance(as_array(query))
     level = outline_level(distance, seen)
     before = lesion_above(distance, seen, level)
     around = np.ones_like(before)
     if given is not None:
-        around = _grown(given)
+        around = distance_transform_edt(~given) <= ROOM * min(given.shape)
         # Otsu's threshold is the middle of the search; experts differ by more than its ends do.
         tried = [(share / OTSU_SHARE) * level for share in np.linspace(0.2, 1.4, 13)]
-        level = max(tried, key=lambda t: _overlap(lesion_above(distance, seen & around, t, given), given))
+        level = max(tried, key=lambda t: _iou(lesion_above(distance, seen & around, t, given), given))
         before = lesion_above(distance, seen & around, level, given)
-        if _overlap(before, given) < MATCH:
+        if _iou(before, given) < MATCH:
             return given, given, True
     elif not before.any():
         before = central_disc(before.shape)
@@ -249,30 +218,16 @@ def outlines(query: Image, counterfactual: Image, given: Array | None = None) ->
     return (before, after, False) if after.any() else (before, before, True)
 
 
-def _grown(mask: Array) -> Array:
-    """A mask with room for a lesion to grow, `ROOM` of the side all around."""
-    from scipy.ndimage import distance_transform_edt
-
-    return np.asarray(distance_transform_edt(~mask) <= ROOM * min(mask.shape))
-
-
 def least_change(name: str) -> float:
     """The change that earns a measure a word: beyond its noise and a share of its spread; of a colour, `PRESENT`."""
     return max(BEYOND_NOISE * NOISE[name], PRESENT if name in COLOURS else WORTH_A_WORD * SPREAD[name])
 
 
-def _unit(name: str) -> float:
-    """What a change is compared with; rare colours have next to no spread, so theirs is at least `PRESENT`."""
-    return max(SPREAD[name], PRESENT) if name in COLOURS else SPREAD[name]
-
-
 def _at_rim(lesion: Array) -> bool:
-    """Whether a lesion reaches the picture's rim."""
     return bool(lesion[[0, -1]].any() or lesion[:, [0, -1]].any())
 
 
-def _overlap(found: Array, given: Array) -> float:
-    """Intersection over union."""
+def _iou(found: Array, given: Array) -> float:
     return float((found & given).sum() / (found | given).sum())
 
 
@@ -284,8 +239,3 @@ def _colour_phrase(colour: str, before: float, after: float) -> str:
         return f"the {colour} area on {100 * before:.0f} % of the lesion disappears"
     verb = "grows" if after > before else "shrinks"
     return f"the {colour} area {verb} from {100 * before:.0f} % to {100 * after:.0f} % of the lesion"
-
-
-def _listed(phrases: list[str]) -> str:
-    """Phrases joined as one list in a sentence."""
-    return phrases[0] if len(phrases) == 1 else f"{', '.join(phrases[:-1])} and {phrases[-1]}"

@@ -1,7 +1,5 @@
 """The record of one explanation: the layout of result.json, its schema, and how older layouts are read."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -10,7 +8,7 @@ import msgspec
 
 from cfexplain.dermoscopy.abcd import COLOURS, Appearance
 from cfexplain.explanation.readout import Readout
-from cfexplain.explanation.verdict import Kind, OracleAnswer, Verdict
+from cfexplain.explanation.verdict import Kind, Verdict
 from cfexplain.types import Status
 from cfexplain.version import versions
 
@@ -107,12 +105,6 @@ class Record:
     format: Literal[2] = 2
 
 
-def plain(record: Record) -> dict[str, Any]:
-    """A record as plain values."""
-    found: dict[str, Any] = msgspec.to_builtins(record, str_keys=True)
-    return found
-
-
 def parse(values: Mapping[str, Any]) -> Record:
     """A record from plain values of this format or an earlier one.
 
@@ -125,23 +117,6 @@ def parse(values: Mapping[str, Any]) -> Record:
         raise ValueError(f"the record does not follow the schema ({error})") from None
 
 
-def encode(record: Record) -> bytes:
-    """A record as indented JSON."""
-    return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
-
-
-def decode(content: bytes) -> Record:
-    """A record from JSON.
-
-    Raises:
-        ValueError: the content is not JSON, or does not follow the schema.
-    """
-    try:
-        return parse(msgspec.json.decode(content, type=dict[str, Any]))
-    except msgspec.DecodeError as error:
-        raise ValueError(f"the record is no JSON object ({error})") from None
-
-
 def schema() -> dict[str, Any]:
     """JSON schema of result.json."""
     return msgspec.json.schema(Record)
@@ -151,7 +126,7 @@ def _upgraded(old: Mapping[str, Any]) -> dict[str, Any]:
     """A record of format 1 in today's layout."""
     verdict, words = old.get("verdict") or {}, str(old.get("words") or "")
     about = old.get("classifier") or {}
-    held, cut = "One outline served both pictures" in words, "reaches the picture's rim" in words
+    about = about if isinstance(about, dict) else {"name": str(about)}
     return {
         **{name: old[name] for name in Record.__annotations__ if name in old},
         "format": FORMAT,
@@ -159,12 +134,12 @@ def _upgraded(old: Mapping[str, Any]) -> dict[str, Any]:
         "qualification": "",
         "alpha": old.get("alpha", 1.0),
         "verdict": _old_verdict(verdict, old.get("status") == "found"),
-        "readout": None if "readout" not in old else _old_readout(old["readout"], held, cut),
+        "readout": None if "readout" not in old else _old_readout(old["readout"], words),
         "seeds": None,
         "provenance": {
             "image": old.get("image", ""),
-            "classifier": about.get("name", "") if isinstance(about, dict) else str(about),
-            "licence": about.get("licence") if isinstance(about, dict) else None,
+            "classifier": about.get("name", ""),
+            "licence": about.get("licence"),
             "hair_removal": old.get("dehair", ""),
             "device": old.get("device", "cpu"),
             "versions": old.get("versions", {}),
@@ -179,14 +154,14 @@ def _old_verdict(old: Mapping[str, Any], found: bool) -> dict[str, Any]:
     return {
         "kind": kind,
         "robustness": old.get("survives", {}),
-        "oracles": {name: OracleAnswer(**answer) for name, answer in old.get("oracles", {}).items()},
+        "oracles": old.get("oracles", {}),
         "oracle_agreement": old.get("believed"),
         "high_frequency_share": old.get("high_frequency_share", 0.0),
         "naturalness": old.get("naturalness"),
     }
 
 
-def _old_readout(numbers: Mapping[str, Any], held: bool, cut: bool) -> dict[str, Any]:
+def _old_readout(numbers: Mapping[str, Any], words: str) -> dict[str, Any]:
     """Format 1 kept every measure flat, and `outline_held` and `cut_off` only in its sentence."""
     names = [name for name in Appearance.__annotations__ if name != "shares"]
 
@@ -198,6 +173,6 @@ def _old_readout(numbers: Mapping[str, Any], held: bool, cut: bool) -> dict[str,
         "before": appearance("before"),
         "after": appearance("after"),
         "inside": numbers.get("inside"),
-        "outline_held": held,
-        "cut_off": cut,
+        "outline_held": "One outline served both pictures" in words,
+        "cut_off": "reaches the picture's rim" in words,
     }

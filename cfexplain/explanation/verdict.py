@@ -1,9 +1,7 @@
 """Is a counterfactual evidence about the lesion, or a weakness of one classifier? The verdict and what it rests on."""
 
-from __future__ import annotations
-
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -15,8 +13,7 @@ from cfexplain.explanation.metrics.robustness import robustness
 from cfexplain.search.edit import Edit
 from cfexplain.types import Classifier
 
-HIGH_FREQUENCY = 0.2
-"""Share of the change's energy beyond half the Nyquist frequency above which the change counts as noise."""
+HIGH_FREQUENCY = 0.2  # Share of the change's energy beyond half of Nyquist's frequency from which it counts as noise.
 
 
 class Kind(str, Enum):
@@ -84,13 +81,7 @@ class Verdict:
     naturalness: float | None
 
 
-def judge_edits(
-    edit: Edit,
-    classifier: Classifier,
-    oracles: Mapping[str, Classifier] | None = None,
-    *,
-    names: Mapping[str, Sequence[str]] | None = None,
-) -> list[Verdict]:
+def judge_edits(edit: Edit, classifier: Classifier, oracles: Mapping[str, Classifier] | None = None) -> list[Verdict]:
     """Judge each counterfactual of a batch.
 
     - adversarial: more than `HIGH_FREQUENCY` of the change's energy is high-frequency, or the flip is neither robust
@@ -103,15 +94,13 @@ def judge_edits(
         edit: the result of `explain`.
         classifier: the explained one.
         oracles: independent classifiers by name, never optimised against.
-        names: an oracle's own names of the explained classifier's classes, in the order of its logits, where the
-            oracle uses other names.
 
     Source: ours. The evidence is that of Hvilshøj et al. 2021 (oracles) and of the literature on robustness.
     """
     robust = robustness(edit, classifier)
     fine = high_frequency_share(edit)
     assert fine is not None
-    answers = {k: ask_oracle(edit, o, classes=(names or {}).get(k)) for k, o in (oracles or {}).items()}
+    answers = {name: ask_oracle(edit, oracle) for name, oracle in (oracles or {}).items()}
     verdicts = []
     for i, found in enumerate(edit.found):
         holds = {k: bool(v[i]) for k, v in robust.items()}

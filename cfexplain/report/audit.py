@@ -1,7 +1,5 @@
 """The page of an audit: what it found, its rules, the sections of its summary, plots, gallery and rows."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,15 +11,11 @@ from cfexplain.report import gallery
 from cfexplain.report.gallery import Card
 from cfexplain.report.glossary import VERDICTS
 from cfexplain.report.page import page, percent
-from cfexplain.report.plots import plots
+from cfexplain.report.plots import plots, view
 from cfexplain.report.rows import table
-from cfexplain.report.section import view
 
-MOST_PAIRS = 12
-"""Pairs of classes whose verdicts are counted."""
-
-WORTH_NAMING = 0.02
-"""Suspects that may explain less of the prediction change are left to the table."""
+MOST_PAIRS = 12  # Pairs of classes whose verdicts are counted.
+WORTH_NAMING = 0.02  # Suspects that may explain less of the prediction change are left to the table.
 
 
 class Tile(NamedTuple):
@@ -35,14 +29,7 @@ class Tile(NamedTuple):
 
 
 def audit_page(title: str, summary: Summary, rows: pd.DataFrame, cards: Sequence[Card] = ()) -> str:
-    """Render the page of an audit.
-
-    Args:
-        title: of the page.
-        summary: of the audit; may be empty.
-        rows: of the audit.
-        cards: of its cases, in the order of the rows.
-    """
+    """Render the page of an audit, whose summary and rows may be empty; cards are of its cases, in the rows' order."""
     return page(
         "audit.html",
         title=title,

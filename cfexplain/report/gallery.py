@@ -1,7 +1,5 @@
 """Galleries: query, counterfactual and change of each explanation at a glance, spread over several pages."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Sequence
@@ -9,35 +7,22 @@ from dataclasses import dataclass
 
 from cfexplain.explanation import plot
 from cfexplain.report.lesion import Case
-from cfexplain.report.page import page
-from cfexplain.report.picture import THUMBNAIL, Picture, of_image
+from cfexplain.report.page import THUMBNAIL, Picture, of_image, page
 
-A_PAGE = 60
-"""Cards on one page."""
-
-PAGES = "pages"
-"""Folder of the pages that report.html links to."""
+A_PAGE = 60  # Cards on one page.
+PAGES = "pages"  # Folder of the pages that report.html links to.
 
 
 @dataclass(frozen=True)
 class Card:
-    """One explanation in a gallery; it holds no tensors.
+    """One explanation in a gallery; it holds no tensors."""
 
-    Attributes:
-        case: name of its folder.
-        name: of the image.
-        flip: from the predicted to the target class.
-        status: how the search ended; `damaged` where the record cannot be read.
-        verdict: its kind.
-        pictures: query, counterfactual and change.
-    """
-
-    case: str
-    name: str
-    flip: str = ""
-    status: str = "damaged"
+    case: str  # Name of its folder.
+    name: str  # Of the image.
+    flip: str = ""  # From the predicted to the target class.
+    status: str = "damaged"  # How the search ended; `damaged` where the record cannot be read.
     verdict: str = "none"
-    pictures: Sequence[Picture] = ()
+    pictures: Sequence[Picture] = ()  # Query, counterfactual and change.
 
     @property
     def page(self) -> str:

@@ -1,10 +1,8 @@
 """Plain words for the names in a result: classes, measures, columns, verdicts."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
-CLASSES: Mapping[str, str] = {
+CLASSES: Mapping[str, str] = {  # The abbreviations of ISIC and HAM10000.
     "akiec": "actinic keratosis, Bowen's disease",
     "bcc": "basal cell carcinoma",
     "bkl": "benign keratosis",
@@ -14,15 +12,12 @@ CLASSES: Mapping[str, str] = {
     "scc": "squamous cell carcinoma",
     "vasc": "vascular lesion",
 }
-"""The abbreviations of ISIC and HAM10000."""
 
+# A sign for each verdict and each outcome of a rule, so that colour is never the only cue.
 VERDICTS: Mapping[str, str] = {"semantic": "✓", "unconfirmed": "?", "fragile": "≈", "adversarial": "✕", "none": "∅"}
-"""A sign for each verdict, so that colour is never the only cue."""
-
 SIGNS: Mapping[str, str] = {**VERDICTS, "pass": "✓", "warn": "!", "fail": "✕"}
-"""The same, and for the outcomes of rules."""
 
-APPEARANCE = {
+APPEARANCE = {  # Name and unit of each measure of a lesion, by letter and criterion of the ABCD rule.
     ("A", "Asymmetry"): {
         "asymmetry": ("Outline", "share of the area outside the mirrored outline; 0 is symmetric"),
         "colour_asymmetry": ("Colour", "mean colour difference of mirrored points, CIELAB"),
@@ -46,7 +41,6 @@ APPEARANCE = {
         "inhomogeneity": ("Unevenness", "standard deviation of lightness"),
     },
 }
-"""Name and unit of each measure of a lesion, by letter and criterion of the ABCD rule."""
 
 CORRUPTIONS: Mapping[str, str] = {
     "shift": "a one-pixel shift",
@@ -57,7 +51,7 @@ CORRUPTIONS: Mapping[str, str] = {
     "together": "shift, blur, resizing and JPEG compression together",
 }
 
-TITLES: Mapping[str, str] = {
+TITLES: Mapping[str, str] = {  # Columns and measures that read better under another name.
     "image_id": "image",
     "source": "predicted",
     "label": "true class",
@@ -79,7 +73,6 @@ TITLES: Mapping[str, str] = {
     "low": "from",
     "high": "to",
 }
-"""Columns and measures that read better under another name."""
 
 
 def title(name: str) -> str:

@@ -1,33 +1,37 @@
-"""Self-contained HTML pages: style, script and images are inside the file; nothing is fetched."""
-
-from __future__ import annotations
+"""Self-contained HTML pages: style, script and images (WebP as data URIs) are inside the file; nothing is fetched."""
 
 import base64
 import hashlib
+import io
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from PIL import Image as PIL
 
 from cfexplain.explanation.record import NOTICE
+from cfexplain.images import to_uint8
 from cfexplain.report import glossary
+from cfexplain.types import Image, Images
 from cfexplain.version import versions
 
 TEMPLATES = Path(__file__).parent / "templates"
 
-LICENCE = (
+LICENCE = (  # Shown where a result does not name the licence of its classifier.
     "The classifiers ham10000 and witness were trained on HAM10000 (Tschandl, Rosendahl, Kittler 2018), CC BY-NC 4.0: "
     "non-commercial use only. Images keep the licence of their data set."
 )
-"""Shown where a result does not name the licence of its classifier."""
-
-BLANK = "–"
-"""Shown for unknown values."""
+BLANK = "–"  # Shown for unknown values.
+LARGEST = 1280  # Longer side of an image in a page at most, in pixels.
+EXACT = 320  # Images up to this many pixels a side are stored without loss.
+THUMBNAIL = 96  # Longer side of an image in a gallery, in pixels.
 
 
 def page(template: str, **values: Any) -> str:
@@ -37,30 +41,15 @@ def page(template: str, **values: Any) -> str:
         template: name of the file.
         values: what it shows; `licence` replaces the general notice.
     """
-    script = _text("script.js")
-    constants = {
-        "notice": NOTICE,
-        "style": Markup(_text("style.css")),
-        "script": Markup(script),
-        "policy": policy(script),
-        "version": versions()["cfexplain"],
-    }
     values["licence"] = values.get("licence") or LICENCE
-    return environment().get_template(template).render(constants | values)
-
-
-def policy(script: str) -> str:
-    """A content security policy that allows this script, inline style and inline images, and no request at all."""
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return (
-        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
-    )
+    return environment().get_template(template).render(values)
 
 
 @cache
 def environment() -> Environment:
-    """The templates with their filters; everything is escaped."""
+    """The templates with their filters and constants; everything is escaped."""
+    style, script = ((TEMPLATES / name).read_text(encoding="utf-8").strip() for name in ("style.css", "script.js"))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     env = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -82,7 +71,19 @@ def environment() -> Environment:
         "plain": lambda text: str(text).replace("_", " "),
         "token": lambda text: re.sub(r"[^a-z0-9]+", "-", str(text).lower()).strip("-") or "x",
     }
-    env.globals |= {"BLANK": BLANK, "VERDICTS": glossary.VERDICTS, "SIGNS": glossary.SIGNS}
+    env.globals |= {
+        "BLANK": BLANK,
+        "VERDICTS": glossary.VERDICTS,
+        "SIGNS": glossary.SIGNS,
+        "APPEARANCE": glossary.APPEARANCE,
+        "notice": NOTICE,
+        "style": Markup(style),
+        "script": Markup(script),
+        # This script, inline style and inline images, and no request at all.
+        "policy": f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:; "
+        "base-uri 'none'; form-action 'none'",
+        "version": versions()["cfexplain"],
+    }
     return env
 
 
@@ -147,6 +148,54 @@ def clock(seconds: float) -> str:
     return f"{minutes:.0f}\u202fmin" if minutes < 90 else f"{minutes / 60:.1f}\u202fh"
 
 
-@cache
-def _text(name: str) -> str:
-    return (TEMPLATES / name).read_text(encoding="utf-8").strip()
+@dataclass(frozen=True)
+class Picture:
+    """An image as a data URI, with its size in pixels."""
+
+    uri: str
+    width: int
+    height: int
+
+
+def picture(image: PIL.Image, largest: int = LARGEST, quality: int = 86) -> Picture:
+    """An image as WebP, without loss where it is small enough.
+
+    Args:
+        image: in any mode.
+        largest: longer side at most, in pixels; larger ones are reduced.
+        quality: of lossy compression, 0 to 100.
+    """
+    shown = image.convert("RGB")
+    exact = max(shown.size) <= EXACT and largest > THUMBNAIL
+    shown.thumbnail((largest, largest), PIL.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    shown.save(buffer, "WEBP", lossless=exact, quality=40 if exact else quality, method=4)
+    return Picture(f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}", *shown.size)
+
+
+def of_image(image: Image, largest: int = LARGEST, quality: int = 86) -> Picture:
+    """An image with values in [0, 1], shape (3, h, w); see `picture`."""
+    return picture(PIL.fromarray(to_uint8(image)), largest, quality)
+
+
+def of_file(content: bytes | None, largest: int = LARGEST) -> Picture | None:
+    """An image from a file's content; None where there is none or it is damaged."""
+    try:
+        return None if content is None else picture(PIL.open(io.BytesIO(content)), largest)
+    except (OSError, SyntaxError, ValueError):
+        return None
+
+
+def change_colours() -> list[str]:
+    """The colours of `plot.change_image` for CSS, from the darkest to the lightest."""
+    from matplotlib import colormaps
+
+    stops = colormaps["PuOr_r"](np.linspace(0, 1, 11), bytes=True)[:, :3].tolist()
+    return [f"rgb({r} {g} {b})" for r, g, b in stops]
+
+
+def strip(frames: Images, side: int = 192) -> Picture:
+    """Images side by side, each `side` pixels high."""
+    width = max(1, round(side * frames.shape[-1] / frames.shape[-2]))
+    resized = [PIL.fromarray(to_uint8(f)).resize((width, side), PIL.Resampling.BICUBIC) for f in frames]
+    return picture(PIL.fromarray(np.hstack([np.asarray(frame) for frame in resized])), largest=16000, quality=80)

@@ -1,19 +1,23 @@
-"""Plots of an audit's rows, prepared for their template: axes, and marks by verdict at positions in percent."""
-
-from __future__ import annotations
+"""Sections and plots of an audit, prepared for their templates: axes, and marks at positions in percent."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from cfexplain.audit.section import Section
 from cfexplain.report.glossary import VERDICTS
+from cfexplain.report.rows import plain
 
-MOST_POINTS = 1500
-BINS = 20
+MOST_POINTS, BINS = 1500, 20
+# Columns without which a section is shown as a table. Columns before the first of them say which part a row is of.
+NEEDED = {"intervals": ("measure", "group", "mean"), "matrix": ("from", "to", "mean"), "cases": ("case",)}
+
+Row = Mapping[str, Any]
+Mark = tuple[float, float, float]  # Place and height of a bar that hangs from its upper left corner; a point's is 0.
 
 
 class Axis(NamedTuple):
@@ -38,33 +42,16 @@ class Axis(NamedTuple):
         return round(100 * min(1.0, max(0.0, (value - self.low) / self.span)), 2)
 
 
-class Mark(NamedTuple):
-    """A point, or a bar that hangs from its upper left corner; percent of the plot, from its lower left corner."""
-
-    x: float
-    y: float
-    height: float = 0.0
-
-
 @dataclass(frozen=True)
 class Plot:
-    """A scatter plot or a stacked histogram.
-
-    Attributes:
-        title: of the plot.
-        titles: of both axes.
-        x: horizontal axis.
-        y: vertical axis.
-        marks: by verdict.
-        counts: of rows, by verdict.
-    """
+    """A scatter plot or a stacked histogram."""
 
     title: str
-    titles: tuple[str, str]
+    titles: tuple[str, str]  # Of both axes.
     x: Axis
     y: Axis
-    marks: Mapping[str, Sequence[Mark]]
-    counts: Mapping[str, int]
+    marks: Mapping[str, Sequence[Mark]]  # By verdict; percent of the plot, from its lower left corner.
+    counts: Mapping[str, int]  # Of rows, by verdict.
 
 
 def axis_of(values: Iterable[float | None]) -> Axis:
@@ -102,7 +89,7 @@ def _certainty(groups: Mapping[str, pd.DataFrame], size: str) -> Plot:
     """How certain the prediction was against how much had to change: a point for each row."""
     x, y = Axis(0.0, 1.0), axis_of(value for rows in groups.values() for value in rows[size])
     marks = {
-        verdict: [Mark(x.position(a), y.position(b)) for a, b in zip(rows["margin"], rows[size], strict=True)]
+        verdict: [(x.position(a), y.position(b), 0.0) for a, b in zip(rows["margin"], rows[size], strict=True)]
         for verdict, rows in groups.items()
     }
     titles = ("margin between the two most probable classes", "size of the change (RMS)")
@@ -115,7 +102,7 @@ def _on_lesion(groups: Mapping[str, pd.DataFrame]) -> Plot:
     heights = np.array([np.histogram(share, BINS, (0, 1))[0] for share in shares.values()]).reshape(-1, BINS)
     tops, y = heights.cumsum(0), axis_of([5, *heights.sum(0)])
     marks = {
-        verdict: [Mark(100 * k / BINS, y.position(tops[i, k]), y.position(n)) for k, n in enumerate(heights[i]) if n]
+        verdict: [(100 * k / BINS, y.position(tops[i, k]), y.position(n)) for k, n in enumerate(heights[i]) if n]
         for i, verdict in enumerate(groups)
     }
     titles = ("share of the change on the lesion", "items")
@@ -126,3 +113,41 @@ def _step(span: float) -> float:
     """A round step that divides a span into about five."""
     power = 10.0 ** math.floor(math.log10(span / 5))
     return next(power * k for k in (1, 2, 5, 10) if power * k * 5 >= span)
+
+
+class Panel(NamedTuple):
+    """Rows of a section's table that are drawn together, on an axis that holds their means and intervals."""
+
+    title: str
+    rows: Sequence[Row]
+    axis: Axis
+
+
+@dataclass(frozen=True)
+class View:
+    """A section as its template shows it."""
+
+    section: Section
+    kind: str  # Of the section, or `table` where columns are missing.
+    columns: Sequence[str]
+    rows: Sequence[Row]
+    panels: Sequence[Panel]  # The same rows in groups; empty for a table.
+
+
+def view(section: Section) -> View:
+    """Prepare a section: `intervals` by measure, `matrix` and `cases` by the columns that come first."""
+    rows = [{str(k): plain(v, digits=None) for k, v in row.items()} for row in section.frame.to_dict("records")]
+    columns = [str(column) for column in section.frame.columns]
+    needed = NEEDED.get(section.kind, ())
+    if not needed or not set(needed) <= set(columns):
+        return View(section, "table", columns, rows, ())
+    parts = columns[: columns.index(needed[0])]
+    if section.kind == "intervals":
+        rows = [row | {"group": ": ".join(str(row[k]) for k in (*parts, "group"))} for row in rows]
+        parts = ["measure"]
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(": ".join(str(row[k]) for k in parts), []).append(row)
+    ends = ("mean", "low", "high") if section.kind == "intervals" else ("mean",)
+    panels = [Panel(name, some, axis_of([row.get(k) for row in some for k in ends])) for name, some in groups.items()]
+    return View(section, section.kind, columns, rows, panels)

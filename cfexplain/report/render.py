@@ -1,7 +1,5 @@
 """Folders of results as pages: the only place of the report that reads and writes files."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,9 +14,8 @@ from cfexplain.explanation.folder import load
 from cfexplain.images import write_whole
 from cfexplain.report.audit import audit_page
 from cfexplain.report.gallery import PAGES, Card, card, gallery_page, page_count, page_name
-from cfexplain.report.lesion import Case, Comparison, lesion_page
-from cfexplain.report.page import page
-from cfexplain.report.picture import of_file
+from cfexplain.report.lesion import Case, lesion_page
+from cfexplain.report.page import of_file, page
 from cfexplain.report.rows import plain
 
 REPORT = "report.html"
@@ -66,8 +63,8 @@ def render(folder: str | Path, out: str | Path | None = None) -> Path:
 
 def render_explanation(explanation: Explanation, folder: Path) -> Path:
     """Write the page of an explanation into its folder."""
-    case = Case(folder.name, explanation, comparison=load_comparison(folder, explanation))
-    return _write(folder / REPORT, lesion_page(case))
+    comparison = load_comparison(folder, explanation)
+    return _write(folder / REPORT, lesion_page(Case(folder.name, explanation, comparison=comparison)))
 
 
 def load_case(folder: Path, row: Mapping[str, Any] | None = None) -> Case:
@@ -80,15 +77,20 @@ def load_case(folder: Path, row: Mapping[str, Any] | None = None) -> Case:
     return Case(folder.name, explanation, row or {}, load_comparison(folder, explanation))
 
 
-def load_comparison(folder: Path, explanation: Explanation) -> Comparison | None:
+def load_comparison(folder: Path, explanation: Explanation) -> dict[str, Any] | None:
     """Read what `cfexplain compare` wrote into the folder; None where it is of another image, target or search."""
     try:
         record = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
         rows = [row for row in record["rows"] if isinstance(row, dict)]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    same = {"image": explanation.provenance.image, "source": explanation.source, "target": explanation.target}
-    same |= {"method": explanation.edit.method, "seed": str(explanation.edit.seed)}
+    same = {
+        "image": explanation.provenance.image,
+        "source": explanation.source,
+        "target": explanation.target,
+        "method": explanation.edit.method,
+        "seed": str(explanation.edit.seed),
+    }
     if any(str(record.get(name, value)) != value for name, value in same.items()):
         return None
     maps, curves = (
@@ -97,7 +99,7 @@ def load_comparison(folder: Path, explanation: Explanation) -> Comparison | None
     )
     names = dict.fromkeys(name for row in rows for name in row if name not in ("image", "method", "curves"))
     columns = [name for name in names if any(isinstance(row.get(name), int | float) for row in rows)]
-    return Comparison(maps, curves, columns, rows) if maps or rows else None
+    return {"maps": maps, "curves": curves, "columns": columns, "rows": rows} if maps or rows else None
 
 
 def load_audit(folder: Path) -> tuple[Summary, pd.DataFrame]:

@@ -1,7 +1,5 @@
 """The rows of an audit as data for the page's table: column by column, rounded, within a size limit."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,20 +8,15 @@ import pandas as pd
 
 from cfexplain.report import glossary
 
-SHOWN = (
+SHOWN = (  # At first, in this order; the others on request.
     "image_id", "source", "target", "status", "verdict", "target_before", "target_after", "oracle_agreement",
     "robust.together", "place.lesion", "label", "classifier",
 )  # fmt: skip
-"""Columns that the table shows at first, in this order; the others on request."""
-
 KEPT = (*SHOWN, "case", "words", "error")
 LEFT_OUT = ("probabilities", "versions", "asked", "seed", "steps", "mask")
 FILTERS = ("classifier", "label", "source", "target", "status", "verdict", "tone")
-MOST_ROWS = 10_000
-MOST_CELLS = 250_000
-"""Keeps a page below about five megabytes; further rows and columns are in the audit's own files."""
-
-MOST_LEVELS = 60
+MOST_ROWS, MOST_LEVELS = 10_000, 60
+MOST_CELLS = 250_000  # Keeps a page below about five megabytes; the audit's own files have all rows and columns.
 
 
 def table(rows: pd.DataFrame, pages: Mapping[str, str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The path starts at the query, passes the counterfactual, and knows where the mind changes."""
+"""The path starts at the query and passes the counterfactual."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ from PIL import Image
 
 import cfexplain
 from cfexplain import NATURAL, PIXELS, TV, explain
-from cfexplain.explanation.path import path_of
+from cfexplain.explanation.figures import path_of
 from cfexplain.images import round8
 from toys import Toy, pale_images
 
@@ -25,19 +25,13 @@ def test_it_leads_from_the_query_through_the_counterfactual(result):
     assert torch.equal(path.frames[0], round8(result.query)[0])
     at_one = int((path.alphas - 1).abs().argmin())
     torch.testing.assert_close(path.frames[at_one], result.image[0], atol=1.01 / 255, rtol=0)
-    assert int(path.prediction.logits[0].argmax()) == path.source == 0
-    assert path.crossing is not None
-    assert 0 < path.crossing <= 1.0001
+    assert int(path.prediction.logits[0].argmax()) == int(result.source) == 0
+    assert int(path.prediction.logits[at_one].argmax()) == int(result.target) == 1
 
 
 def test_the_probability_of_the_target_rises_along_it(result):
     seen = path_of(result, Toy(), frames=7).prediction.probabilities[:, 1]
     assert bool((seen.diff() > -1e-3).all())
-
-
-def test_a_change_that_never_flips_has_no_crossing(result):
-    path = path_of(replace(result, painted=result.anchor, image=round8(result.query)), Toy(), frames=4)
-    assert path.crossing is None
 
 
 def test_it_is_drawn_and_animated(result, tmp_path):
@@ -63,8 +57,7 @@ def test_a_path_leads_through_its_counterfactual():
     place = int((path.alphas - 1).abs().argmin())
     assert float(path.alphas[place]) == 1
     assert torch.equal(path.frames[place : place + 1], result.image)
-    assert path.crossing is not None
-    assert path.crossing <= 1
+    assert int(path.prediction.logits[place].argmax()) == int(result.target)
 
 
 def test_the_path_of_a_wide_picture_is_wide(tmp_path):

@@ -138,11 +138,14 @@ def test_the_share_inside_is_of_the_absolute_change():
 
 
 def test_numbers_are_plain_finite_and_complete():
-    numbers = readout(picture(DISC), picture(STAR)).numbers()
-    assert json.loads(json.dumps(numbers, allow_nan=False)) == numbers
-    assert all(type(value) is float for value in numbers.values())
-    for name in (*SPREAD, "colours", "pixels"):
-        assert numbers[f"{name}_change"] == pytest.approx(numbers[f"{name}_after"] - numbers[f"{name}_before"])
+    found = readout(picture(DISC), picture(STAR))
+    before, after, change = found.before.numbers(), found.after.numbers(), found.change
+    assert set(before) == set(after) == set(change) == {*SPREAD, "colours", "pixels"}
+    for numbers in (before, after, change):
+        assert json.loads(json.dumps(numbers, allow_nan=False)) == numbers
+        assert all(type(value) is float for value in numbers.values())
+    for name in change:
+        assert change[name] == pytest.approx(after[name] - before[name])
 
 
 def test_the_constants_are_those_that_were_measured():

@@ -13,10 +13,9 @@ from cfexplain.report import gallery, load_case, render
 from cfexplain.report.audit import audit_page, failed, finding, mix, suspects
 from cfexplain.report.gallery import card, page_name
 from cfexplain.report.page import percent
-from cfexplain.report.plots import axis_of, plots
+from cfexplain.report.plots import axis_of, plots, view
 from cfexplain.report.render import load_audit
 from cfexplain.report.rows import MOST_CELLS, table
-from cfexplain.report.section import view
 from report_pages import HOSTILE, assert_sound
 
 NO_ROWS = pd.DataFrame({"image_id": []})

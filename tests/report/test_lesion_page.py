@@ -14,7 +14,8 @@ from cfexplain.explanation.readout import Readout
 from cfexplain.explanation.record import Provenance
 from cfexplain.explanation.verdict import Kind, OracleAnswer, Verdict
 from cfexplain.report import gallery, lesion_page, load_case, render, render_explanation
-from cfexplain.report.lesion import about, appearance, places
+from cfexplain.report.glossary import APPEARANCE
+from cfexplain.report.lesion import about, places
 from cfexplain.report.page import LICENCE
 from cfexplain.report.rows import plain
 from report_pages import HOSTILE, assert_sound
@@ -237,9 +238,11 @@ def test_a_row_of_an_audit_adds_what_the_data_set_knows(lesion):
 
 def test_every_measure_of_a_lesion_has_a_row(lesion):
     readout = load_case(lesion).explanation.readout
-    names = {measure.name for _, _, measures in appearance(readout) for measure in measures}
+    names = {name for measures in APPEARANCE.values() for name in measures}
     assert names == set(readout.before.numbers()) - {"colours", "pixels"}
-    assert appearance(None) == []
+    page = page_of(lesion)
+    assert all(f">{title}<" in page for measures in APPEARANCE.values() for title, _ in measures.values())
+    assert "ABCD criteria" not in page_of(lesion, readout=None)
 
 
 def test_the_page_says_that_hair_was_removed(lesion):

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from cfexplain import NATURAL, explain, explain_diverse
-from cfexplain.explanation.metrics.seeds import diversity
 from cfexplain.generators import DeepImagePrior
 from cfexplain.terms import Unlike
 from cfexplain.types import Candidate, Problem
+from edits import diversity
 from toys import Toy, pale_images
 
 SMALL = DeepImagePrior(widths=(8, 12, 16), skips=(4, 4, 4))

@@ -1,4 +1,4 @@
-"""Sections of an audit's summary, one idea per file; adding a file adds its sections.
+"""Sections of an audit's summary; adding a file adds its sections.
 
 A section is a function that yields the lines of a table. Its name is the section's key, its docstring title and note.
 """

@@ -15,9 +15,7 @@ from cfexplain.statistics import bootstrap_difference
 
 MEASURES = ("accuracy", "found", "semantic", "inside_lesion", "mean_change")
 MOST_GROUPS = 16  # A column of more values holds names, not groups.
-WHITE_BALANCED = 85.0
-"""Beyond this typology angle the skin is no yellower than grey: the white balance, not the skin, decides it."""
-
+WHITE_BALANCED = 85.0  # Beyond this typology angle the skin is no yellower than grey: the white balance decides it.
 AGES = (0, 30, 45, 60, 75, 200)
 
 

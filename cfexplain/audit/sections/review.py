@@ -1,9 +1,10 @@
-"""Cases that a person should look at."""
+"""Cases that a person should look at, and images that could not be explained."""
 
 import pandas as pd
 
 from cfexplain.audit.measure import column, correct, one_per_image
-from cfexplain.audit.sections import Lines, section
+from cfexplain.audit.row import FAILED
+from cfexplain.audit.sections import Lines, Results, section
 
 CASES = 8  # Of each kind.
 SHOWN = ["reason", "case", "image_id", "label", "source", "target", "margin", "change"]
@@ -28,3 +29,10 @@ def review(rows: pd.DataFrame) -> Lines:
     for reason, cases in chosen.items():
         shown = cases.assign(reason=reason).head(CASES)[SHOWN]
         yield from shown.to_dict("records")  # type: ignore[misc]
+
+
+@section(100, "table", per_classifier=False)
+def failures(results: Results) -> Lines:
+    """Images that could not be explained."""
+    failed = results.rows[results.rows["status"] == FAILED]
+    return failed[["image_id", "classifier", "error"]].to_dict("records")  # type: ignore[return-value]

@@ -1,17 +1,14 @@
-"""How far is the counterfactual from the query?"""
-
-from __future__ import annotations
+"""How far is the counterfactual from the query, in the picture and for the classifier?"""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cfexplain.explanation.metrics.metric import metric
+from cfexplain.explanation.metrics import metric
 from cfexplain.images import precise
 from cfexplain.search.edit import Edit
 
-VISIBLE = 0.05
-"""A pixel counts as changed when one of its channels moves by more than this (intensity in [0, 1])."""
+VISIBLE = 0.05  # A pixel counts as changed when one of its channels moves by more than this (intensity in [0, 1]).
 
 
 @metric(better="lower", unit="intensity")
@@ -54,3 +51,24 @@ def anchor_psnr(edit: Edit) -> Float[Tensor, " n"]:
 def change(edit: Edit) -> Float[Tensor, "n 3 h w"]:
     """What the edit did: painted - anchor, so that the generator's reconstruction error is left out."""
     return precise(edit.painted - edit.anchor)
+
+
+@metric(better="higher", unit="share")
+def flipped(edit: Edit) -> Float[Tensor, " n"]:
+    """1 where the shown image is predicted as the target."""
+    return (edit.after.logits.argmax(1) == edit.target).float()
+
+
+@metric(better="higher", unit="probability")
+def target_gain(edit: Edit) -> Float[Tensor, " n"]:
+    """Probability of the target in the shown image less that in the query."""
+    index = edit.target[:, None]
+    return (edit.after.probabilities.gather(1, index) - edit.before.probabilities.gather(1, index)).squeeze(1)
+
+
+@metric(better="lower", unit="standard deviations")
+def estimated_loss_change(edit: Edit) -> Float[Tensor, " n"] | None:
+    """Estimated loss of the shown image less that of the query."""
+    if edit.after.loss is None or edit.before.loss is None:
+        return None
+    return edit.after.loss - edit.before.loss

@@ -1,7 +1,5 @@
 """Does a classifier that took no part in the search see the target class too?"""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,13 +18,12 @@ class OracleAgreement:
     """What an oracle predicts for a batch of edits.
 
     Attributes:
-        known: the oracle has classes of the names of both source and target.
-        counted: it also predicts the source class for the query, so that its prediction can flip; the denominator.
+        counted: it knows both classes by name, and predicts the source class for the query, so that its prediction can
+            flip; the denominator.
         flipped: it gives the shown image the target class; False where it does not know the target.
         gain: its probability of the target in the shown image less that in the query; NaN where it does not know it.
     """
 
-    known: Bool[Tensor, " n"]
     counted: Bool[Tensor, " n"]
     flipped: Bool[Tensor, " n"]
     gain: Float[Tensor, " n"]
@@ -42,15 +39,14 @@ def ask_oracle(edit: Edit, oracle: Classifier, *, classes: Sequence[str] | None 
     Args:
         edit: n images.
         oracle: a classifier in evaluation mode, best of another architecture and other training data.
-        classes: names in the order of the explained classifier's logits; by default the edit's own `classes`,
-            which a `Edit` has.
+        classes: names in the order of the explained classifier's logits; by default the edit's own.
 
     Returns:
         Four values an image.
 
     Raises:
-        ValueError: the names are neither given nor in the edit, or are not as many as the logits; the oracle is in
-            training mode or answers with undefined logits.
+        ValueError: the names are not as many as the logits; the oracle is in training mode or answers with undefined
+            logits.
 
     Source: the oracle score compares the classes of classifier and oracle (Hvilshøj et al. 2021); that only
     queries count of which the oracle saw the source is ours: the others may be "flipped" without any change.
@@ -64,11 +60,9 @@ def ask_oracle(edit: Edit, oracle: Classifier, *, classes: Sequence[str] | None 
     places = _places(edit, oracle, classes).to(edit.target.device)
     source, target = places[edit.before.logits.argmax(1)], places[edit.target]
     before, after = _asked(oracle, edit.query), _asked(oracle, edit.image)
-    known = (source >= 0) & (target >= 0)
     gain = _probability(after, target) - _probability(before, target)
     return OracleAgreement(
-        known=known,
-        counted=known & (before.logits.argmax(1) == source),
+        counted=(target >= 0) & (before.logits.argmax(1) == source),
         flipped=after.logits.argmax(1) == target,
         gain=gain.masked_fill(target < 0, float("nan")),
     )
@@ -76,9 +70,7 @@ def ask_oracle(edit: Edit, oracle: Classifier, *, classes: Sequence[str] | None 
 
 def _places(edit: Edit, oracle: Classifier, classes: Sequence[str] | None) -> Int[Tensor, " k"]:
     """The oracle's index of each class of the explained classifier; -1 where it has none of that name."""
-    names = getattr(edit, "classes", None) if classes is None else classes
-    if names is None:
-        raise ValueError("the edit does not name its classes: give classes=, in the order of the classifier's logits")
+    names = edit.classes if classes is None else classes
     if len(names) != edit.before.logits.shape[1]:
         raise ValueError(f"there are {len(names)} class names but {edit.before.logits.shape[1]} logits")
     theirs = list(oracle.classes)
@@ -86,8 +78,8 @@ def _places(edit: Edit, oracle: Classifier, classes: Sequence[str] | None) -> In
 
 
 def _asked(oracle: Classifier, images: Images) -> Prediction:
-    seen = resize(precise(images), oracle.image_size).clamp(0, 1)
-    return predict(oracle, seen.to(dtype_of_weights(oracle)))
+    resized = resize(precise(images), oracle.image_size).clamp(0, 1)
+    return predict(oracle, resized.to(dtype_of_weights(oracle)))
 
 
 def _probability(prediction: Prediction, index: Int[Tensor, " n"]) -> Float[Tensor, " n"]:

@@ -1,13 +1,12 @@
-"""Where is the change, and how coarse is it?"""
+"""Where is the change: on the lesion, in one region or in crumbs, a tint over everything, or fine noise?"""
 
-from __future__ import annotations
-
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cfexplain.explanation.metrics.distance import change
-from cfexplain.explanation.metrics.metric import metric
+from cfexplain.explanation.metrics import metric
+from cfexplain.explanation.metrics.distance import VISIBLE, change
 from cfexplain.search.edit import Edit
 
 
@@ -43,3 +42,51 @@ def high_frequency_share(edit: Edit) -> Float[Tensor, " n"]:
     fine = (rows.square() + columns.square()).sqrt() > 0.5
     share: Tensor = (power * fine).flatten(1).sum(1) / power.flatten(1).sum(1).clamp_min(1e-12)
     return share
+
+
+@metric(better="lower", unit="share of energy")
+def colour_shift(edit: Edit) -> Float[Tensor, " n"]:
+    """Share of the squared change that one uniform shift of colour explains: 0 a local change, 1 a tint.
+
+    max(0, 1 - sum (d - v)^2 / sum d^2), d = painted - anchor, v one colour a picture: in each channel the value
+    nearest to zero between the quartiles of d. 0 where nothing changes. A gain (white balance) counts as far as
+    it moves all pixels alike.
+
+    Source: ours. The quartiles stand in for the median, which takes the change of a lesion that fills more than
+    half of the picture for a tint: by them, a change must be shared by three pixels of four.
+    """
+    pixels = change(edit).flatten(2)
+    ordered, quarter = pixels.sort(dim=2).values, pixels.shape[2] // 4
+    tint = ordered[..., [quarter]].clamp_min(0) + ordered[..., [-1 - quarter]].clamp_max(0)
+    energy = pixels.square().flatten(1).sum(1)
+    left = (pixels - tint).square().flatten(1).sum(1)
+    return ((energy - left) / energy.clamp_min(1e-12)).clamp_min(0)
+
+
+@metric(better="higher", unit="share of energy")
+def largest_region_share(edit: Edit) -> Float[Tensor, " n"]:
+    """Share of the whole squared change that lies in the one region of visible pixels that holds most of it.
+
+    max over regions R of sum_R d^2 / sum d^2, d = painted - anchor; the regions are the 8-connected parts of the
+    pixels in which a channel changes by more than `VISIBLE`. 0 where nothing changes visibly.
+    """
+    energies = _regions(edit)
+    largest = change(edit).new_tensor([energy.max(initial=0) for energy in energies])
+    return largest / change(edit).square().flatten(1).sum(1).clamp_min(1e-12)
+
+
+@metric(better="lower", unit="regions")
+def changed_regions(edit: Edit) -> Float[Tensor, " n"]:
+    """Number of 8-connected regions of pixels in which a channel changes by more than `VISIBLE`."""
+    return change(edit).new_tensor([float(len(energy)) for energy in _regions(edit)])
+
+
+def _regions(edit: Edit) -> list[np.ndarray]:
+    """The squared change in each region, one array an image."""
+    from scipy import ndimage
+
+    found = []
+    for one in change(edit).detach().cpu().float().numpy():
+        labels, count = ndimage.label(np.abs(one).max(0) > VISIBLE, structure=np.ones((3, 3)))
+        found.append(np.bincount(labels.ravel(), np.square(one).sum(0).ravel(), count + 1)[1:])
+    return found

@@ -1,10 +1,7 @@
 """Does the flip survive small image corruptions: compression, blur, noise, a shift, resizing?"""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -18,17 +15,10 @@ from cfexplain.images import precise, to_uint8
 from cfexplain.search.edit import Edit
 from cfexplain.types import Classifier, Images
 
-JPEG_QUALITY = 75
-"""Pillow's default, with its chroma at half resolution."""
-
-BLUR = 1 / 128
-"""Standard deviation of the Gaussian blur as a share of the shorter side: 1 pixel at 128, next to nothing below 64."""
-
-NOISE = 0.02
-"""Standard deviation of pixel noise (intensity in [0, 1])."""
-
-SCALE = 3 / 4
-"""To this share of both sides, with antialiasing, and back."""
+JPEG_QUALITY = 75  # Pillow's default, with its chroma at half resolution.
+BLUR = 1 / 128  # Standard deviation as a share of the shorter side: 1 pixel at 128, next to nothing below 64.
+NOISE = 0.02  # Standard deviation of pixel noise (intensity in [0, 1]).
+SCALE = 3 / 4  # To this share of both sides, with antialiasing, and back.
 
 
 def robustness(edit: Edit, classifier: Classifier) -> dict[str, Bool[Tensor, " n"]]:
@@ -61,25 +51,20 @@ def robustness(edit: Edit, classifier: Classifier) -> dict[str, Bool[Tensor, " n
         tensor(0.9000)
     """
     check_classifier(classifier)
-    return {
-        name: torch.stack([_is_target(edit, classifier, image) for image in corrupted(precise(edit.image))]).all(0)
-        for name, corrupted in CORRUPTIONS.items()
-    }
-
-
-def _is_target(edit: Edit, classifier: Classifier, images: Images) -> Bool[Tensor, " n"]:
-    return predict(classifier, images.to(edit.image)).logits.argmax(1) == edit.target
+    found = {}
+    for name, corrupted in CORRUPTIONS.items():
+        seen = [predict(classifier, images.to(edit.image)).logits for images in corrupted(precise(edit.image))]
+        found[name] = torch.stack([logits.argmax(1) == edit.target for logits in seen]).all(0)
+    return found
 
 
 def _jpeg(images: Images) -> Images:
-    return torch.stack([_through_jpeg(image) for image in images])
-
-
-def _through_jpeg(image: Tensor) -> Tensor:
-    file = io.BytesIO()
-    PIL.fromarray(to_uint8(image)).save(file, format="JPEG", quality=JPEG_QUALITY)
-    read = torch.from_numpy(np.array(PIL.open(file))).permute(2, 0, 1)
-    return read.to(image) / 255
+    read = []
+    for image in images:
+        file = io.BytesIO()
+        PIL.fromarray(to_uint8(image)).save(file, format="JPEG", quality=JPEG_QUALITY)
+        read.append(torch.from_numpy(np.array(PIL.open(file))).permute(2, 0, 1))
+    return torch.stack(read).to(images) / 255
 
 
 def _blur(images: Images) -> Images:
@@ -87,8 +72,7 @@ def _blur(images: Images) -> Images:
 
     sigma = BLUR * min(images.shape[-2:])
     reach = max(1, round(3 * sigma))
-    blurred: Tensor = gaussian_blur(images, [2 * reach + 1] * 2, [sigma] * 2)
-    return blurred
+    return gaussian_blur(images, [2 * reach + 1] * 2, [sigma] * 2)  # type: ignore[no-any-return]
 
 
 def _noise(images: Images) -> Images:
@@ -109,14 +93,12 @@ def _resize(images: Images) -> Images:
     return F.interpolate(small, size, mode="bilinear", antialias=True).clamp(0, 1)
 
 
-CORRUPTIONS: Mapping[str, Callable[[Images], Sequence[Images]]] = MappingProxyType(
-    {
-        "jpeg": lambda images: [_jpeg(images)],
-        "blur": lambda images: [_blur(images)],
-        "noise": lambda images: [_noise(images)],
-        "shift": lambda images: [_shift(images, *by) for by in ((-1, 0), (1, 0), (0, -1), (0, 1))],
-        "resize": lambda images: [_resize(images)],
-        "together": lambda images: [_jpeg(_resize(_blur(_shift(images, 0, 1))))],
-    }
-)
-"""By name, the corrupted versions of a batch in all of which the target must be predicted."""
+# By name, the corrupted versions of a batch in all of which the target must be predicted.
+CORRUPTIONS: Mapping[str, Callable[[Images], Sequence[Images]]] = {
+    "jpeg": lambda images: [_jpeg(images)],
+    "blur": lambda images: [_blur(images)],
+    "noise": lambda images: [_noise(images)],
+    "shift": lambda images: [_shift(images, *by) for by in ((-1, 0), (1, 0), (0, -1), (0, 1))],
+    "resize": lambda images: [_resize(images)],
+    "together": lambda images: [_jpeg(_resize(_blur(_shift(images, 0, 1))))],
+}

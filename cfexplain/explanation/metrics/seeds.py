@@ -1,7 +1,5 @@
 """Would another seed have told the same story?"""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from itertools import combinations
@@ -15,11 +13,8 @@ from cfexplain.explanation.metrics.distance import change
 from cfexplain.search.edit import Edit
 from cfexplain.types import Images
 
-DECILE = 0.1
-"""Share of an image's pixels that counts as its strongest change."""
-
-SMOOTHING = 5
-"""Side, in pixels, of the square over which the noise floor is averaged."""
+DECILE = 0.1  # Share of an image's pixels that counts as its strongest change.
+SMOOTHING = 5  # Side, in pixels, of the square over which the noise floor is averaged.
 
 
 @torch.no_grad()
@@ -49,24 +44,6 @@ def agreement_map(edits: Sequence[Edit]) -> Float[Tensor, "n 1 h w"]:
 
 
 @torch.no_grad()
-def diversity(edits: Sequence[Edit]) -> Float[Tensor, " n"]:
-    """Mean over pairs of seeds of 1 - cosine of their changes, signed, over all pixels and channels; in [0, 2].
-
-    0 is one change up to its strength, 1 unrelated changes, 2 opposite ones. A change of nothing is unrelated to
-    any other, and like itself (0).
-
-    Raises:
-        ValueError: there are fewer than two seeds, or their shapes differ.
-
-    Source: the place of DiME's sigma_L (mean pairwise LPIPS, Jeanneret et al. 2022), without a network.
-    """
-    changes = torch.stack([change(edit) for edit in _several(edits)]).flatten(2)
-    apart = [(1 - F.cosine_similarity(a, b, dim=1)).clamp(0, 2) for a, b in combinations(changes, 2)]
-    nothing = [~(a.any(1) | b.any(1)) for a, b in combinations(changes, 2)]
-    return torch.stack(apart).masked_fill(torch.stack(nothing), 0).mean(0)
-
-
-@torch.no_grad()
 def noise_floor(anchors: Sequence[Images]) -> Float[Tensor, "n 1 h w"]:
     """How much two paintings of the same image differ without any edit: a change below this is no finding.
 
@@ -82,23 +59,18 @@ def noise_floor(anchors: Sequence[Images]) -> Float[Tensor, "n 1 h w"]:
     Source: ours.
     """
     _check([anchor.shape for anchor in anchors])
-    apart = [(a - b).abs().mean(1, keepdim=True) for a, b in combinations(anchors, 2)]
-    mean = torch.stack(apart).mean(0)
+    mean = torch.stack([(a - b).abs().mean(1, keepdim=True) for a, b in combinations(anchors, 2)]).mean(0)
     return F.avg_pool2d(mean, SMOOTHING, stride=1, padding=SMOOTHING // 2, count_include_pad=False)
 
 
 def _strongest(edits: Sequence[Edit]) -> Bool[Tensor, "seeds n 1 h w"]:
     """Whether a pixel is among the strongest tenth of its image; of equals, the first by rows; never unchanged."""
-    strength = torch.stack([change(edit).abs().sum(1, keepdim=True) for edit in _several(edits)])
+    _check([edit.painted.shape for edit in edits])
+    strength = torch.stack([change(edit).abs().sum(1, keepdim=True) for edit in edits])
     pixels = strength.flatten(2)
     rank = pixels.argsort(dim=2, descending=True, stable=True).argsort(dim=2)
     chosen = (rank < math.ceil(DECILE * pixels.shape[2])) & (pixels > 0)
     return chosen.view_as(strength)
-
-
-def _several(edits: Sequence[Edit]) -> Sequence[Edit]:
-    _check([edit.painted.shape for edit in edits])
-    return edits
 
 
 def _check(shapes: Sequence[torch.Size]) -> None:

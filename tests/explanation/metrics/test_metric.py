@@ -2,8 +2,7 @@
 
 import pytest
 
-from cfexplain.explanation.metrics import METRICS, evaluate
-from cfexplain.explanation.metrics.metric import Metric
+from cfexplain.explanation.metrics import METRICS, Metric, evaluate
 from contracts import check_metric, random_edit
 
 

@@ -3,9 +3,7 @@
 import pytest
 import torch
 
-from cfexplain.explanation.metrics.colour_shift import colour_shift
-from cfexplain.explanation.metrics.connected import changed_regions, largest_region_share
-from cfexplain.explanation.metrics.place import area_lift
+from cfexplain.explanation.metrics.place import area_lift, changed_regions, colour_shift, largest_region_share
 from edits import edit_of, follows_the_order, random_edit
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cfexplain.explanation.metrics.seeds import agreement_map, diversity, noise_floor, seed_agreement
+from cfexplain.explanation.metrics.seeds import agreement_map, noise_floor, seed_agreement
 from edits import edit_of, follows_the_order, random_edit, reordered
 
 
@@ -39,19 +39,10 @@ def test_the_map_is_the_share_of_seeds():
     torch.testing.assert_close(shares[0, 0, :, 0], torch.tensor([0, 0, 0, 2 / 3, 1 / 3, 0, 0, 0, 0, 0]))
 
 
-def test_diversity_is_an_angle():
-    torch.testing.assert_close(diversity([rows(3), rows(3, value=0.1)]), torch.zeros(1), atol=1e-6, rtol=0)
-    torch.testing.assert_close(diversity([rows(3), rows(3, value=-0.2)]), torch.tensor([2.0]))
-    torch.testing.assert_close(diversity([rows(3), rows(4), rows(3)]), torch.tensor([2 / 3]))
-    torch.testing.assert_close(diversity([rows(3), rows(3, 4)]), torch.tensor([1 - 0.5**0.5]))
-
-
 def test_seeds_that_change_nothing():
     nothing = edit_of(torch.zeros(1, 3, 10, 10))
     assert seed_agreement([nothing, nothing]).tolist() == [0.0]
     assert agreement_map([nothing, nothing]).max() == 0
-    assert diversity([nothing, nothing]).tolist() == [0.0]
-    assert diversity([nothing, rows(3)]).tolist() == [1.0]
 
 
 def test_noise_floor_by_hand():
@@ -66,7 +57,7 @@ def test_noise_floor_by_hand():
     torch.testing.assert_close(noise_floor([first, second, first]), floor * 2 / 3)
 
 
-@pytest.mark.parametrize("measure", [seed_agreement, agreement_map, diversity])
+@pytest.mark.parametrize("measure", [seed_agreement, agreement_map])
 def test_another_order_of_images_or_seeds(measure):
     first, second = random_edit(seed=1), random_edit(seed=2)
     order = [3, 2, 1, 0]
@@ -78,6 +69,6 @@ def test_what_cannot_be_compared_is_refused():
     with pytest.raises(ValueError, match="at least two, got 1"):
         seed_agreement([rows(3)])
     with pytest.raises(ValueError, match="same images"):
-        diversity([rows(3), rows(3, size=12)])
+        seed_agreement([rows(3), rows(3, size=12)])
     with pytest.raises(ValueError, match="at least two, got 0"):
         noise_floor([])

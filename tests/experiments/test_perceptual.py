@@ -2,9 +2,8 @@
 
 import pytest
 import torch
+from perceptual import HEADS, LPIPS, TAPS, TRUNK, load_lpips
 from torch import nn
-
-from cfexplain.explanation.metrics.perceptual import HEADS, LPIPS, TAPS, TRUNK, load_lpips
 
 
 @pytest.fixture(scope="module")
