@@ -24,7 +24,7 @@ from cfexplain.restore.preset import DEJPEG, DENOISE, FLASH, INPAINT, SUPERRESOL
 from cfexplain.restore.rule import HeldOut
 from cfexplain.search.descend import Ending, Solution, minimise
 from cfexplain.terms import KnownPixels, LowResolution, SamePixels
-from cfexplain.terms.pixels import upsample
+from cfexplain.terms.low_resolution import upsample
 from cfexplain.types import Candidate, Problem
 
 # Grey (c = 1) or RGB (c = 3) images with values in [0, 1].
