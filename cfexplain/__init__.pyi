@@ -21,9 +21,9 @@ from .method.objective import total as total
 from .method.presets import DIP as DIP
 from .method.presets import DIP_INVERSION as DIP_INVERSION
 from .method.presets import DISC as DISC
+from .method.presets import FAST as FAST
 from .method.presets import METHODS as METHODS
 from .method.presets import NATURAL as NATURAL
-from .method.presets import NATURAL_WARM as NATURAL_WARM
 from .method.presets import PIXELS as PIXELS
 from .method.presets import REGULARISED_DIP as REGULARISED_DIP
 from .method.presets import TV as TV

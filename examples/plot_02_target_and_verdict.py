@@ -27,7 +27,7 @@ print(same.status[0].value, "-", same.status[0].advice)
 
 # %%
 # Two methods for the same target. ``pixels`` optimises the pixels themselves:
-# the adversarial control. ``natural-warm`` starts from weights that have seen
+# the adversarial control. ``fast`` starts from weights that have seen
 # lesions before.
 
 mask = lesion.mask[None]
@@ -35,7 +35,7 @@ edits = {
     method.name: cfexplain.explain(
         classifier, images, "benign", method=method, mask=mask
     )
-    for method in (cfexplain.PIXELS, cfexplain.NATURAL_WARM)
+    for method in (cfexplain.PIXELS, cfexplain.FAST)
 }
 explanations = {
     name: cfexplain.describe(edit[0], classifier)
@@ -44,7 +44,7 @@ explanations = {
 cfexplain.panel(edits["pixels"])
 
 # %%
-cfexplain.panel(edits["natural-warm"])
+cfexplain.panel(edits["fast"])
 
 # %%
 # Both change the prediction; the verdicts differ. ``adversarial``: too much of

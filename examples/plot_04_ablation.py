@@ -17,7 +17,7 @@ import cfexplain_classifiers
 from cfexplain.terms import SameColour
 from cfexplain_datasets.synthetic import SyntheticLesions
 
-base = cfexplain.NATURAL_WARM
+base = cfexplain.FAST
 for part in base.edit.objective.parts:
     print(part.weight, part.term)
 
@@ -28,7 +28,7 @@ for part in base.edit.objective.parts:
 
 free = base.edit.objective.without(SameColour)
 variants = {
-    "natural-warm": base,
+    "fast": base,
     "free colour": replace(base, edit=replace(base.edit, objective=free)),
     "no views": replace(base, edit=replace(base.edit, views=None)),
 }
@@ -44,7 +44,7 @@ edits = {
     name: cfexplain.explain(classifier, images, method=method, mask=mask)
     for name, method in variants.items()
 }
-cfexplain.panel(edits["natural-warm"], caption="natural-warm")
+cfexplain.panel(edits["fast"], caption="fast")
 
 # %%
 cfexplain.panel(edits["free colour"], caption="free colour")

@@ -17,7 +17,7 @@ from cfexplain_datasets.synthetic import SyntheticLesions
 classifier = cfexplain_classifiers.load("synthetic")
 lesion = SyntheticLesions(8, size=64, split="test")[2]
 images = lesion.image[None]
-method, mask = cfexplain.NATURAL_WARM, lesion.mask[None]
+method, mask = cfexplain.FAST, lesion.mask[None]
 result = cfexplain.explain(classifier, images, method=method, mask=mask)
 
 # %%

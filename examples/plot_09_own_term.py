@@ -43,7 +43,7 @@ class SameSkin:
 # Add it to the objective of any method. A term that reads
 # ``candidate.prediction`` also sets ``uses_classifier = True``.
 
-base = cfexplain.NATURAL_WARM
+base = cfexplain.FAST
 objective = base.edit.objective | cfexplain.total((2000.0, SameSkin()))
 careful = replace(
     base, name="same skin", edit=replace(base.edit, objective=objective)

@@ -19,6 +19,7 @@ import statistics
 import time
 
 import torch
+from cfexplain.generators.warm import STARTS
 from isic_comparison import DATA, RESULTS, ROOT
 from safetensors.torch import load_file, save_file
 from safetensors.torch import save as pack
@@ -26,7 +27,6 @@ from torch import nn
 
 from cfexplain import methods
 from cfexplain.generators import Generator
-from cfexplain.generators.warm import STARTS
 from cfexplain.images import save_png, square
 from cfexplain.method.objective import total
 from cfexplain.method.presets import HOURGLASS

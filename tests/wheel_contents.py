@@ -6,7 +6,7 @@ from pathlib import Path
 
 PACKAGES = {"cfexplain", "cfexplain_classifiers", "cfexplain_datasets"}
 MOST_MEGABYTES = 24
-NEEDED = "cfexplain/generators/starts/isic2017.safetensors"
+NEEDED = "cfexplain/generators/weights/isic2017.safetensors"
 """Without it the default method does not start."""
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cfexplain import Explanation
     from cfexplain.types import Image
 
-METHODS = "natural, natural-warm, without-estimator, regularised-dip, dip, disc, tv, pixels, or module:NAME."
+METHODS = "natural, fast, without-estimator, regularised-dip, dip, disc, tv, pixels, or module:NAME."
 MASK = "White where the image may change: a file, or a folder with STEM.png for each image."
 
 

@@ -117,16 +117,17 @@ class ViewStream:
 
     def __init__(self, views: Views, rngs: Sequence[torch.Generator]) -> None:
         self.views, self.rngs = views, list(rngs)
+        self.points = [views.points(rng) for rng in rngs]
         self.coming: list[tuple[Tensor, ...]] = []
         self.on_device: list[torch.Generator] = []
 
     def draw(self, images: Images) -> Images:
         """The views of the next step; see `Views.draw`."""
         if not images.is_cuda:
-            return self.views.draw(images, self.rngs)
+            return self.views.apply(images, self.views.next(images, self.rngs, self.points))
         if not self.coming:
             self.on_device = self.on_device or [generator_on(images.device, rng) for rng in self.rngs]
-            each = [self.views.parameters(self.views.count * self.AHEAD, rng) for rng in self.rngs]
+            each = [self.views.parameters(self.views.count * self.AHEAD, points) for points in self.points]
             together = [torch.stack(parts, 1).to(images) for parts in zip(*each, strict=True)]
             self.coming = list(zip(*(part.flatten(0, 1).chunk(self.AHEAD) for part in together), strict=True))
         affine, blur, gain, sigma = self.coming.pop(0)
@@ -138,7 +139,7 @@ class ViewStream:
     def keep(self, places: list[int]) -> None:
         """Go on with some of the images."""
         n = len(self.rngs)
-        self.rngs = [self.rngs[k] for k in places]
+        self.rngs, self.points = [self.rngs[k] for k in places], [self.points[k] for k in places]
         self.on_device = [self.on_device[k] for k in places] if self.on_device else []
         self.coming = [tuple(p.unflatten(0, (-1, n))[:, places].flatten(0, 1) for p in parts) for parts in self.coming]
 

@@ -98,6 +98,7 @@ class Executor:
         gradients, self._ahead = self._ahead or self._gradients(value), None
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = _laid_out(gradient, parameter) if self.locks.get(parameter, 0) <= index else None
+        self.optimizer.param_groups[0]["lr"] = self.stage.rate(index)
         self.optimizer.step()
         if self._staying is not None:
             self._leave(self._staying)

@@ -206,8 +206,12 @@ class Normalisation(nn.BatchNorm2d):
         super().__init__(width, track_running_stats=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """As torch's own."""
-        return normalised(x, self.weight, self.bias, self.eps) if self.stacked else super().forward(x)
+        """As torch's own; of a batch, each image by itself."""
+        if self.stacked:
+            return normalised(x, self.weight, self.bias, self.eps)
+        return (
+            super().forward(x) if len(x) == 1 else F.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
+        )
 
 
 def _at(value: Any, index: int) -> Any:

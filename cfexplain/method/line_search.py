@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import dataclass, field
 
 import torch
@@ -37,7 +39,9 @@ class LineSearch:
     views: Views = field(default_factory=lambda: Views(count=15))
     rounds: int = 6
 
-    def __call__(self, problem: Problem, base: Images, change: Tensor, rng: Randomness) -> Float[Tensor, " n"]:
+    def __call__(
+        self, problem: Problem, base: Images, change: Tensor, rng: Randomness, deadline: float = math.inf
+    ) -> Float[Tensor, " n"]:
         """Alpha in (0, 1] of each image, found for all at once.
 
         Args:
@@ -45,6 +49,7 @@ class LineSearch:
             base: what the changes are added to.
             change: of the same shape.
             rng: of the views: one generator for all, or one an image.
+            deadline: on the clock of `time.perf_counter()`, after which no further alpha is tried.
         """
         parameters = self.views.sample(base, rng)
 
@@ -52,12 +57,16 @@ class LineSearch:
             return self._probability(problem, round8(base + alpha.view(-1, 1, 1, 1) * change), parameters)
 
         low, high = base.new_zeros(len(base)), base.new_ones(len(base))
+        if time.perf_counter() >= deadline:
+            return high
         whole = probability(high)
         asked = self.kept * whole if self.confidence is None else torch.full_like(whole, self.confidence)
         holds = (whole > 0) & (whole >= asked)
         if not bool(holds.any()):
             return high
         for _ in range(self.rounds):
+            if time.perf_counter() >= deadline:
+                break
             middle = (low + high) / 2
             enough = probability(middle) >= asked
             low, high = torch.where(enough, low, middle), torch.where(enough, middle, high)

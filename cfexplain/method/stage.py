@@ -49,6 +49,7 @@ class Stage:
         averaged: share of the steps, the last ones, whose mean is returned instead of a single iterate; it averages out
             the noise of views and jitter (Polyak and Juditsky 1992). 0: no mean.
         continuation: further steps where the target is not reached in these; None gives up.
+        cooldown: share of the steps, the last ones, over which the learning rate falls linearly to a tenth.
     """
 
     objective: Objective
@@ -61,11 +62,17 @@ class Stage:
     unlock: float = 0.0
     averaged: float = 0.0
     continuation: Continuation | None = None
+    cooldown: float = 0.0
 
     @property
     def most(self) -> int:
         """Steps that one image can take, further ones included."""
         return self.steps + (0 if self.continuation is None else self.continuation.steps)
+
+    def rate(self, index: int) -> float:
+        """The learning rate of this step; further ones go on with the last."""
+        left = max(0.0, 1 - (index + 1) / self.steps)
+        return self.learning_rate * (1.0 if left >= self.cooldown else 0.1 + 0.9 * left / self.cooldown)
 
     def expected(self, index: int) -> int:
         """Steps to expect in this one: further ones count once they are taken."""

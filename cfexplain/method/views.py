@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.quasirandom import SobolEngine
 
 from cfexplain.types import Images, Prediction
 
@@ -33,6 +34,46 @@ class ViewParameters(NamedTuple):
     noise: Tensor
 
 
+class Points(Protocol):
+    """Draws uniform numbers in [0, 1), some for each of n views."""
+
+    def of(self, n: int) -> Callable[..., Tensor]:
+        """What draws these for the next n views, called with the shape, whose first side is n."""
+        ...
+
+
+@dataclass(frozen=True)
+class RandomPoints:
+    """Independent numbers."""
+
+    rng: torch.Generator
+
+    def of(self, n: int) -> Callable[..., Tensor]:
+        """Independent numbers."""
+        return lambda *shape: torch.rand(*shape, generator=self.rng)
+
+
+class SobolPoints:
+    """A scrambled Sobol sequence: consecutive points cover the unit cube more evenly than independent ones.
+
+    So a mean over the views of a step, or over those of some steps, has less noise.
+
+    Source: Owen, "Scrambling Sobol' and Niederreiter-Xing Points", 1998, by `torch.quasirandom.SobolEngine`; the gain:
+    experiments/results/pretrained_prior.md.
+    """
+
+    DIMENSIONS = 10
+
+    def __init__(self, rng: torch.Generator) -> None:
+        seed = int(torch.randint(2**31, (), generator=rng))
+        self.sequence = SobolEngine(self.DIMENSIONS, scramble=True, seed=seed)
+
+    def of(self, n: int) -> Callable[..., Tensor]:
+        """The coordinates of the next n points, one after another."""
+        coordinates = iter(self.sequence.draw(n).unbind(1))
+        return lambda n, *rest: torch.stack([next(coordinates) for _ in range(math.prod(rest))], 1).view(n, *rest)
+
+
 @dataclass(frozen=True)
 class Views:
     """Small random changes of viewpoint, light and sharpness, through which gradients flow.
@@ -48,6 +89,7 @@ class Views:
         noise: largest standard deviation of pixel noise (intensity); each view draws its own.
         blur: largest standard deviation of a Gaussian blur, as a share of the side; each view draws its own.
         colour: largest relative gain of each channel, either way; each view draws its own three.
+        quasi_random: take the parameters from a scrambled Sobol sequence instead of drawing them independently.
 
     Source: expectation over transformations, Athalye et al. 2018; the ranges are ours, set on
     8 validation lesions; experiments/natural.py compares the default with no views.
@@ -65,6 +107,7 @@ class Views:
     noise: float = 0.15
     blur: float = 0.023
     colour: float = 0.25
+    quasi_random: bool = False
 
     def __post_init__(self) -> None:
         if self.count < 1:
@@ -82,28 +125,38 @@ class Views:
     def sample(self, images: Images, rng: Randomness) -> ViewParameters:
         """Draw the parameters of each view of each image."""
         if isinstance(rng, torch.Generator):
-            return self._sample(self.count * len(images), images, rng)
-        each = [self._sample(self.count, images, own) for own in rng]
+            return self._sample(self.count * len(images), images, rng, self.points(rng))
+        return self.next(images, rng, [self.points(own) for own in rng])
+
+    def next(self, images: Images, rngs: Sequence[torch.Generator], points: Sequence[Points]) -> ViewParameters:
+        """The parameters of the next views of each image; `points` go on from call to call, see `Views.points`."""
+        each = [self._sample(self.count, images, *own) for own in zip(rngs, points, strict=True)]
         return ViewParameters(*(torch.stack(parts, 1).flatten(0, 1) for parts in zip(*each, strict=True)))
 
-    def _sample(self, n: int, like: Images, rng: torch.Generator) -> ViewParameters:
-        affine, blur, gain, sigma = self.parameters(n, rng)
+    def points(self, rng: torch.Generator) -> Points:
+        """What draws the numbers in [0, 1) that decide about views: independent ones, or a Sobol sequence."""
+        return SobolPoints(rng) if self.quasi_random else RandomPoints(rng)
+
+    def _sample(self, n: int, like: Images, rng: torch.Generator, points: Points) -> ViewParameters:
+        affine, blur, gain, sigma = self.parameters(n, points)
         # Noise for a GPU is drawn there: copied from the CPU it would take longer than the rest of the views.
         drawn_by = generator_on(like.device, rng) if like.is_cuda else rng
         noise = torch.randn(n, 3, *like.shape[-2:], generator=drawn_by, device=drawn_by.device)
         return ViewParameters(affine, blur, gain, sigma.to(noise.device) * noise)
 
-    def parameters(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def parameters(self, n: int, points: Points) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Parameters of n views: affine, blur, gain, and the standard deviation of the noise, shape (n, 1, 1, 1)."""
-        angle = math.radians(self.rotation) * _signed(rng, n)
-        zoom = torch.empty(n).uniform_(*self.scale, generator=rng)
-        mirror = torch.where(torch.rand(n, generator=rng) < 0.5, -1.0, 1.0) if self.flip else torch.ones(n)
+        uniform = points.of(n)
+        angle = math.radians(self.rotation) * _signed(uniform(n))
+        smallest, largest = (torch.tensor(float(zoom)) for zoom in self.scale)
+        zoom = smallest.lerp(largest, uniform(n))
+        mirror = torch.where(uniform(n) < 0.5, -1.0, 1.0) if self.flip else torch.ones(n)
         cos, sin = angle.cos() / zoom, angle.sin() / zoom
-        moved = 2 * self.shift * _signed(rng, n, 2)
+        moved = 2 * self.shift * _signed(uniform(n, 2))
         affine = torch.stack([cos * mirror, -sin, moved[:, 0], sin * mirror, cos, moved[:, 1]], 1).view(n, 2, 3)
-        blur = torch.rand(n, 1, generator=rng) if self.blur else torch.zeros(n, 1)
-        gain = 1 + self.colour * _signed(rng, n, 3, 1, 1)
-        return affine, blur, gain, self.noise * torch.rand(n, 1, 1, 1, generator=rng)
+        blur = uniform(n, 1) if self.blur else torch.zeros(n, 1)
+        gain = 1 + self.colour * _signed(uniform(n, 3, 1, 1))
+        return affine, blur, gain, self.noise * uniform(n, 1, 1, 1)
 
     def apply(self, images: Images, parameters: ViewParameters) -> Images:
         """The views with these parameters."""
@@ -142,9 +195,9 @@ def _in_pixels(affine: Tensor, height: int, width: int) -> Tensor:
     return affine * affine.new_tensor([[1.0, height / width, 1.0], [width / height, 1.0, 1.0]])
 
 
-def _signed(rng: torch.Generator, *shape: int) -> Tensor:
-    """Uniform in [-1, 1]."""
-    return torch.rand(*shape, generator=rng) * 2 - 1
+def _signed(uniform: Tensor) -> Tensor:
+    """Uniform in [-1, 1) of uniform in [0, 1)."""
+    return uniform * 2 - 1
 
 
 def _filtered(images: Images, kernels: Tensor) -> Images:

@@ -30,8 +30,11 @@ Callback = Callable[[int, str, Step], object]
 
 Target = int | str | Sequence[int | str]
 
-ANCHOR_SHARE = 0.4
-"""Share of a budget that the anchor may use. Source: ours; what budgets buy: experiments/benchmarks/cost.py."""
+ANCHOR_SHARE, EDIT_SHARE = 0.4, 0.85
+"""Shares of a budget after which the anchor and the edit end; the rest is for the line search, where there is one.
+
+Source: ours; what budgets buy: experiments/benchmarks/cost.py.
+"""
 
 
 @torch.enable_grad()
@@ -197,14 +200,16 @@ def explain_together(queries: Sequence[Query], budget: float) -> list[Edit]:
     fitted = fit_anchors([query.anchor_task() for query in open_queries], started + ANCHOR_SHARE * total)
     anchors = dict(zip(open_queries, fitted, strict=True))
     tasks = {query: query.edit_task(anchors[query]) for query in open_queries if anchors[query].ending != "diverged"}
-    transfer = method.transfer == "during"
-    solutions = minimise_all(list(tasks.values()), method.edit, transfer=transfer, deadline=started + total)
+    transfer, until = method.transfer == "during", started + (EDIT_SHARE if method.line_search else 1.0) * total
+    solutions = minimise_all(list(tasks.values()), method.edit, transfer=transfer, deadline=until)
     moved = {q: solution for q, solution in zip(tasks, solutions, strict=True) if solution.steps > 0}
     results = {query: query.unedited(anchors.get(query)) for query in queries if query not in moved}
     at_once = verified_at_once(queries[0].problem.query)
     for k in range(0, len(moved), at_once):
         some = list(moved)[k : k + at_once]
-        results |= zip(some, _finish([(q, anchors[q], moved[q], tasks[q].rng) for q in some]), strict=True)
+        results |= zip(
+            some, _finish([(q, anchors[q], moved[q], tasks[q].rng) for q in some], started + total), strict=True
+        )
     share = (time.perf_counter() - started) / len(queries)
     return [replace(results[query], seconds=(share,)) for query in queries]
 
@@ -223,7 +228,7 @@ def check_area(name: str, area: Tensor | None, images: Images) -> None:
         raise ValueError(f"{name} must lie in [0, 1], 1 where it is; divide 8-bit values by 255")
 
 
-def _finish(parts: Sequence[tuple[Query, Anchor, Solution, torch.Generator | None]]) -> list[Edit]:
+def _finish(parts: Sequence[tuple[Query, Anchor, Solution, torch.Generator | None]], deadline: float) -> list[Edit]:
     """Line search along each change, then the image that is shown, verified as it is shown."""
     queries, anchors, edits, rngs = zip(*parts, strict=True)
     method, problem = queries[0].method, join_problems([query.problem for query in queries])
@@ -233,7 +238,7 @@ def _finish(parts: Sequence[tuple[Query, Anchor, Solution, torch.Generator | Non
     able = [k for k, edit in enumerate(edits) if edit.ending != "diverged"]
     if method.line_search is not None and able:
         base = anchor if method.transfer == "never" else problem.query
-        alpha[able] = method.line_search(problem.at(able), base[able], change[able], [rngs[k] for k in able])
+        alpha[able] = method.line_search(problem.at(able), base[able], change[able], [rngs[k] for k in able], deadline)
     painted = anchor + alpha.view(-1, 1, 1, 1) * change
     image = compose(problem, method, anchor, painted)
     before, after = (predict_each(problem.classifier, part, defined=False) for part in (anchor, image))  # type: ignore[arg-type]

@@ -162,7 +162,7 @@ def test_from_a_dropped_image_to_the_record(open_page, lesion, tmp_path):
     source = page.locator("#prediction h2").inner_text()
     target = page.get_by_label("Target class").input_value()
     assert {source, target} == {"benign", "malignant"}
-    choose_method(page, "natural-warm")
+    choose_method(page, "fast")
     page.locator("#explain").click()
     page.locator("#view progress").wait_for()
     page.locator("#view b", has_text=f"p({target}) =").wait_for()

@@ -14,10 +14,10 @@ from cfexplain.generators import (
     DeepImagePrior,
     FourierNetwork,
     Pixels,
+    Pretrained,
     ResNet,
     TransposedUNet,
     UNet,
-    WarmStart,
     stacked,
 )
 from cfexplain.generators.doubling import doubling_matrix
@@ -94,8 +94,8 @@ def test_together_is_alone(name):
         torch.testing.assert_close(many[k].module(search.z), search.module(search.z), rtol=0, atol=1e-6)
 
 
-def test_warm_networks_together_are_warm_networks_alone():
-    generator = WarmStart()
+def test_pretrained_networks_together_are_these_networks_alone():
+    generator = Pretrained()
     stage = Stage(total((10.0, SamePixels())), 5, 1e-3)
 
     def begun(query, k):

@@ -7,10 +7,11 @@ import torch
 from torch import nn
 
 import cfexplain.generators as package
-from cfexplain.generators import DeepImagePrior, Noise, Pixels, UNet, WarmStart
+from cfexplain.generators import Coarse, DeepImagePrior, Noise, Pixels, Pretrained, UNet
 from cfexplain.generators.dip import Convolution
 from cfexplain.generators.doubling import doubled
 from cfexplain.generators.noise import seeded
+from cfexplain.generators.pretrained import AUTOENCODER
 from cfexplain.images import round8
 from cfexplain.method.objective import total
 from cfexplain.method.presets import HOURGLASS
@@ -29,7 +30,9 @@ QUERY = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(5))
 
 @pytest.mark.parametrize("generator", SMALL, ids=lambda g: type(g).__name__)
 def test_contract(generator):
-    check_generator(generator, torch.rand(1, 3, 64, 64) if isinstance(generator, WarmStart) else QUERY)
+    learned = isinstance(generator, Pretrained | Coarse)
+    from_query = learned or getattr(generator, "start", "noise") == "query"
+    check_generator(generator, torch.rand(1, 3, 64, 64) if learned else QUERY, random=not from_query)
 
 
 def test_all_are_found():
@@ -216,7 +219,7 @@ def test_layers_are_unlocked_coarse_to_fine(recipe):
         assert moved == [step.index > 0 and k < free for k in range(len(groups))]
 
 
-def test_a_warm_network_learns_a_lesion_sooner():
+def test_a_pretrained_network_learns_a_lesion_sooner():
     stage = Stage(total((10.0, SamePixels())), steps=12, learning_rate=1e-2)
 
     def decibels(generator, query):
@@ -225,25 +228,25 @@ def test_a_warm_network_learns_a_lesion_sooner():
         return psnr(minimise(module, z, Problem(query), stage).image, query)
 
     queries = [lesion.image[None] for lesion in SyntheticLesions(4, size=64)]
-    cold, warm = (sum(decibels(g, q) for q in queries) / len(queries) for g in (HOURGLASS, WarmStart(HOURGLASS)))
+    cold, warm = (sum(decibels(g, q) for q in queries) / len(queries) for g in (AUTOENCODER, Pretrained()))
     assert warm > cold + 2
 
 
-def test_a_warm_start_is_one_for_all_seeds_and_small_images_begin_cold():
+def test_pretrained_weights_are_equal_for_all_seeds_and_small_images_begin_cold():
     query = torch.zeros(1, 3, 64, 64)
-    first, second = (WarmStart().build(query, torch.Generator().manual_seed(s)).state_dict() for s in (0, 1))
+    first, second = (Pretrained().build(query, torch.Generator().manual_seed(s)).state_dict() for s in (0, 1))
     assert all(torch.equal(first[name], second[name]) for name in first)
     small = torch.zeros(1, 3, 32, 32)
-    cold, warm = (g.build(small, torch.Generator().manual_seed(0)).state_dict() for g in (HOURGLASS, WarmStart()))
+    cold, warm = (g.build(small, torch.Generator().manual_seed(0)).state_dict() for g in (AUTOENCODER, Pretrained()))
     assert all(torch.equal(cold[name], warm[name]) for name in cold)
 
 
-def test_a_start_that_is_not_there_or_does_not_fit_is_a_sentence():
+def test_weights_that_are_not_there_or_do_not_fit_are_a_sentence():
     query, rng = torch.zeros(1, 3, 64, 64), torch.Generator()
-    with pytest.raises(FileNotFoundError, match="no start named cats"):
-        WarmStart(weights="cats").build(query, rng)
+    with pytest.raises(FileNotFoundError, match="no weights named cats"):
+        Pretrained(weights="cats").build(query, rng)
     with pytest.raises(ValueError, match="another network"):
-        WarmStart(DeepImagePrior()).build(query, rng)
+        Pretrained(DeepImagePrior()).build(query, rng)
 
 
 class TestDoubling:

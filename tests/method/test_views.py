@@ -74,6 +74,29 @@ def test_views_are_ordered_view_by_view_and_the_same_seed_gives_the_same_views()
     torch.testing.assert_close(seen[3:], images, atol=1e-5, rtol=0)
 
 
+def test_quasi_random_views_vary_less_in_the_mean_than_independent_ones():
+    toy, image = Toy(), (pale_images(1) + torch.tensor([0.2, 0, 0]).view(1, 3, 1, 1)).clamp(0, 1)
+
+    def spread(views):
+        means = [toy(views.draw(image, rng(k))).probabilities[:, 1].mean() for k in range(40)]
+        return float(torch.stack(means).mean()), float(torch.stack(means).std())
+
+    (mean, random), (same, quasi) = (spread(Views(count=8, quasi_random=q)) for q in (False, True))
+    assert quasi < 0.75 * random
+    assert same == pytest.approx(mean, abs=0.05)
+
+
+def test_quasi_random_views_go_on_from_step_to_step():
+    views, image = Views(count=2, quasi_random=True), pale_images(2)
+    rngs = [rng(0), rng(1)]
+    points = [views.points(own) for own in rngs]
+    first, second = (views.next(image, rngs, points) for _ in range(2))
+    both = [replace(views, count=4).parameters(4, views.points(rng(k))) for k in (0, 1)]
+    for k in (0, 1):
+        steps = torch.cat([first.affine.view(2, 2, 2, 3)[:, k], second.affine.view(2, 2, 2, 3)[:, k]])
+        torch.testing.assert_close(steps, both[k][0])
+
+
 def test_gradients_flow_through_every_view():
     image = pale_images(1).requires_grad_()
     for view in Views(count=3).draw(image, rng()):
