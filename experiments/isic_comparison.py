@@ -28,7 +28,7 @@ from shared import COUNTS, RUNS, command, ham10000, image_and_mask, manifest, ta
 from torch import Tensor
 
 import cfexplain
-from cfexplain import DIP, DISC, NATURAL, NATURAL_WARM, PIXELS, REGULARISED_DIP, TV
+from cfexplain import DIP, DISC, FAST, NATURAL, PIXELS, REGULARISED_DIP, TV
 from cfexplain.classifier.checks import predict
 from cfexplain.images import resize, round8
 from cfexplain.method.objective import total
@@ -47,7 +47,7 @@ from cfexplain_classifiers.batches import evaluation_batches
 
 RUN = RUNS / "isic_comparison"
 EDIT = NATURAL.edit
-MAIN = (NATURAL, NATURAL_WARM, REGULARISED_DIP, DIP, TV)
+MAIN = (NATURAL, FAST, REGULARISED_DIP, DIP, TV)
 
 
 def without(name: str, *terms: type) -> cfexplain.Method:
@@ -83,7 +83,7 @@ METHODS = {
     "main": MAIN,
     "ablations": ABLATIONS,
     "terms": TERMS,
-    "seeds": (NATURAL, NATURAL_WARM, REGULARISED_DIP, DIP),
+    "seeds": (NATURAL, FAST, REGULARISED_DIP, DIP),
 }
 
 

@@ -56,7 +56,7 @@ FINE = 40
 """Shares of a change between which `equal` looks."""
 
 SHARES = (0.25, 0.5, 0.625, 0.75, 0.875, 1.0)
-SHOWN = ("natural", "natural-warm", "dip", "tv")
+SHOWN = ("natural", "fast", "dip", "tv")
 MEANS = {
     "inside_lesion": "inside_lesion", "area": "area", "lpips": "lpips", "l1_anchor": "mean_change", "alpha": "alpha",
     "high_frequency_share": "high_frequency_share", "changed_share": "changed_share", "survives": "survives together",

@@ -23,7 +23,7 @@ from cfexplain.explanation.metrics.oracle import ask_oracle
 from cfexplain.explanation.plot import change_values
 from cfexplain.method.line_search import LineSearch
 from cfexplain.method.objective import total
-from cfexplain.method.presets import NATURAL, NATURAL_WARM
+from cfexplain.method.presets import NATURAL
 from cfexplain.method.views import Views
 from cfexplain.search.edit import Edit
 from cfexplain.terms import CompactChange, EstimatedLoss, PerceptualDistance, SameColour, SameFeatures, SparseChange
@@ -67,9 +67,6 @@ VARIANTS = (
     variant("not shrunken", line_search=None),
     variant("no views", views=None),
     variant("no estimator", objective=EDIT.objective.without(EstimatedLoss)),
-    NATURAL_WARM,
-    replace(NATURAL_WARM, name="natural-warm, 120 steps", edit=replace(NATURAL_WARM.edit, steps=120)),
-    replace(NATURAL_WARM, name="natural-warm, 80 steps", edit=replace(NATURAL_WARM.edit, steps=80)),
     variant("mild views", views=MILD),
     variant("4 views", views=Views(count=4)),
     variant("estimator 1", objective=reweighted((1.0, EstimatedLoss(quantile=0.5)))),

@@ -115,7 +115,7 @@ def audited(classifier: Any, samples: Any, out: Path) -> None:
     audit = module("cfexplain.audit.run").audit
     presets = module("cfexplain.method.presets", "cfexplain.methods").METHODS
     found = audit(
-        {"ham10000": classifier}, samples, out / "audit", method=presets["natural-warm"],
+        {"ham10000": classifier}, samples, out / "audit", method=presets["pixels"],
         oracles={"witness": load("witness")},
     )  # fmt: skip
     rows = found.rows.astype(object).where(found.rows.notna(), None)

@@ -31,7 +31,7 @@ from cfexplain.types import Candidate, Problem
 from cfexplain_classifiers import load
 
 ANCHOR_STEPS, EDIT_STEPS, TIMED, REPEATS = 2000, 500, 30, 5
-OURS = ("natural", "natural-warm")
+OURS = ("natural", "fast")
 
 
 def reference(

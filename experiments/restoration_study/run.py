@@ -28,7 +28,7 @@ from cfexplain.restore import (
     inpaint,
     superresolve,
 )
-from cfexplain.terms.pixels import upsample
+from cfexplain.terms.low_resolution import upsample
 from cfexplain.types import Problem
 from restoration_study.part import PARTS, RUNS
 from restoration_study.quality import ssim

@@ -34,7 +34,7 @@ from cfexplain.restore import (
     superresolve,
 )
 from cfexplain.restore.quality import psnr
-from cfexplain.terms.pixels import downsample, upsample
+from cfexplain.terms.low_resolution import downsample, upsample
 from cfexplain.types import Problem
 
 TINY = DeepImagePrior(widths=(8, 8, 8), skips=(4, 4, 4))
