@@ -122,6 +122,9 @@ def schema() -> dict[str, Any]:
     return msgspec.json.schema(Record)
 
 
+FORMER_METRICS = {"colour_cast": "colour_shift"}
+
+
 def _upgraded(old: Mapping[str, Any]) -> dict[str, Any]:
     """A record of format 1 in today's layout."""
     verdict, words = old.get("verdict") or {}, str(old.get("words") or "")
@@ -130,6 +133,7 @@ def _upgraded(old: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **{name: old[name] for name in Record.__annotations__ if name in old},
         "format": FORMAT,
+        "metrics": {FORMER_METRICS.get(name, name): value for name, value in old.get("metrics", {}).items()},
         "finding": words,
         "qualification": "",
         "alpha": old.get("alpha", 1.0),
