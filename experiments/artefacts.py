@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from isic_comparison import DATA, manifest
 from PIL import Image as PIL
+from shared import DATA, manifest
 
 from cfexplain.audit.sections.gaps import WHITE_BALANCED
 from cfexplain.dermoscopy.artefacts import ARTEFACTS, find_artefacts

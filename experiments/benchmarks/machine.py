@@ -20,7 +20,7 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from isic_comparison import DATA, RESULTS, manifest, targets
+from shared import DATA, RESULTS, manifest, targets
 
 from cfexplain.generators import doubling
 from cfexplain.generators.dip import Convolution
