@@ -94,6 +94,7 @@ class Enlarged:
         self.module, self.usual_loss = classifier.module, classifier.usual_loss
 
     def __call__(self, images: Tensor, /) -> cfexplain.Prediction:
+        """Predict a batch of any size."""
         return self.classifier(resize(images, self.classifier.image_size))
 
 

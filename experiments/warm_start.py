@@ -2,7 +2,7 @@
 
     python experiments/warm_start.py learn       20 minutes on one core; goes on from its checkpoint
     python experiments/warm_start.py ship        keep the learned weights, in half precision, in the package
-    python experiments/warm_start.py measure     decibels against steps, cold and warm; writes results/warm_start.*
+    python experiments/warm_start.py measure     decibels against steps, cold and warm; writes results/warm_start.json
 
 Reptile (Nichol, Achiam, Schulman 2018): from the shared weights, a copy learns one training lesion, from fresh noise, by
 a few steps of Adam; the shared weights then move a little towards the copy's. The lesions are those of the ISIC 2017
@@ -11,25 +11,22 @@ training split (CC0), without their labels; it is measured on HAM10000 validatio
 
 from __future__ import annotations
 
-import argparse
 import copy
-import json
 import random
 import statistics
 import time
 
 import torch
-from isic_comparison import DATA, RESULTS, ROOT
 from safetensors.torch import load_file, save_file
 from safetensors.torch import save as pack
+from shared import DATA, RESULTS, RUNS, command, ham10000, write_json
 from torch import nn
 
-from cfexplain import methods
 from cfexplain.generators import Generator
 from cfexplain.generators.warm import STARTS
-from cfexplain.images import save_png, square
+from cfexplain.images import square
 from cfexplain.method.objective import total
-from cfexplain.method.presets import HOURGLASS
+from cfexplain.method.presets import HOURGLASS, NATURAL_WARM
 from cfexplain.method.stage import Stage
 from cfexplain.method.stop import psnr
 from cfexplain.search.descend import descend
@@ -38,7 +35,7 @@ from cfexplain.types import Problem
 from cfexplain_datasets import open_dataset
 from cfexplain_datasets.splits import without_leaks
 
-RUN = ROOT / "runs" / "warm_start"
+RUN = RUNS / "warm_start"
 LEARNED = RUN / "start.safetensors"
 SIZES = (64, 96, 128, 128)
 ROUNDS, INNER, RATE = 1000, 40, 1e-2
@@ -112,13 +109,13 @@ def curve(generator: Generator, images: list[torch.Tensor]) -> list[list[float]]
 
 def measure(count: int) -> None:
     """Cold against warm, of validation lesions at three sizes."""
-    val = open_dataset("ham10000", DATA / "isic" / "ham10000_200x150").subset("val")
+    val = ham10000("val")
     table = val.table.drop_duplicates("lesion_id")
     lesions = [val.select([name])[0] for name in table.index[:: len(table) // count][:count]]
     found = {}
     for size in (64, 128, 224):
         images = [square(lesion.image, size)[None] for lesion in lesions]
-        for name, generator in (("cold", HOURGLASS), ("warm", methods.NATURAL_WARM.generator)):
+        for name, generator in (("cold", HOURGLASS), ("warm", NATURAL_WARM.generator)):
             rows = torch.tensor(curve(generator, images))
             reached = [int((row >= 30).nonzero()[0]) if bool((row >= 30).any()) else MOST for row in rows]
             found[f"{name}, {size}"] = {
@@ -127,21 +124,11 @@ def measure(count: int) -> None:
                 "n": len(rows),
             }
             print(name, size, found[f"{name}, {size}"], flush=True)
-    (RESULTS / "warm_start.json").write_text(json.dumps(found, indent=1) + "\n")
-    paint(8)
-
-
-def paint(count: int) -> None:
-    """What the shipped weights paint from noise, before they have seen a picture."""
-    query, generator = torch.zeros(1, 3, 128, 128), methods.NATURAL_WARM.generator
-    rngs = [torch.Generator().manual_seed(k) for k in range(count)]
-    with torch.no_grad():
-        row = torch.cat([generator.build(query, rng)(generator.draw(query, rng)) for rng in rngs], dim=3)
-    save_png(RESULTS / "warm_start.png", row[0])
+    write_json(RESULTS / "warm_start.json", found)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command(__doc__)
     parser.add_argument("what", choices=["learn", "ship", "measure"])
     parser.add_argument("--count", type=int, default=20, help="lesions to measure on")
     args = parser.parse_args()

@@ -50,7 +50,7 @@ class Views:
         colour: largest relative gain of each channel, either way; each view draws its own three.
 
     Source: expectation over transformations, Athalye et al. 2018; the ranges are ours, set on
-    8 validation lesions; experiments/natural.py compares the default with no views.
+    8 validation lesions; experiments/isic_paired.py compares the default with no views.
 
     Example:
         >>> Views(count=3).draw(torch.rand(2, 3, 16, 16), torch.Generator().manual_seed(0)).shape
