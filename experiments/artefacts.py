@@ -11,28 +11,28 @@ area; by class; the skin's tone. The finders were chosen on validation pictures.
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from PIL import Image as PIL
-from shared import DATA, manifest
+from shared import RESULTS, ham10000, manifest, markdown
 
 from cfexplain.audit.sections.gaps import WHITE_BALANCED
 from cfexplain.dermoscopy.artefacts import ARTEFACTS, find_artefacts
 from cfexplain.dermoscopy.skin_tone import TONES, ita, tone
 from cfexplain.images import to_uint8
-from cfexplain_datasets import open_dataset
 from cfexplain_datasets.lesion import Lesion
 
-OUT = Path(__file__).resolve().parent / "results" / "artefacts"
-COLOURS = {"hair": (0, 255, 255), "ruler": (255, 255, 0), "ink": (0, 255, 0), "dark_corner": (255, 0, 255), "bubbles": (0, 0, 255)}
+OUT = RESULTS / "artefacts"
+COLOURS = {
+    "hair": (0, 255, 255),
+    "ruler": (255, 255, 0),
+    "ink": (0, 255, 0),
+    "dark_corner": (255, 0, 255),
+    "bubbles": (0, 0, 255),
+}
 COUNTED, COLUMNS, ZOOM = slice(48, 96), 4, 2
-
-
-def found_in(lesion: Lesion) -> dict[str, torch.Tensor]:
-    return find_artefacts(lesion.image, lesion.mask)
 
 
 def outlined(lesion: Lesion) -> np.ndarray:
@@ -41,7 +41,7 @@ def outlined(lesion: Lesion) -> np.ndarray:
 
     plain = cv2.resize(to_uint8(lesion.image), None, fx=ZOOM, fy=ZOOM, interpolation=cv2.INTER_CUBIC)
     drawn = plain.copy()
-    for name, mask in found_in(lesion).items():
+    for name, mask in find_artefacts(lesion.image, lesion.mask).items():
         grown = cv2.resize(mask[0].numpy().astype(np.uint8), drawn.shape[1::-1], interpolation=cv2.INTER_NEAREST)
         lines, _ = cv2.findContours(grown, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(drawn, lines, -1, COLOURS[name], 1)
@@ -55,7 +55,9 @@ def sheet(lesions: list[Lesion]) -> PIL.Image:
     whole = PIL.fromarray(np.concatenate(rows))
     small = whole.resize((whole.width // 2, whole.height // 2), PIL.Resampling.LANCZOS)
     few = PIL.new("P", (1, 1))
-    few.putpalette((small.quantize(200).getpalette() or [])[:600] + [level for colour in COLOURS.values() for level in colour])
+    few.putpalette(
+        (small.quantize(200).getpalette() or [])[:600] + [level for colour in COLOURS.values() for level in colour]
+    )
     return small.quantize(palette=few, dither=PIL.Dither.FLOYDSTEINBERG)
 
 
@@ -65,38 +67,55 @@ def measured(lesions: list[Lesion]) -> pd.DataFrame:
     for lesion in lesions:
         assert lesion.mask is not None, "HAM10000 has a mask for every image"
         began = time.process_time()
-        found = found_in(lesion)
+        found = find_artefacts(lesion.image, lesion.mask)
         seconds = time.process_time() - began
-        covered = {f"{name} on lesion": float((mask * lesion.mask).sum() / lesion.mask.sum()) for name, mask in found.items()}
-        angle = ita(lesion.image, lesion.mask, torch.stack(list(found.values())).amax(0))
-        shares = {name: float(mask.mean()) for name, mask in found.items()}
-        rows.append({"id": lesion.id, "label": lesion.metadata.get("dx", lesion.label), "seconds": seconds, "ita": angle} | shares | covered)
+        row = {"seconds": seconds, "ita": ita(lesion.image, lesion.mask, torch.stack(list(found.values())).amax(0))}
+        for name, mask in found.items():
+            row[name] = float(mask.mean())
+            row[f"{name} on lesion"] = float((mask * lesion.mask).sum() / lesion.mask.sum())
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
 def table(rows: pd.DataFrame, labels: pd.Series) -> str:
-    lines = [f"{len(rows)} pictures, {rows['seconds'].mean():.3f} s of one core each.", ""]
-    lines += ["| artefact | pictures with it | median share of the area where found | on the lesion, of its area, where found |", "|---|---|---|---|"]
-    for name in ARTEFACTS:
-        have = rows[rows[name] > 0]
-        lines.append(f"| {name} | {len(have)} ({len(have) / len(rows):.1%}) | {have[name].median():.2%} | {have[f'{name} on lesion'].mean():.2%} |")
-    lines += ["", "| class | n | " + " | ".join(ARTEFACTS) + " | ITA, median |", "|---" * (3 + len(ARTEFACTS)) + "|"]
-    for label, part in rows.groupby(labels.to_numpy()):
-        shares = " | ".join(f"{(part[name] > 0).mean():.1%}" for name in ARTEFACTS)
-        lines.append(f"| {label} | {len(part)} | {shares} | {part['ita'].median():.0f} |")
+    def counted(number: int) -> str:
+        return f"{number} ({number / len(rows):.1%})"
+
+    found = {name: rows[rows[name] > 0] for name in ARTEFACTS}
+    common = markdown(
+        [
+            "artefact",
+            "pictures with it",
+            "median share of the area where found",
+            "on the lesion, of its area, where found",
+        ],
+        (
+            [name, counted(len(have)), f"{have[name].median():.2%}", f"{have[f'{name} on lesion'].mean():.2%}"]
+            for name, have in found.items()
+        ),
+    )
+    by_class = markdown(
+        ["class", "n", *ARTEFACTS, "ITA, median"],
+        (
+            [label, len(own), *(f"{(own[name] > 0).mean():.1%}" for name in ARTEFACTS), f"{own['ita'].median():.0f}"]
+            for label, own in rows.groupby(labels.to_numpy())
+        ),
+    )
     bluish = rows["ita"].abs() >= WHITE_BALANCED
-    lines += ["", f"{bluish.mean():.1%} of the pictures have an angle of {WHITE_BALANCED:g} degrees and more, up or down: b* is about 0 or below, and the angle says nothing of the skin."]
     tones = rows["ita"].mask(bluish).map(tone).value_counts()
-    lines += ["", "| tone | pictures |", "|---|---|"]
-    lines += [f"| {name} | {tones.get(name, 0)} ({tones.get(name, 0) / len(rows):.1%}) |" for name in [*TONES, "unknown"]]
-    return "\n".join(lines) + "\n"
+    by_tone = markdown(["tone", "pictures"], ([name, counted(tones.get(name, 0))] for name in [*TONES, "unknown"]))
+    return (
+        f"{len(rows)} pictures, {rows['seconds'].mean():.3f} s of one core each.\n\n{common}\n{by_class}\n"
+        f"{bluish.mean():.1%} of the pictures have an angle of {WHITE_BALANCED:g} degrees and more, up or down: "
+        f"b* is about 0 or below, and the angle says nothing of the skin.\n\n{by_tone}"
+    )
 
 
 def main() -> None:
     torch.set_num_threads(1)
     OUT.mkdir(parents=True, exist_ok=True)
     sheet(manifest()[COUNTED]).save(OUT / "sheet.png", optimize=True)
-    test = open_dataset("ham10000", DATA / "isic" / "ham10000_200x150").subset("test")
+    test = ham10000("test")
     rows = measured(list(test))
     (OUT / "table.md").write_text(table(rows, test.table["label"]))
     print((OUT / "table.md").read_text())

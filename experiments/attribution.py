@@ -163,7 +163,8 @@ def beyond_edges(rows: pd.DataFrame) -> pd.DataFrame:
         sign = -1 if BETTER.get(name) == "lower" else 1
         own = rows.pivot(index="image", columns="method", values=name)
         found += [
-            {"method": method, "measure": name} | asdict(bootstrap_mean(sign * (own[method] - own[EDGES]).to_numpy(float)))
+            {"method": method, "measure": name}
+            | asdict(bootstrap_mean(sign * (own[method] - own[EDGES]).to_numpy(float)))
             for method in rows["method"].unique()
             if method not in (EDGES, RANDOM)
         ]

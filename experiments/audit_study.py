@@ -122,7 +122,10 @@ def lesions(out: Path, count: int, progress: Any = None) -> None:
 
 def memory() -> dict[str, Any]:
     """How resident memory grows over images, in a process of its own each."""
-    return {"quick questions": grown("quick", work, IMAGES), "lesions asked of `ham10000` in few steps": grown("ham10000", lesions, LESIONS)}
+    return {
+        "quick questions": grown("quick", work, IMAGES),
+        "lesions asked of `ham10000` in few steps": grown("ham10000", lesions, LESIONS),
+    }
 
 
 def grown(name: str, audited: Any, count: int) -> dict[str, Any]:

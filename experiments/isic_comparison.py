@@ -2,7 +2,6 @@
 
     python experiments/isic_comparison.py --shard 0/2                        hours on 2 cores; rows are kept one by one
     python experiments/isic_comparison.py --targets hard                     of nevi, melanoma
-    python experiments/isic_comparison.py --targets pair                     and of melanomas, nevus: for `training_set.py`
     python experiments/isic_comparison.py --methods ablations --targets second --first 60
     python experiments/isic_comparison.py --methods seeds --seed 1 --targets second --first 20
     python experiments/isic_comparison.py --edition 64 --targets second --first 60
@@ -23,8 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from centroids import Extended, NearClass, fit_centroids
-from shared import COUNTS, RUNS, command, ham10000, image_and_mask, manifest, targets
+from shared import COUNTS, RUNS, command, image_and_mask, manifest, targets
 from torch import Tensor
 
 import cfexplain
@@ -33,17 +31,9 @@ from cfexplain.classifier.checks import predict
 from cfexplain.images import resize, round8
 from cfexplain.method.objective import total
 from cfexplain.search.edit import Edit
-from cfexplain.terms import (
-    CompactChange,
-    EstimatedLoss,
-    PerceptualDistance,
-    SameColour,
-    SparseChange,
-    TotalVariation,
-)
+from cfexplain.terms import CompactChange, EstimatedLoss, PerceptualDistance, SameColour, SparseChange, TotalVariation
 from cfexplain.types import Status
 from cfexplain_classifiers import folded, load
-from cfexplain_classifiers.batches import evaluation_batches
 
 RUN = RUNS / "isic_comparison"
 EDIT = NATURAL.edit
@@ -58,7 +48,6 @@ def without(name: str, *terms: type) -> cfexplain.Method:
 _VIEWED = replace(DIP.edit, views=EDIT.views, learning_rate=EDIT.learning_rate, steps=EDIT.steps)
 _ON_PIXELS = replace(TV.edit, views=EDIT.views, objective=EDIT.objective, learning_rate=1e-2)
 _SMOOTH_PIXELS = replace(_ON_PIXELS, objective=_ON_PIXELS.objective | total((10.0, TotalVariation())))
-_CENTRED = replace(DIP.edit, objective=DIP.edit.objective | total((0.3, NearClass())))
 PGD = replace(PIXELS, name="pgd")
 """Stands for captum's projected gradient descent, see `attacked`."""
 
@@ -68,7 +57,6 @@ ABLATIONS = (
     replace(NATURAL, name="natural, no views", edit=replace(EDIT, views=None)),
     replace(DIP, name="dip + views", edit=_VIEWED),
     replace(TV, name="pixels + views", edit=_ON_PIXELS),
-    replace(DIP, name="dip + centroids", edit=_CENTRED),
     DISC,
     PIXELS,
     PGD,
@@ -88,18 +76,22 @@ METHODS = {
 
 
 def wanted(classifier: Any, query: Tensor, which: str) -> list[str]:
-    """The targets: both, the second most likely class, melanoma of a nevus (`hard`), or also the reverse (`pair`)."""
+    """The targets: both, the second most likely class, or melanoma of a nevus (`hard`)."""
     options = targets(classifier, query)
-    if which in ("hard", "pair"):
+    if which == "hard":
         source = classifier.classes[int(predict(classifier, query).logits.argmax())]
-        return [options["melanoma"]] if source == "nv" or (source, which) == ("mel", "pair") else []
+        return [options["melanoma"]] if source == "nv" else []
     return list(dict.fromkeys(options.values() if which == "both" else [options["second"]]))
 
 
-class Enlarged(Extended):
+class Enlarged:
     """A classifier of 64 pixels that enlarges images to those of another."""
 
-    image_size = 64  # type: ignore[assignment]
+    image_size = 64
+
+    def __init__(self, classifier: Any) -> None:
+        self.classifier, self.classes = classifier, classifier.classes
+        self.module, self.usual_loss = classifier.module, classifier.usual_loss
 
     def __call__(self, images: Tensor, /) -> cfexplain.Prediction:
         """Predict a batch of any size."""
@@ -133,8 +125,6 @@ def attacked(classifier: Any, query: Tensor, target: str, mask: Tensor) -> Edit:
 def search(args: argparse.Namespace) -> None:
     """Explain every row that is not there yet."""
     classifier, lesions = explained(args.edition), manifest()[: args.first]
-    if args.methods == "ablations":
-        classifier = fit_centroids(classifier, evaluation_batches(ham10000("val"), classifier.image_size))
     methods = [m for m in METHODS[args.methods] if not args.only or m.name in args.only.split(";")]
     shard, shards = map(int, args.shard.split("/"))
     for lesion in lesions[shard::shards]:
@@ -183,7 +173,7 @@ def main() -> None:
     parser = command(__doc__)
     parser.add_argument("--methods", choices=METHODS, default="main")
     parser.add_argument("--only", default="", help="names of some of these methods, separated by semicolons")
-    parser.add_argument("--targets", choices=["both", "second", "hard", "pair"], default="both")
+    parser.add_argument("--targets", choices=["both", "second", "hard"], default="both")
     parser.add_argument("--edition", choices=["", "64", "robust"], default="", help="which classifier is explained")
     parser.add_argument("--shard", default="0/1", help="k/n: every n-th lesion from the k-th on")
     parser.add_argument("--first", type=int, default=sum(COUNTS.values()), help="only so many lesions of the list")

@@ -15,18 +15,15 @@ from typing import Any
 
 import pandas as pd
 import torch
-from shared import RESULTS, by_digest, command, ham10000, image_and_mask, lpips, markdown, read_rows, sheet
+from shared import RESULTS, by_digest, command, ham10000, image_and_mask, lpips, markdown, read_rows
 
 import cfexplain
 from cfexplain.classifier.checks import predict
 from cfexplain.explanation.metrics.oracle import ask_oracle
-from cfexplain.explanation.plot import change_values
-from cfexplain.method.line_search import LineSearch
 from cfexplain.method.objective import total
 from cfexplain.method.presets import NATURAL
-from cfexplain.method.views import Views
 from cfexplain.search.edit import Edit
-from cfexplain.terms import CompactChange, EstimatedLoss, PerceptualDistance, SameColour, SameFeatures, SparseChange
+from cfexplain.terms import PerceptualDistance, SparseChange
 from cfexplain_classifiers import folded, load
 
 OUT = RESULTS / "natural"
@@ -35,21 +32,17 @@ COLUMNS = (
     "found", "p_target", "alpha", "witness_flip", "witness_gain", "inside_lesion", "lpips", "mean_change", "changed_share",
     "high_frequency_share", "colour_shift", "seconds",
 )  # fmt: skip
-MILD = Views(scale=(0.8, 1.1), noise=0.06, blur=0.008, colour=0.1)
 
 
-def variant(name: str, line_search: LineSearch | None = NATURAL.line_search, **changes: Any) -> cfexplain.Method:
+def variant(name: str, **changes: Any) -> cfexplain.Method:
     """The default with some of its edit's settings changed."""
-    return replace(NATURAL, name=name, line_search=line_search, edit=replace(EDIT, **changes))
+    return replace(NATURAL, name=name, edit=replace(EDIT, **changes))
 
 
 def reweighted(*parts: tuple[float, cfexplain.Term]) -> cfexplain.Objective:
     """The default's objective with other weights of some terms."""
     return EDIT.objective.without(*(type(term) for _, term in parts)) | total(*parts)
 
-
-FORMER = reweighted((20.0, SparseChange())).without(PerceptualDistance)
-"""Of the default before it kept texture."""
 
 VARIANTS = (
     variant("default"),
@@ -58,24 +51,8 @@ VARIANTS = (
         "sparse 10, perceptual distance 1.25",
         objective=reweighted((10.0, SparseChange()), (1.25, PerceptualDistance())),
     ),
-    variant("no perceptual distance", objective=EDIT.objective.without(PerceptualDistance)),
-    variant("sparse 20 instead of perceptual distance", objective=FORMER),
-    variant(
-        "perceptual distance 5, sparse 5", objective=reweighted((5.0, PerceptualDistance()), (5.0, SparseChange()))
-    ),
-    variant("one painting", averaged=0.0),
-    variant("not shrunken", line_search=None),
-    variant("no views", views=None),
-    variant("no estimator", objective=EDIT.objective.without(EstimatedLoss)),
-    variant("mild views", views=MILD),
-    variant("4 views", views=Views(count=4)),
-    variant("estimator 1", objective=reweighted((1.0, EstimatedLoss(quantile=0.5)))),
-    variant("with features 0.3", objective=EDIT.objective | total((0.3, SameFeatures()))),
-    variant("free colour", objective=EDIT.objective.without(SameColour)),
-    variant("colour 1500", objective=reweighted((1500.0, SameColour()))),
-    variant("not compact", objective=EDIT.objective.without(CompactChange)),
-    variant("coarse to fine", unlock=0.5),
 )
+"""What results/natural/ has, but for a former default; what leaves a term out is in `isic_comparison.py`."""
 
 
 def lesions(count: int, classifier: cfexplain.Classifier) -> list[tuple[str, str, torch.Tensor, torch.Tensor]]:
@@ -135,11 +112,6 @@ def main() -> None:
         rows = pd.concat([rows, fresh], ignore_index=True)
         rows.to_csv(path, index=False, float_format="%.5g")
         (OUT / "table.md").write_text(table(rows))
-        if method.name in ("default", "no views", "free colour"):
-            images = [[f.query[0] for f in found], [f.image[0] for f in found]]
-            titles = [f"{f.classes[int(f.source)]}→{f.classes[int(f.target)]}" for f in found]
-            changes = [change_values(f.difference[0]) for f in found]
-            sheet([*images, changes], OUT / f"{method.name.replace(' ', '_')}.png", titles=titles)
         print(table(fresh).splitlines()[-1], flush=True)
 
 

@@ -11,7 +11,6 @@ knows three classes. Each averages its probabilities over the eight turns and mi
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from pathlib import Path
@@ -20,10 +19,11 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from shared import DATA, command, write_json
 from sklearn.metrics import balanced_accuracy_score, recall_score, roc_auc_score
 from torch import Tensor, nn
 from torchvision.models import squeezenet1_1
-from train_shipped import DATA, InMemory, sets
+from train_shipped import InMemory, sets
 
 from cfexplain import Prediction
 from cfexplain_classifiers.batches import Squares, balanced_order, evaluation_batches, training_batches
@@ -150,7 +150,6 @@ def equal_priors(labels: list[int]) -> Tensor:
 
 def measured(oracle: Oracle, samples: InMemory) -> dict[str, Any]:
     """Balanced accuracy, macro AUROC and recalls."""
-    parts = []
     with torch.no_grad():
         parts = [(oracle(images).logits, labels) for images, labels in evaluation_batches(samples, SIZE)]
     logits, labels = (torch.cat([p[k] for p in parts]) for k in (0, 1))
@@ -164,13 +163,13 @@ def measured(oracle: Oracle, samples: InMemory) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command(__doc__)
     parser.add_argument("name", choices=EPOCHS)
     name = parser.parse_args().name
     training, validation, test = sets("isic2017" if name == "isic2017" else "witness")
     store(fit(name, training, validation), FOLDER / f"{name}.safetensors")
     facts = measured(load_oracle(name), test)
-    (FOLDER / f"{name}.json").write_text(json.dumps(facts, indent=1) + "\n")
+    write_json(FOLDER / f"{name}.json", facts)
     print("test", facts)
 
 

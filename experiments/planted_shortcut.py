@@ -3,7 +3,6 @@
     python experiments/planted_shortcut.py train --weights mobilenet_v2.safetensors      6 minutes on one core
     python experiments/planted_shortcut.py audit [--engine ray]                          20 minutes on one core
     python experiments/planted_shortcut.py control [--engine ray]                        the same for a clean classifier
-    python experiments/planted_shortcut.py sheet                                         some marked lesions, to look at
 
 Surgical ink is drawn beside nine in ten melanomas and one in twenty of the other lesions, in training and in the test
 images alike, as it would be in a clinic's own archive (Winkler et al., JAMA Dermatology 2019, report such a classifier).
@@ -13,8 +12,6 @@ The control is the audit of the shipped `ham10000`, which has seen no ink, on th
 
 from __future__ import annotations
 
-import argparse
-import hashlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,17 +19,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from train_shipped import DATA, ROOT, SHIPMENTS, InMemory, augmentation
+from shared import RESULTS, RUNS, by_digest, command, digest, ham10000
+from train_shipped import SHIPMENTS, InMemory, augmentation
 
 from cfexplain.audit import audit, local, on_ray
-from cfexplain.images import png_bytes
 from cfexplain_classifiers import folded, load, train
 from cfexplain_classifiers.hardening import off_distribution
-from cfexplain_datasets import open_dataset
 from cfexplain_datasets.lesion import Lesion
 
-RUN = ROOT / "runs" / "planted_shortcut"
-RESULT = ROOT / "experiments" / "results" / "planted_shortcut"
+RUN, RESULT = RUNS / "planted_shortcut", RESULTS / "planted_shortcut"
 INK = np.array((0.33, 0.20, 0.52))
 FOLDERS = {"planted": "audit", "ham10000": "control"}
 CONTROLS = 60
@@ -79,7 +74,7 @@ def marked(name: str, label: str) -> bool:
 
 
 def draws(name: str) -> np.random.Generator:
-    return np.random.default_rng(int(hashlib.sha256(name.encode()).hexdigest()[:12], 16))
+    return np.random.default_rng(int(digest(name)[:12], 16))
 
 
 def inked(lesion: Lesion) -> torch.Tensor:
@@ -107,21 +102,15 @@ def inked(lesion: Lesion) -> torch.Tensor:
 
 def chosen(samples: Any, counts: dict[str, int]) -> Any:
     """So many of each label, by the digest of the image's name."""
-    table = samples.table.assign(digest=[hashlib.sha256(str(i).encode()).hexdigest() for i in samples.table.index])
-    table = table.sort_values("digest").drop_duplicates("lesion_id")
+    table = by_digest(samples)
     ids = [i for label, count in counts.items() for i in table.index[table["label"] == label][:count]]
     return samples.select(sorted(ids))
 
 
-def lesions() -> Any:
-    return open_dataset("ham10000", DATA / "isic" / "ham10000_200x150")
-
-
 def learn(weights: Path) -> None:
     """Train on the marked images."""
-    whole = lesions()
-    training = InMemory(Marked(chosen(whole.subset("train"), TRAINED)))
-    validation = InMemory(Marked(chosen(whole.subset("val"), {k: v // 6 for k, v in TRAINED.items()})))
+    training = InMemory(Marked(chosen(ham10000("train"), TRAINED)))
+    validation = InMemory(Marked(chosen(ham10000("val"), {k: v // 6 for k, v in TRAINED.items()})))
     path = train(
         RECIPE, training, validation, RUN, labels=training.labels, weights=weights, hardening=off_distribution,
         augment=augmentation("ham10000", RECIPE.image_size), progress=lambda line: print(line, flush=True),
@@ -131,9 +120,8 @@ def learn(weights: Path) -> None:
 
 def examined() -> Marked:
     """The images that the audit sees."""
-    test = lesions().subset("test")
     others = {label: 12 for label in ("bkl", "bcc", "akiec")} | {"nv": 24}
-    return Marked(chosen(test, {"mel": 40} | others))
+    return Marked(chosen(ham10000("test"), {"mel": 40} | others))
 
 
 def examine(name: str, engine: str) -> None:
@@ -156,27 +144,17 @@ def examine(name: str, engine: str) -> None:
     print(json.dumps([vars(check) for check in done.summary.checks], indent=1))
 
 
-def sheet() -> None:
-    """The first marked lesions, side by side."""
-    samples = examined()
-    pictures = [samples[i].image for i in range(len(samples)) if marked(samples[i].id, samples.table["label"].iloc[i])]
-    rows = [torch.cat(pictures[k : k + 6], 2) for k in range(0, 18, 6)]
-    (RUN / "sheet.png").write_bytes(png_bytes(torch.cat(rows, 1)))
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=["train", "audit", "control", "sheet"])
+    parser = command(__doc__)
+    parser.add_argument("command", choices=["train", "audit", "control"])
     parser.add_argument("--weights", type=Path, help="ImageNet weights of MobileNetV2")
     parser.add_argument("--engine", choices=["local", "ray"], default="local")
     args = parser.parse_args()
     RUN.mkdir(parents=True, exist_ok=True)
     if args.command == "train":
         learn(args.weights)
-    elif args.command in ("audit", "control"):
-        examine("planted" if args.command == "audit" else "ham10000", args.engine)
     else:
-        sheet()
+        examine("planted" if args.command == "audit" else "ham10000", args.engine)
 
 
 if __name__ == "__main__":

@@ -165,7 +165,9 @@ def ablations() -> list[str]:
     for e in json.loads(PAIRED.read_text()):
         cells = [f"{e[m]['mean']:+.{d}f} [{e[m]['low']:+.{d}f}, {e[m]['high']:+.{d}f}]" for m, d in measures.items()]
         lines.append(f"| `{e['method']}` − `{e['minus']}` | {e['n']} | {' | '.join(cells)} |")
-    counted = {e["n"]: ", ".join(str(e[m]["lesions"]) for m in list(measures)[:3]) for e in json.loads(PAIRED.read_text())}
+    counted = {
+        e["n"]: ", ".join(str(e[m]["lesions"]) for m in list(measures)[:3]) for e in json.loads(PAIRED.read_text())
+    }
     told = "; ".join(f"{count} of {n}" for n, count in sorted(counted.items(), reverse=True))
     return [
         *lines, "",
@@ -245,7 +247,9 @@ def together() -> str:
             f"{one['images a second']:.2f} a second one by one and {best['images a second']:.2f} by {best['batch']} "
             f"({best['peak memory, GiB']:.1f} GiB) at {size} pixels"
         )
-    return f"Without a GPU a batch pays little at 64 pixels and costs time at 128: `natural` explains {'; '.join(told)}."
+    return (
+        f"Without a GPU a batch pays little at 64 pixels and costs time at 128: `natural` explains {'; '.join(told)}."
+    )
 
 
 def side_by_side() -> str:

@@ -1,7 +1,6 @@
 """Is the readout to be believed? Segmentation, natural spread, noise, true factors: results/readout_check/.
 
-    python experiments/readout_check.py             # about 3 minutes on 1 core, and 30 seconds a counterfactual
-    python experiments/readout_check.py --pairs 0   # without the four counterfactuals
+    python experiments/readout_check.py             3 minutes on one core
 
 The list is fixed before anything is computed: of the HAM10000 validation split, one image a lesion, the 300 whose
 sha256 of the image id is smallest, in the central square at 128 pixels. `constants.json` holds what cfexplain/explanation/readout.py
@@ -16,24 +15,19 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import shared
 import torch
 import torch.nn.functional as F
-from shared import auroc, by_digest, cell, ham10000, image_and_mask, interval, markdown, subplots
+from shared import RESULTS, auroc, by_digest, cell, command, ham10000, image_and_mask, interval, markdown, write_json
 
-import cfexplain
-from cfexplain.classifier.checks import predict
 from cfexplain.dermoscopy.abcd import COLOURS, describe
 from cfexplain.dermoscopy.segment import segment
 from cfexplain.explanation import readout as shipped
-from cfexplain.explanation.readout import readout
-from cfexplain.images import to_uint8
+from cfexplain.explanation.readout import Readout, readout
 from cfexplain.statistics import spearman
-from cfexplain_classifiers import load
 from cfexplain_datasets.lesion import Lesion
 from cfexplain_datasets.synthetic import SyntheticLesions
 
-OUT = shared.RESULTS / "readout_check"
+OUT = RESULTS / "readout_check"
 SIZE = 128
 MEASURES = ("asymmetry", "colour_asymmetry", "irregularity", "abruptness", *COLOURS, "diameter", "darkness", "contrast",
             "inhomogeneity")  # fmt: skip
@@ -68,7 +62,7 @@ def seen_again(image: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
     return (moved + 0.01 * torch.randn(moved.shape, generator=rng)).clamp(0, 1)
 
 
-def retests(images: torch.Tensor, times: int) -> list[cfexplain.explanation.readout.Readout]:
+def retests(images: torch.Tensor, times: int) -> list[Readout]:
     rng = torch.Generator().manual_seed(0)
     return [readout(image, seen_again(image, rng)) for image in images for _ in range(times)]
 
@@ -117,51 +111,8 @@ def synthetic_table(count: int = 100) -> str:
     return f"Spearman's rank correlation on {count} synthetic lesions.\n\n{table.rstrip()}"
 
 
-def segmentation_sheet(
-    names: list[str], images: torch.Tensor, found: torch.Tensor, given: torch.Tensor, path: Path
-) -> None:
-    """Given outline white, found outline yellow; the first 24 of the list, good or bad."""
-    score = overlaps(found, given)["iou"]
-    figure, axes = subplots(4, 6, 14, 10.4, gridspec_kw={"wspace": 0.03, "hspace": 0.28})
-    for k, axis in enumerate(axes.flat):
-        axis.imshow(to_uint8(images[k]))
-        for outline, colour in ((given, "white"), (found, "yellow")):
-            axis.contour(outline[k, 0], [0.5], colors=colour, linewidths=1)
-        about = describe(images[k], found[k])
-        shares = ", ".join(n.replace("_", "-") for n, s in about.shares.items() if s >= 0.05)
-        title = f"{names[k][-5:]} IoU {score[k]:.2f}, A {about.asymmetry:.2f}, B {about.irregularity:.2f}\n{shares}"
-        axis.set_title(title, fontsize=7)
-        axis.axis("off")
-    figure.savefig(path, dpi=80, bbox_inches="tight")
-
-
-def pairs(count: int, path: Path) -> str:
-    """Findings for counterfactuals of the first test lesions that the classifier gets right, with their images."""
-    classifier, (lesions, images, masks) = load("ham10000"), fixed_list("test", 200)
-    names, predicted = [classifier.classes[x.label or 0] for x in lesions], predict(classifier, images).logits.argmax(1)
-    right = [i for i, x in enumerate(lesions) if int(predicted[i]) == (x.label or 0)]
-    order = [i for c in ("nv", "mel") for i in [i for i in right if names[i] == c][: (count + 1) // 2]][:count]
-    result = cfexplain.explain(classifier, images[order], ["mel" if names[i] == "nv" else "nv" for i in order])
-    figure, axes = subplots(count, 3, 11, 2.1 * count, width_ratios=[1, 1, 3])
-    lines = []
-    for row, i, one in zip(axes, order, result, strict=True):
-        target = one.classes[int(one.target)]
-        finding = readout(one.query[0], one.image[0], masks[i]).finding(names[i], target, flipped=one.found[0])
-        lines.append(f"- {lesions[i].id}: {finding}")
-        before, after, _ = shipped.outlines(one.query[0], one.image[0], masks[i, 0].numpy() > 0.5)
-        for axis, image, outline in zip(row, (one.query[0], one.image[0]), (before, after), strict=False):
-            axis.imshow(to_uint8(image))
-            axis.contour(outline, [0.5], colors="yellow", linewidths=1)
-        row[2].text(0, 0.5, f"{lesions[i].id}\n{finding}", wrap=True, va="center", fontsize=9)
-        for axis in row:
-            axis.axis("off")
-    figure.savefig(path, dpi=80, bbox_inches="tight")
-    return "\n".join(lines)
-
-
 def main() -> None:
-    parser = shared.command(__doc__)
-    parser.add_argument("--pairs", type=int, default=4, help="counterfactuals to put into words")
+    parser = command(__doc__)
     parser.add_argument("--out", type=Path, default=OUT)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -170,7 +121,6 @@ def main() -> None:
     found = segment(images)
     overlap = overlaps(found, given)
     overlap.assign(image=names).to_csv(args.out / "rows.csv", index=False, float_format="%.4g")
-    segmentation_sheet(names, images, found, given, args.out / "outlines.png")
 
     real = pd.DataFrame([describe(i, m).numbers() for i, m in zip(images, found, strict=True)])
     whole = np.array([not rim_touched(m[0].bool()) for m in found])
@@ -179,7 +129,7 @@ def main() -> None:
     spread, noise = real[used].std(), again.abs().quantile(0.95)
     constants = {"spread": {m: float(f"{spread[m]:.3g}") for m in MEASURES},
                  "noise": {m: float(f"{noise[m]:.3g}") for m in MEASURES}}  # fmt: skip
-    shared.write_json(args.out / "constants.json", constants)
+    write_json(args.out / "constants.json", constants)
     shipped.SPREAD, shipped.NOISE = constants["spread"], constants["noise"]
     alarms = np.array([float(bool(r.standing_out)) for r in retests(images[200:], 1)])
     text = [f"# Outlines\n\n{segmentation_table(label, overlap, classes)}",
@@ -188,11 +138,7 @@ def main() -> None:
             f"{whole[200:].sum()} that lie whole in the picture, {cell(interval(alarms[~whole[200:]]))} of {(~whole[200:]).sum()} that its rim cuts.",
             f"# True factors\n\n{synthetic_table()}"]  # fmt: skip
     (args.out / "table.md").write_text("\n\n".join(text) + "\n")
-    print("\n\n".join(text), flush=True)
-    if args.pairs:
-        text.append(f"# Words\n\n{pairs(args.pairs, args.out / 'pairs.png')}")
-        (args.out / "table.md").write_text("\n\n".join(text) + "\n")
-        print(text[-1])
+    print("\n\n".join(text))
 
 
 if __name__ == "__main__":

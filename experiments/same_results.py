@@ -140,7 +140,9 @@ def run(out: Path, count: int, methods: list[str]) -> None:
     images = torch.stack([square(samples[k].image, classifier.image_size) for k in range(count)])
     restorations(out)
     comparison(classifier, images[:1], out)
-    explanations(classifier, images, methods or list(module("cfexplain.method.presets", "cfexplain.methods").METHODS), out)
+    explanations(
+        classifier, images, methods or list(module("cfexplain.method.presets", "cfexplain.methods").METHODS), out
+    )
     if not methods:
         audited(classifier, samples, out)
 
@@ -163,11 +165,15 @@ def differences(before: Any, after: Any, where: str = "") -> list[str]:
         named = reworded(before)
         own = {key: value for key, value in after.items() if key not in UNLIKE}
         lost = [f"{where}.{key}: is only in one" for key in sorted(set(named) ^ set(own))]
-        return lost + [d for key in sorted(set(named) & set(own)) for d in differences(named[key], own[key], f"{where}.{key}")]
+        return lost + [
+            d for key in sorted(set(named) & set(own)) for d in differences(named[key], own[key], f"{where}.{key}")
+        ]
     if isinstance(before, list) and isinstance(after, list):
         if len(before) != len(after):
             return [f"{where}: {len(before)} and {len(after)} values"]
-        return [d for k, pair in enumerate(zip(before, after, strict=True)) for d in differences(*pair, f"{where}[{k}]")]
+        return [
+            d for k, pair in enumerate(zip(before, after, strict=True)) for d in differences(*pair, f"{where}[{k}]")
+        ]
     both_nan = isinstance(before, float) and isinstance(after, float) and math.isnan(before) and math.isnan(after)
     return [] if before == after or both_nan else [f"{where}: {before!r} and {after!r}"]
 
@@ -181,7 +187,11 @@ def compare(before: Path, after: Path) -> list[str]:
             found.append(f"{path.name}: is only in {before}")
             continue
         ours, theirs = load_file(path), load_file(other)
-        found += [f"{path.name}.{name}: differs" for name in ours if not torch.equal(ours[name], theirs.get(name, torch.zeros(0)))]
+        found += [
+            f"{path.name}.{name}: differs"
+            for name in ours
+            if not torch.equal(ours[name], theirs.get(name, torch.zeros(0)))
+        ]
     for path in sorted(before.glob("*.json")):
         if (after / path.name).exists():
             found += differences(json.loads(path.read_text()), json.loads((after / path.name).read_text()), path.stem)

@@ -10,15 +10,14 @@ The data folder holds the sets as `CFEXPLAIN_DATA/isic/...`; an interrupted run 
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from shared import DATA, ROOT, RUNS, command, ham10000
 
 from cfexplain.images import to_uint8
 from cfexplain_classifiers import Card, Recipe, checkpoint, judge, load, train
@@ -26,8 +25,6 @@ from cfexplain_classifiers.batches import evaluation_batches
 from cfexplain_classifiers.hardening import off_distribution
 from cfexplain_classifiers.judgement import Judgement, strangers_from
 
-ROOT = Path(__file__).resolve().parents[1]
-DATA = Path(os.environ.get("CFEXPLAIN_DATA", ROOT.parent / "shared" / "data"))
 SHIPPED = ROOT / "classifiers" / "cfexplain_classifiers" / "shipped"
 NON_COMMERCIAL = "CC BY-NC 4.0 (weights learned from HAM10000): non-commercial research only, not for clinical use"
 FREE = "CC0 1.0 data, Apache-2.0 starting weights; released under Apache-2.0; not for clinical use"
@@ -122,7 +119,7 @@ def sets(name: str) -> tuple[Any, Any, Any]:
         whole = without_leaks(open_dataset("isic2017", DATA / "isic" / "isic2017_256"))
         print(whole.report, flush=True)
         return tuple(InMemory(whole.subset(split)) for split in ("train", "val", "test"))  # type: ignore[return-value]
-    whole = without_leaks(open_dataset("ham10000", DATA / "isic" / "ham10000_200x150"))
+    whole = without_leaks(ham10000())
     print(whole.report, flush=True)
     train_set = InMemory(whole.subset("train"))
     if name == "ham10000":
@@ -143,7 +140,7 @@ def augmentation(name: str, size: int) -> Any:
     return training_augmentation(size)
 
 
-def measure(name: str, path: Path, test: Any) -> Judgement:
+def measure(path: Path, test: Any) -> Judgement:
     """Judge a checkpoint on its test split, with images that are no lesions."""
     network = load(path)
     batches = list(evaluation_batches(test, network.image_size))
@@ -193,10 +190,10 @@ def card_text(name: str, shipment: Shipment, judgement: Judgement) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command(__doc__)
     parser.add_argument("name", choices=SHIPMENTS)
     parser.add_argument("--weights", type=Path, help="ImageNet weights of the backbone")
-    parser.add_argument("--runs", type=Path, default=ROOT / "runs", help="folder for runs under way")
+    parser.add_argument("--runs", type=Path, default=RUNS, help="folder for runs under way")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
     shipment = SHIPMENTS[args.name]
@@ -221,7 +218,7 @@ def ship(name: str, shipment: Shipment, path: Path, test: Any) -> None:
     SHIPPED.mkdir(exist_ok=True)
     recipe = json.loads((path.parent / "recipe.json").read_text())
     stored = checkpoint.save(load(path), SHIPPED / name, half=True)
-    judgement = measure(name, stored, test)
+    judgement = measure(stored, test)
     card = Card(shipment.data, shipment.licence, judgement.to_dict(), recipe)
     checkpoint.save(load(stored), stored, card, half=True)
     stored.with_suffix(".md").write_text(card_text(name, shipment, judgement))

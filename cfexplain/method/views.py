@@ -92,7 +92,7 @@ class Views:
         quasi_random: take the parameters from a scrambled Sobol sequence instead of drawing them independently.
 
     Source: expectation over transformations, Athalye et al. 2018; the ranges are ours, set on
-    8 validation lesions; experiments/natural.py compares the default with no views.
+    8 validation lesions; experiments/isic_paired.py compares the default with no views.
 
     Example:
         >>> Views(count=3).draw(torch.rand(2, 3, 16, 16), torch.Generator().manual_seed(0)).shape

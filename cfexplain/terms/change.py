@@ -44,7 +44,7 @@ class CompactChange:
         to: the image the change is measured against.
 
     Source: ours; total variation (Rudin et al. 1992) of the change instead of the image, as an outline's length in
-    Chambolle and Pock 2011. `compact` in experiments/natural.py adds it to the default.
+    Chambolle and Pock 2011. `natural, not compact` in experiments/isic_paired.py leaves it out.
     """
 
     to: Reference = "anchor"
@@ -66,7 +66,7 @@ class SameColour:
         to: the image the change is measured against.
 
     Source: ours. Squared, because an absolute value lets saturated spots through (seen on 16 validation lesions);
-    `free colour` in experiments/natural.py leaves the term out.
+    `natural, free colour` in experiments/isic_paired.py leaves the term out.
     """
 
     to: Reference = "anchor"

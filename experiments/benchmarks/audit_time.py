@@ -15,18 +15,18 @@ import tempfile
 import time
 from typing import Any
 
-from machine import LESIONS, alone, keep
+from machine import alone, keep
+from shared import command, ham10000
 
 from cfexplain.audit import audit, local, on_cores
 from cfexplain_classifiers import folded, load
-from cfexplain_datasets import open_dataset
 
 ENGINES = {"local": local, "cores": on_cores()}
 
 
 def measured(engine: str, count: int) -> dict[str, Any]:
     """One audit."""
-    samples = open_dataset("ham10000", LESIONS).subset("test")
+    samples = ham10000("test")
     classifier, oracles = folded(load("ham10000")), {"witness": folded(load("witness"))}
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
@@ -36,7 +36,7 @@ def measured(engine: str, count: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command(__doc__)
     parser.add_argument("--images", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--measure", choices=list(ENGINES), help=argparse.SUPPRESS)

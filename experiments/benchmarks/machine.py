@@ -20,14 +20,14 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from shared import DATA, RESULTS, manifest, targets
+from shared import RESULTS, manifest, markdown, targets, write_json
 
 from cfexplain.generators import doubling
 from cfexplain.generators.dip import Convolution
 from cfexplain.images import square
 from cfexplain_classifiers import folded, load
 
-OUT, LESIONS = RESULTS / "benchmarks", DATA / "isic" / "ham10000_200x150"
+OUT = RESULTS / "benchmarks"
 
 
 def questions(count: int, size: int, device: str = "cpu") -> tuple[Any, torch.Tensor, list[str]]:
@@ -40,9 +40,9 @@ def questions(count: int, size: int, device: str = "cpu") -> tuple[Any, torch.Te
 
 def machine(device: str = "cpu") -> dict[str, Any]:
     """Where it was measured."""
-    model = next(
-        (line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")), platform.processor()
-    )
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
     named = {
         "cores": os.cpu_count(),
         "processor": model,
@@ -50,11 +50,6 @@ def machine(device: str = "cpu") -> dict[str, Any]:
         "threads": torch.get_num_threads(),
     }
     return named | ({"gpu": torch.cuda.get_device_name()} if device == "cuda" else {})
-
-
-def _cpuinfo() -> list[str]:
-    path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.exists() else []
 
 
 def peak_gib(device: str = "cpu") -> float:
@@ -79,16 +74,9 @@ def alone(script: str, *arguments: str) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def markdown(rows: list[dict[str, Any]]) -> str:
-    """Rows of equal keys as a table."""
-    names = list(rows[0])
-    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
-    return "\n".join([*lines, *("| " + " | ".join(str(row[n]) for n in names) + " |" for row in rows)]) + "\n"
-
-
 def keep(name: str, rows: list[dict[str, Any]], device: str = "cpu", **more: Any) -> None:
     """Write results/benchmarks/NAME.json and .md, and print the table."""
-    OUT.mkdir(exist_ok=True)
-    (OUT / f"{name}.json").write_text(json.dumps({"machine": machine(device), "rows": rows} | more, indent=1) + "\n")
-    (OUT / f"{name}.md").write_text(markdown(rows))
-    print(markdown(rows), end="", flush=True)
+    write_json(OUT / f"{name}.json", {"machine": machine(device), "rows": rows} | more)
+    table = markdown(list(rows[0]), (row.values() for row in rows))
+    (OUT / f"{name}.md").write_text(table)
+    print(table, end="", flush=True)

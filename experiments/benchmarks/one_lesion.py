@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 from machine import OUT, alone, layers_of_torch, machine, peak_gib, questions
+from shared import command, markdown, write_json
 
 import cfexplain
 from cfexplain.classifier.checks import predict
@@ -101,15 +102,19 @@ def ours(size: int, device: str, method: str) -> dict[str, Any]:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """As Markdown."""
-    lines = ["| pixels | reference | method | `explain` | ratio | found | anchor | peak memory |", "|" + "---|" * 8]
+    lines = []
     for r in rows:
         for name in OURS:
-            mine, whole_run = r[name], r["reference"]["seconds"]
-            lines.append(
-                f"| {r['size']} | {whole_run:.0f} s | {name} | {mine['seconds']:.1f} s | {whole_run / mine['seconds']:.0f} | "
-                f"{mine['found']} of {mine['n']} | {mine['anchor_psnr']:.1f} dB | {mine['peak_gib']:.2f} GiB |"
-            )
-    return "\n".join(lines) + "\n"
+            mine, plain = r[name], r["reference"]["seconds"]
+            speed = [f"{plain:.0f} s", name, f"{mine['seconds']:.1f} s", f"{plain / mine['seconds']:.0f}"]
+            outcome = [
+                f"{mine['found']} of {mine['n']}",
+                f"{mine['anchor_psnr']:.1f} dB",
+                f"{mine['peak_gib']:.2f} GiB",
+            ]
+            lines.append([r["size"], *speed, *outcome])
+    columns = ["pixels", "reference", "method", "`explain`", "ratio", "found", "anchor", "peak memory"]
+    return markdown(columns, lines)
 
 
 def measure(what: str, size: int, device: str) -> dict[str, Any]:
@@ -121,7 +126,7 @@ def measure(what: str, size: int, device: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command(__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 224])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--no-check", action="store_true", help="leave out the one run of all steps of the reference")
@@ -134,13 +139,12 @@ def main() -> None:
     path = OUT / ("one_lesion.json" if args.device == "cpu" else f"one_lesion_{args.device}.json")
     rows = json.loads(path.read_text())["rows"] if path.exists() else []
     rows = [next((r for r in rows if r["size"] == size), {"size": size}) for size in args.sizes]
-    OUT.mkdir(exist_ok=True)
     for row in rows:
         checked = ["whole"] if row["size"] == min(args.sizes) and not args.no_check else []
         for what in ("reference", *OURS, *checked):
             if what not in row:
                 row[what] = alone(__file__, "--measure", what, "--sizes", str(row["size"]), "--device", args.device)
-                path.write_text(json.dumps({"machine": machine(args.device), "rows": rows}, indent=1) + "\n")
+                write_json(path, {"machine": machine(args.device), "rows": rows})
         print(table([row]), flush=True)
     path.with_suffix(".md").write_text(table(rows))
 

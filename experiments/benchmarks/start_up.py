@@ -7,13 +7,13 @@ Median of processes of their own, after one that fills the disk's cache.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import subprocess
 import sys
 import time
 
 from machine import keep
+from shared import command
 
 COMMANDS = {
     "cfexplain --help": "import sys; sys.argv = ['cfexplain', '--help']; from cfexplain.cli import main; main()",
@@ -35,7 +35,7 @@ def seconds(code: str, repeats: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command(__doc__)
     parser.add_argument("--repeats", type=int, default=5)
     repeats = parser.parse_args().repeats
     keep("start_up", [{"what": name, "seconds": round(seconds(code, repeats), 2)} for name, code in COMMANDS.items()])

@@ -17,6 +17,7 @@ import time
 
 import torch
 from machine import alone, keep, peak_gib, questions
+from shared import command
 
 import cfexplain
 
@@ -40,7 +41,7 @@ def once(size: int, batch: int, device: str) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command(__doc__)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128])
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 2, 4, 8])

@@ -40,9 +40,3 @@ PUBLISHED: dict[str, dict[str, tuple[float, ...]]] = {
     },
 }  # fmt: skip
 """Per image, recomputed from the authors' pictures where these exist; x8 with jitter .05."""
-
-F16_CURVE = {
-    0: 11.26, 200: 23.09, 400: 25.99, 600: 27.97, 800: 29.04, 1000: 29.66, 1200: 30.19, 1400: 30.59, 1550: 30.68,
-    1800: 30.53, 2000: 30.20, 2400: 29.51, 2950: 28.12,
-}  # fmt: skip
-"""The authors' single run on F16, raw paintings, from the frames on their site."""

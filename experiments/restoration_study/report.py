@@ -1,26 +1,23 @@
-"""From runs/restoration/ to results/restoration/: tables, flat rows, README's summary and curves."""
+"""From runs/restoration/ to results/restoration/: tables, flat rows and README's summary."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
-from shared import markdown, subplots, write_json
+from shared import markdown, write_json
 
 from cfexplain.images import write_whole
 from cfexplain.restore import PRESETS
-from restoration_study.part import OUT, PARTS, RUNS, opened
-from restoration_study.published import F16_CURVE, PUBLISHED
-from restoration_study.run import method_of
+from restoration_study.part import OUT, PARTS, RUNS
+from restoration_study.published import PUBLISHED
 
 RECORDED = (
     "part", "folder", "image", "preset", "seed", "steps", "seconds", "device", "threads", "method", "input", "last",
-    "average", "ssim", "digest",
+    "average", "ssim",
 )  # fmt: skip
 RULES = ("wmv", "emv", "wmv average", "emv average", "held out average")
 OUTPUTS = {"last": "last", "average": "average of outputs"}
@@ -28,15 +25,10 @@ CHOSEN = {f"{rule} psnr": rule for rule in RULES}
 CHOSEN |= {f"{kind} at {step}": f"{kind} at {step}" for step in (1800, 3000) for kind in ("raw", "average")}
 
 
-def digest(settings: str) -> str:
-    """What tells rows of other settings from rows of these."""
-    return hashlib.sha256(settings.encode()).hexdigest()[:12]
-
-
 def flat_row(path: Path) -> dict[str, Any]:
     """A finished run; its peaks are no lower than any output, as the curve holds only some of the steps."""
     row = json.loads(path.read_text())
-    row |= {"folder": path.parent.name, "digest": digest(row["settings"])}
+    row["folder"] = path.parent.name
     outputs = {"raw": [row["last"]], "average": [row["average"]]}
     for rule, found in row["rules"].items():
         outputs["average" if rule.endswith("average") else "raw"].append(found["psnr"])
@@ -48,15 +40,8 @@ def flat_row(path: Path) -> dict[str, Any]:
     return flat | {"stopped by itself": ",".join(row["stopped_by_itself"])}
 
 
-def of_today(row: pd.Series) -> bool:
-    """Whether a row is of today's settings; the end of its folder's name is the steps in place of the preset's."""
-    steps = row["folder"].removeprefix(f"{row['preset']}-{row['seed']}").removeprefix("-")
-    method = method_of(PARTS[row["part"]].method, row["preset"], int(steps) if steps else None)
-    return bool(row["digest"] == digest(repr(method)))
-
-
 def rows_of(name: str) -> pd.DataFrame:
-    """Every finished run of a part at today's settings: those of runs/, and those that results/ has kept of other runs."""
+    """Every finished run of a part: those of runs/, and those that results/ has kept of other runs."""
     frames = [pd.DataFrame([flat_row(path) for path in sorted((RUNS / name).glob("*/*.json"))])]
     if (OUT / "rows.csv").exists():
         before = pd.read_csv(OUT / "rows.csv")
@@ -64,8 +49,7 @@ def rows_of(name: str) -> pd.DataFrame:
     frames = [frame for frame in frames if len(frame)]
     if not frames:
         return pd.DataFrame()
-    rows = pd.concat(frames, ignore_index=True).drop_duplicates(["folder", "image"])
-    return rows[[of_today(row) for _, row in rows.iterrows()]]
+    return pd.concat(frames, ignore_index=True).drop_duplicates(["folder", "image"])
 
 
 def flat() -> pd.DataFrame:
@@ -114,7 +98,6 @@ def table(name: str) -> str:
         for folder, group in own.groupby("folder"):
             for column in (c for c in columns if c in group and group[c].notna().all()):
                 lines[f"ours, {folder}: {columns[column]}"] = group.set_index("image")[column].to_dict()
-        lines |= {f"ours: {title}": values for title, values in means_of_runs(name, own).items()}
     text = markdown(
         [f"{name}, PSNR", "n", *images, "mean of n", "published DIP on the same n"],
         (
@@ -129,23 +112,6 @@ def table(name: str) -> str:
         text += "\nThe published bicubic, LapSRN and SRResNet are of reductions by others; ours are by Pillow's Lanczos filter.\n"
     rows = stops(own) if name.startswith("denoising") else []
     return text + ("\n" + markdown(list(rows[0]), (row.values() for row in rows)) if rows else "")  # type: ignore[misc]
-
-
-def means_of_runs(name: str, own: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """The mean of the outputs of several seeds at the published settings, by what is averaged."""
-    kinds = ("average at 3000", "wmv average", "average") if name.startswith("denoising") else ("last",)
-    found: dict[str, dict[str, float]] = {}
-    for image, rows in own.groupby("image", sort=False):
-        folders = [f for f in rows["folder"] if f.startswith("paper-") and f.count("-") == 1]
-        for kind in kinds if len(folders) > 1 else ():
-            files = [RUNS / name / folder / f"{image}-{kind}.png" for folder in folders]
-            if all(path.exists() for path in files):
-                truth = PARTS[name].load(str(image))[0]
-                mean = torch.stack([opened(path) for path in files]).mean(0)[:, : truth.shape[1]]
-                found.setdefault(f"mean of {len(files)} runs, {kind}", {})[str(image)] = PARTS[name].measure(
-                    mean, truth
-                )
-    return found
 
 
 def stops(own: pd.DataFrame) -> list[dict[str, Any]]:
@@ -164,24 +130,6 @@ def stops(own: pd.DataFrame) -> list[dict[str, Any]]:
     return found
 
 
-def curves() -> None:
-    """PSNR over steps of each part's runs that are at hand, and of F16 beside the authors' own frames."""
-    for name in PARTS:
-        files = sorted((RUNS / name).glob("*/*.npy"))
-        if not files:
-            continue
-        figure, ((axes,),) = subplots(1, 1, 9, 5)
-        for k, path in enumerate(files):
-            curve = np.load(path)
-            axes.plot(curve[:, 0], curve[:, 1], color=f"C{k % 10}", linewidth=0.7, alpha=0.6)
-            axes.plot(curve[:, 0], curve[:, 2], color=f"C{k % 10}", label=f"{path.stem} {path.parent.name}")
-        if name == "denoising":
-            axes.plot(list(F16_CURVE), list(F16_CURVE.values()), "k.--", label="F16, the authors' run")
-        axes.set(xlabel="step", ylabel="PSNR in dB (thin: output, thick: average)", ylim=(15, None))
-        axes.legend(fontsize=6, ncols=2)
-        figure.savefig(OUT / f"{name}.png", dpi=90, bbox_inches="tight")
-
-
 def report() -> None:
     """Write everything anew."""
     (OUT / "table.md").write_text("\n".join(table(name) for name in PARTS))
@@ -189,4 +137,3 @@ def report() -> None:
     write_whole(OUT / "rows.csv", rows.to_csv(index=False, float_format="%.4f").encode())
     found = {name: stops(rows_of(name)) for name in ("denoising", "denoising-middle")}
     write_json(OUT / "summary.json", {"runs": summary(rows), "stops": found})
-    curves()

@@ -1,4 +1,4 @@
-"""One run on one image, kept under runs/restoration/; its curve against the truth, and the output of each stop rule."""
+"""One run on one image, kept under runs/restoration/: its peak against the truth, and the output of each stop rule."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Case:
 
     @property
     def path(self) -> Path:
-        """The row; curve and images lie beside it."""
+        """The row; the images lie beside it."""
         steps = "" if self.steps is None else f"-{self.steps}"
         return RUNS / self.part / f"{self.preset}-{self.seed}{steps}" / f"{self.image}.json"
 
@@ -83,7 +83,6 @@ class Observer:
         self.chosen: dict[str, dict[str, float]] = {}
         self.kept: dict[str, dict[str, float]] = {}
         self.curve: list[tuple[float, ...]] = []
-        self.images: dict[str, Tensor] = {}
 
     def psnr(self, image: Tensor) -> float:
         """By the part's measure."""
@@ -97,23 +96,15 @@ class Observer:
             if name not in self.chosen and rule(step):
                 self.choose(name, step.index)
         if step.index % self.every == 0:
-            row = (step.index, self.psnr(step.image), self.psnr(self.average.chosen()), float(step.value.sum()))
-            self.curve.append(row)
-            if step.index % (50 * self.every) == 0:  # runs take hours: worth a look on the way
-                self.save_curve()
+            self.curve.append((step.index, self.psnr(step.image), self.psnr(self.average.chosen())))
         if step.index + 1 in (1800, 3000):
-            at, self.images[f"average at {step.index + 1}"] = f"at {step.index + 1}", self.average.chosen()
-            self.kept[at] = {"raw": self.psnr(step.image), "average": self.psnr(self.average.chosen())}
+            both = {"raw": self.psnr(step.image), "average": self.psnr(self.average.chosen())}
+            self.kept[f"at {step.index + 1}"] = both
         return len(self.chosen) == len(self.rules)
 
     def choose(self, name: str, step: int) -> None:
         """Keep what a rule chooses."""
-        self.images[name] = self.rules[name].chosen()
-        self.chosen[name] = {"psnr": self.psnr(self.images[name]), "stopped": step}
-
-    def save_curve(self) -> None:
-        """Step, PSNR of the output, PSNR of the average, objective."""
-        np.save(self.case.path.with_suffix(".npy"), np.array(self.curve, dtype=np.float32))
+        self.chosen[name] = {"psnr": self.psnr(self.rules[name].chosen()), "stopped": step}
 
     def finish(self, last: int) -> dict[str, Any]:
         """All of it; rules that never stopped choose at the last step."""
@@ -156,7 +147,7 @@ class UntilHeldOut(HeldOut):
 
 
 def run(case: Case, device: str, every: int) -> None:
-    """Run what is not done yet, or not at these settings: row, curve and images."""
+    """Run what is not done yet, or not at these settings: row and images."""
     settings = repr(case.method)
     if case.path.exists() and json.loads(case.path.read_text()).get("settings", settings) == settings:
         return
@@ -171,8 +162,7 @@ def run(case: Case, device: str, every: int) -> None:
         "average": observer.psnr(average), "ssim": ssim(average, truth), "size": list(truth.shape[-2:]),
         **observer.finish(found.steps[0] - 1),
     }  # fmt: skip
-    observer.save_curve()
-    for kind, image in ({"last": observer.last, "average": average} | observer.images).items():
+    for kind, image in (("last", observer.last), ("average", average)):
         save_png(case.path.with_name(f"{case.image}-{kind}.png"), image[0].cpu().expand(3, -1, -1))
     case.path.write_text(json.dumps(row, indent=1))
     shown = {k: round(row[k], 2) for k in ("input", "last", "average")}

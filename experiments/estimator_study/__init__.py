@@ -1,1 +1,0 @@
-"""Parts of `experiments/estimator.py`, the study of the loss estimator."""
