@@ -67,6 +67,7 @@ def outcomes(tmp_path_factory):
         try:
             for name, content in files(text).items():
                 assert (root / name).parent.is_dir(), f"there is no folder {Path(name).parent}"
+                assert not (root / name).exists(), f"{name} is there already"  # a link: the original would be lost
                 (root / name).write_text(content)
             for diff in blocks(text, "diff"):
                 patch(root, diff)
