@@ -2,11 +2,12 @@
 
     python experiments/oracles.py grey            half an hour on one core
     python experiments/oracles.py isic2017        ten minutes
+    python experiments/oracles.py transformer     half an hour
 
-Both are SqueezeNets 1.1 from ImageNet weights, where the classifiers that are explained are MobileNets; they share
+The first two are SqueezeNets 1.1 from ImageNet weights, where the classifiers that are explained are MobileNets; they share
 with those no code but the reading and augmenting of images. `grey` sees HAM10000 in grey, with brightness and
 contrast varied far, so that it can share no shortcut of colour; `isic2017` sees other images from other clinics and
-knows three classes. Each averages its probabilities over the eight turns and mirrors of an image.
+knows three classes. `transformer` is a LeViT (Graham et al. 2021) that learns HAM10000 from scratch. Each averages its probabilities over the eight turns and mirrors of an image.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from shared import DATA, command, write_json
 from sklearn.metrics import balanced_accuracy_score, recall_score, roc_auc_score
+from timm.models.levit import Levit
 from torch import Tensor, nn
 from torchvision.models import squeezenet1_1
 from train_shipped import InMemory, sets
@@ -32,18 +34,23 @@ from cfexplain_datasets.augment import training_augmentation
 
 FOLDER = Path(__file__).resolve().parent / "oracles"
 SIZE, BATCH, PEAK, DECAY, AVERAGING = 128, 64, 4e-4, 1e-2, 0.995
-EPOCHS, SEEDS, BALANCE = {"grey": 24, "isic2017": 30}, {"grey": 41, "isic2017": 43}, 0.5
+EPOCHS, SEEDS = {"grey": 24, "isic2017": 30, "transformer": 50}, {"grey": 41, "isic2017": 43, "transformer": 47}
+BALANCE = 0.5
 MEAN, SPREAD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
 AUGMENT = training_augmentation(SIZE)
 
 
 class Oracle(nn.Module):
-    """A SqueezeNet with as many outputs as there are classes, asked over eight turns and mirrors."""
+    """A network with as many outputs as there are classes, asked over eight turns and mirrors."""
 
-    def __init__(self, classes: tuple[str, ...], grey: bool) -> None:
+    def __init__(self, classes: tuple[str, ...], name: str) -> None:
         super().__init__()
-        self.classes, self.image_size, self.grey = classes, SIZE, grey
-        self.network = squeezenet1_1(weights=None, num_classes=len(classes))
+        self.classes, self.image_size, self.grey = classes, SIZE, name == "grey"
+        self.network: nn.Module = squeezenet1_1(weights=None, num_classes=len(classes))
+        if name == "transformer":
+            self.network = Levit(
+                SIZE, num_classes=len(classes), embed_dim=(96, 144, 192), num_heads=(3, 4, 6), depth=(2, 3, 3), key_dim=16
+            )
         self.register_buffer("offset", torch.zeros(len(classes)))
 
     def logits(self, images: Tensor) -> Tensor:
@@ -71,7 +78,7 @@ def load_oracle(name: str) -> Oracle:
     from safetensors import safe_open
 
     with safe_open(FOLDER / f"{name}.safetensors", framework="pt") as file:
-        oracle = Oracle(tuple(json.loads(file.metadata()["classes"])), name == "grey")
+        oracle = Oracle(tuple(json.loads(file.metadata()["classes"])), name)
         oracle.load_state_dict({k: file.get_tensor(k).float() for k in file.keys()})  # noqa: SIM118
     return oracle.eval().requires_grad_(False)
 
@@ -94,11 +101,13 @@ def varied(picture: np.ndarray, seed: int) -> np.ndarray:
     return seen.clip(0, 255).astype(np.uint8).repeat(3, 2)
 
 
-def start(classes: tuple[str, ...], grey: bool) -> Oracle:
-    """From ImageNet weights, the last layer new."""
+def start(classes: tuple[str, ...], name: str) -> Oracle:
+    """A SqueezeNet from ImageNet weights, the last layer new; a transformer from scratch."""
     from safetensors.torch import load_file
 
-    oracle = Oracle(classes, grey)
+    oracle = Oracle(classes, name)
+    if name == "transformer":
+        return oracle
     weights = load_file(DATA / "weights" / "squeezenet1_1_torchvision_imagenet_fp16.safetensors")
     body = {k: v.float() for k, v in weights.items() if not k.startswith("classifier")}
     missing = oracle.network.load_state_dict(body, strict=False).missing_keys
@@ -109,18 +118,19 @@ def start(classes: tuple[str, ...], grey: bool) -> Oracle:
 def fit(name: str, training: InMemory, validation: InMemory) -> Oracle:
     """Train for a fixed number of epochs; the average of the last steps is kept, whatever validation says."""
     torch.manual_seed(SEEDS[name])
-    oracle = start(tuple(training.classes), name == "grey").train()
+    oracle = start(tuple(training.classes), name).train()
     augment = varied if name == "grey" else AUGMENT
     parameters = list(oracle.network.parameters())
     averages = [p.detach().clone() for p in parameters]
-    optimiser = torch.optim.AdamW(parameters, PEAK, weight_decay=DECAY)
+    peak = 2.5 * PEAK if name == "transformer" else PEAK
+    optimiser = torch.optim.AdamW(parameters, peak, weight_decay=DECAY)
     step, steps = 0, EPOCHS[name] * (len(training) // BATCH)
     for epoch in range(EPOCHS[name]):
         squares = Squares(training, SIZE, augment, seed=SEEDS[name], epoch=epoch)
         order = balanced_order(training.labels, BALANCE, SEEDS[name], epoch)
         began, costs = time.perf_counter(), []
         for images, labels in training_batches(squares, order, BATCH, 0):
-            optimiser.param_groups[0]["lr"] = PEAK * one_cycle(step / steps)
+            optimiser.param_groups[0]["lr"] = peak * one_cycle(step / steps)
             with torch.autocast("cpu", torch.bfloat16):
                 logits = oracle.logits(images)
             cost = F.cross_entropy(logits.float(), labels)
@@ -136,6 +146,8 @@ def fit(name: str, training: InMemory, validation: InMemory) -> Oracle:
     with torch.no_grad():
         for parameter, average in zip(parameters, averages, strict=True):
             parameter.copy_(average)
+        for images, _ in training_batches(squares, order, BATCH, 0):
+            oracle.logits(images)  # statistics of batch normalisation under the averaged weights
     oracle.offset.copy_(equal_priors(training.labels))
     print("validation", measured(oracle.eval(), validation))
     return oracle
