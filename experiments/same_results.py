@@ -1,18 +1,17 @@
 """Whether a change of structure left every result as it was: the code of two commits side by side.
 
-    git worktree add ../before 8010eab
+    git worktree add ../before COMMIT
     PYTHONPATH=../before:../before/classifiers:../before/datasets python experiments/same_results.py run out/before
     python experiments/same_results.py run out/after
     python experiments/same_results.py compare out/before out/after
 
 Six HAM10000 test lesions by every method, two restorations, one comparison of attribution maps, an audit of eight.
-One thread, one machine, one torch: tensors must be equal bit by bit, and so must the values of rows, after `RENAMED`.
+One thread, one machine, one torch: tensors must be equal bit by bit, and so must the values of rows.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import math
 import os
@@ -26,25 +25,7 @@ from safetensors.torch import load_file, save_file
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("CFEXPLAIN_DATA", ROOT.parent / "shared" / "data"))
 
-RENAMED = {
-    "colour_cast": "colour_shift",
-    "metric.colour_cast": "metric.colour_shift",
-    "believed": "oracle_agreement",
-    **{f"survives.{name}": f"robust.{name}" for name in ("jpeg", "blur", "noise", "shift", "resize", "together")},
-}
-"""Metrics and columns of an audit's rows, before and after."""
-
 TENSORS = ("query", "anchor", "painted", "image", "target")
-
-
-def module(*names: str) -> Any:
-    """The first of these modules that there is: a name of either layout."""
-    for name in names:
-        try:
-            return importlib.import_module(name)
-        except ModuleNotFoundError:
-            continue
-    raise ModuleNotFoundError(names[0])
 
 
 def lesions(count: int) -> Any:
@@ -60,15 +41,15 @@ def lesions(count: int) -> Any:
 
 def explanations(classifier: Any, images: torch.Tensor, methods: list[str], out: Path) -> None:
     """Every image by every method; a file of tensors and a file of numbers each."""
-    presets = module("cfexplain.method.presets", "cfexplain.methods").METHODS
-    explain = module("cfexplain.search.explain", "cfexplain.explanation").explain
-    evaluate = module("cfexplain.explanation.metrics", "cfexplain.metrics").evaluate
+    from cfexplain import evaluate, explain
+    from cfexplain.method.presets import METHODS
+
     for name in methods:
         for k, image in enumerate(images.split(1)):
             kept = out / f"{name}-{k}"
             if kept.with_suffix(".json").exists():
                 continue
-            found = explain(classifier, image, method=presets[name])
+            found = explain(classifier, image, method=METHODS[name])
             tensors = {part: getattr(found, part) for part in TENSORS}
             tensors |= {part: getattr(found, part).logits for part in ("before", "at_anchor", "after")}
             tensors |= {f"{part}.loss": getattr(found, part).loss for part in ("before", "at_anchor", "after")}
@@ -110,14 +91,12 @@ def comparison(classifier: Any, image: torch.Tensor, out: Path) -> None:
 
 def audited(classifier: Any, samples: Any, out: Path) -> None:
     """Eight rows of an audit, by the quicker method, judged by the shipped oracle."""
+    from cfexplain import NATURAL_WARM
+    from cfexplain.audit import audit
     from cfexplain_classifiers import load
 
-    audit = module("cfexplain.audit.run").audit
-    presets = module("cfexplain.method.presets", "cfexplain.methods").METHODS
-    found = audit(
-        {"ham10000": classifier}, samples, out / "audit", method=presets["natural-warm"],
-        oracles={"witness": load("witness")},
-    )  # fmt: skip
+    oracles = {"witness": load("witness")}
+    found = audit({"ham10000": classifier}, samples, out / "audit", method=NATURAL_WARM, oracles=oracles)
     rows = found.rows.astype(object).where(found.rows.notna(), None)
     write(out / "audit.json", {"row": {"rows": rows.to_dict("records")}})
 
@@ -131,6 +110,7 @@ def run(out: Path, count: int, methods: list[str]) -> None:
     """All of it by the code that Python finds."""
     import cfexplain
     from cfexplain.images import square
+    from cfexplain.method.presets import METHODS
     from cfexplain_classifiers import load
 
     torch.set_num_threads(1)
@@ -140,9 +120,7 @@ def run(out: Path, count: int, methods: list[str]) -> None:
     images = torch.stack([square(samples[k].image, classifier.image_size) for k in range(count)])
     restorations(out)
     comparison(classifier, images[:1], out)
-    explanations(
-        classifier, images, methods or list(module("cfexplain.method.presets", "cfexplain.methods").METHODS), out
-    )
+    explanations(classifier, images, methods or list(METHODS), out)
     if not methods:
         audited(classifier, samples, out)
 
@@ -151,23 +129,12 @@ UNLIKE = ("seconds", "search_seconds", "versions")
 """What may differ between two runs."""
 
 
-def reworded(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of 0.1 with today's names; a robust flip that no oracle could confirm, `fragile` then, is `unconfirmed`."""
-    named = {RENAMED.get(key, key): value for key, value in row.items() if key not in UNLIKE}
-    if named.get("verdict") == "fragile" and named["robust.together"] and named["oracle_agreement"] is None:
-        named["verdict"] = "unconfirmed"
-    return named
-
-
 def differences(before: Any, after: Any, where: str = "") -> list[str]:
-    """Where two plain values differ; of a dict's keys the renamed ones are looked up."""
+    """Where two plain values differ."""
     if isinstance(before, dict) and isinstance(after, dict):
-        named = reworded(before)
-        own = {key: value for key, value in after.items() if key not in UNLIKE}
-        lost = [f"{where}.{key}: is only in one" for key in sorted(set(named) ^ set(own))]
-        return lost + [
-            d for key in sorted(set(named) & set(own)) for d in differences(named[key], own[key], f"{where}.{key}")
-        ]
+        lost = [f"{where}.{key}: is only in one" for key in sorted(before.keys() ^ after.keys()) if key not in UNLIKE]
+        shared = sorted(before.keys() & after.keys() - set(UNLIKE))
+        return lost + [d for key in shared for d in differences(before[key], after[key], f"{where}.{key}")]
     if isinstance(before, list) and isinstance(after, list):
         if len(before) != len(after):
             return [f"{where}: {len(before)} and {len(after)} values"]

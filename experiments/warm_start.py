@@ -82,11 +82,8 @@ def learn() -> None:
         if (k + 1) % 20 == 0:
             state = {name: value.contiguous() for name, value in shared.state_dict().items()}
             save_file(state | {"round": torch.tensor(k + 1)}, LEARNED)
-            print(
-                k + 1,
-                f"{sum(recent) / len(recent):.2f} dB after {INNER} steps, {time.time() - began:.0f} s",
-                flush=True,
-            )
+            decibels = statistics.mean(recent)
+            print(f"{k + 1}: {decibels:.2f} dB after {INNER} steps, {time.time() - began:.0f} s", flush=True)
             recent = []
 
 
