@@ -3,13 +3,14 @@
     python experiments/isic_judge.py table              minutes; writes results/isic_comparison*
     python experiments/isic_judge.py table --methods ablations       results/isic_ablations*
     python experiments/isic_judge.py table --edition robust          results/isic_robust*
-    python experiments/isic_judge.py again              a second run of the default, for what one run leaves to chance: results/isic_again*
+    python experiments/isic_judge.py again              a second run of the default: results/isic_again*
     python experiments/isic_judge.py curve              flips against distance, along each change
-    python experiments/isic_judge.py equal              the default's change shrunk, lesion by lesion, to what `dip` reaches: results/isic_equal.json
+    python experiments/isic_judge.py equal              the default's change shrunk to what `dip` reaches: results/isic_equal.json
     python experiments/isic_judge.py seeds              agreement of three seeds, and their noise floor
     python experiments/isic_judge.py sheet              the first 12 lesions of the list as images
 
-Rows of which no counterfactuals are at hand are kept as they were measured. Each oracle's flips are counted over the lesions for which it predicts the source class itself; both counts are kept.
+Rows of which no counterfactuals are at hand are kept as they were measured. Each oracle's flips are counted over the
+lesions for which it predicts the source class itself; both counts are kept.
 """
 
 from __future__ import annotations
