@@ -4,8 +4,9 @@
 
 `sheet.png`: 48 lesions (the 49th to the 96th) of the list of `isic_comparison.py` (HAM10000 test split, fixed by digests before
 anything was computed), each picture twice, plain and with what is found outlined, to be counted by eye; the counts are
-in `README.md`. The first 48 were counted before the last change, and are not shown. `table.md`: the share of pictures of the whole test split with each artefact, and its share of their
-area; by class; the skin's tone. The finders were chosen on validation pictures.
+in `README.md`. The first 48 were counted before the last change, and are not shown. `table.md`: the share of pictures of
+the whole test split with each artefact, and its share of their area; by class; the skin's tone. The finders were chosen
+on validation pictures.
 """
 
 from __future__ import annotations

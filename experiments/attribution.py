@@ -119,7 +119,7 @@ def search(part: str, count: int, shard: str) -> None:
 def read(part: str) -> pd.DataFrame:
     """The rows of all lesions."""
     frames = [pd.read_csv(path, dtype={"image": str}) for path in sorted((RUN / part).glob("*.csv"))]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    return pd.concat(frames, ignore_index=True)
 
 
 def causes(rows: pd.DataFrame) -> pd.DataFrame:
@@ -197,50 +197,44 @@ def figure(means: dict[str, pd.DataFrame], cause: pd.DataFrame, path: Path) -> N
     left, middle, right = (
         drawn.add_axes((x, 0.14, w, 0.76)) for x, w in ((0.045, 0.31), (0.625, 0.165), (0.82, 0.165))
     )
-    for axis, part in ((left, "synthetic"), (middle, "isic"), (right, "isic")):
-        axis.set_visible(part in means)
-    if "synthetic" in means:
-        table = means["synthetic"]
-        across = table[table["measure"] == "rank_correlation"].set_index("method")
-        up = cause[cause["measure"] == "cause_auroc"].set_index("method")
-        placed: list[tuple[float, float]] = []
-        for number, name in enumerate(n for n in across.index if n != CHANGE):
-            x, y = across.loc[name], up.loc[name]
-            left.plot((x["low"], x["high"]), (y["mean"],) * 2, color="0.75", linewidth=0.8)
-            left.plot((x["mean"],) * 2, (y["low"], y["high"]), color="0.75", linewidth=0.8)
-            label = f"{number + 1} {shortened(name)}"
-            left.plot(
-                x["mean"], y["mean"], "o", color="0.5" if name in REFERENCES else "#5e3c99", markersize=4, label=label
-            )
-            crowded = any(abs(x["mean"] - a) < 0.03 and abs(y["mean"] - b) < 0.01 for a, b in placed)
-            placed.append((x["mean"], y["mean"]))
-            left.annotate(str(number + 1), placed[-1], (-12, -9) if crowded else (4, 3), textcoords="offset points",
-                          fontsize=8)  # fmt: skip
-        left.axhline(up.loc[CHANGE, "mean"], color="0.2", linewidth=0.9, linestyle="--")
-        left.text(0.99, up.loc[CHANGE, "mean"], "the change itself", transform=left.get_yaxis_transform(), ha="right",
-                  va="bottom", fontsize=8)  # fmt: skip
-        left.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=0.6)
-        left.set_xlabel("rank correlation with the counterfactual's change")
-        left.set_ylabel("AUROC of the known cause")
-        left.set_title("synthetic lesions", fontsize=9.5)
-    if "isic" in means:
-        table = means["isic"]
-        methods = list(dict.fromkeys(table["method"]))
-        for axis, name, shown in ((middle, "cout", "COUT"), (right, "sufficiency", "sufficient share")):
-            _points(axis, table[table["measure"] == name].set_index("method"), methods)
-            axis.set_title(f"ISIC: {shown}, {BETTER[name]} is better", fontsize=9)
-            axis.set_yticklabels([shortened(m) for m in methods] if axis is middle else [], fontsize=8)
+    table = means["synthetic"]
+    across = table[table["measure"] == "rank_correlation"].set_index("method")
+    up = cause[cause["measure"] == "cause_auroc"].set_index("method")
+    placed: list[tuple[float, float]] = []
+    for number, name in enumerate(n for n in across.index if n != CHANGE):
+        x, y = across.loc[name], up.loc[name]
+        left.plot((x["low"], x["high"]), (y["mean"],) * 2, color="0.75", linewidth=0.8)
+        left.plot((x["mean"],) * 2, (y["low"], y["high"]), color="0.75", linewidth=0.8)
+        label = f"{number + 1} {shortened(name)}"
+        left.plot(
+            x["mean"], y["mean"], "o", color="0.5" if name in REFERENCES else "#5e3c99", markersize=4, label=label
+        )
+        crowded = any(abs(x["mean"] - a) < 0.03 and abs(y["mean"] - b) < 0.01 for a, b in placed)
+        placed.append((x["mean"], y["mean"]))
+        left.annotate(str(number + 1), placed[-1], (-12, -9) if crowded else (4, 3), textcoords="offset points",
+                      fontsize=8)  # fmt: skip
+    left.axhline(up.loc[CHANGE, "mean"], color="0.2", linewidth=0.9, linestyle="--")
+    left.text(0.99, up.loc[CHANGE, "mean"], "the change itself", transform=left.get_yaxis_transform(), ha="right",
+              va="bottom", fontsize=8)  # fmt: skip
+    left.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=0.6)
+    left.set_xlabel("rank correlation with the counterfactual's change")
+    left.set_ylabel("AUROC of the known cause")
+    left.set_title("synthetic lesions", fontsize=9.5)
+    table = means["isic"]
+    methods = list(dict.fromkeys(table["method"]))
+    for axis, name, shown in ((middle, "cout", "COUT"), (right, "sufficiency", "sufficient share")):
+        _points(axis, table[table["measure"] == name].set_index("method"), methods)
+        axis.set_title(f"ISIC: {shown}, {BETTER[name]} is better", fontsize=9)
+        axis.set_yticklabels([shortened(m) for m in methods] if axis is middle else [], fontsize=8)
     save(drawn, path)
 
 
 def tabulate() -> None:
     """Write what the rows say."""
     OUT.mkdir(parents=True, exist_ok=True)
-    means, cause, text, record = {}, pd.DataFrame(), "", {}
+    means, text, record = {}, "", {}
     for part in COUNTS:
         rows = read(part)
-        if rows.empty:
-            continue
         rows.to_csv(OUT / f"{part}_rows.csv", index=False, float_format="%.5g")
         means[part] = summary(rows)
         record[part] = {"lesions": rows["image"].nunique(), "found": float(rows["found"].mean())}

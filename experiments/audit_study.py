@@ -16,8 +16,8 @@ import json
 import multiprocessing
 import os
 import random
+import shutil
 import signal
-import sys
 import time
 from functools import cache
 from pathlib import Path
@@ -56,8 +56,6 @@ def work(out: Path, count: int, progress: Any = None) -> None:
 
 def kills() -> dict[str, Any]:
     """Kill the audit again and again, then let it end, and compare the tables."""
-    import shutil
-
     for name in ("whole", "killed"):
         shutil.rmtree(RUN / name, ignore_errors=True)
     processes = multiprocessing.get_context("forkserver")
@@ -80,17 +78,11 @@ def kills() -> dict[str, Any]:
         child.join()
         kept.append(len(read_rows(RUN / "killed")))
     whole, rest = (read_rows(RUN / name).drop(columns=["seconds", "search_seconds"]) for name in ("whole", "killed"))
-    doubled = int(rest.duplicated(["image_id", "asked", "classifier"]).sum())
-    lost = len(set(whole["image_id"]) - set(rest["image_id"]))
-    equal = bool(whole.equals(rest))
     return {
-        "kills": len(kept),
-        "rows": len(whole),
-        "lost": lost,
-        "doubled": doubled,
-        "equal": equal,
+        "kills": len(kept), "rows": len(whole), "lost": len(set(whole["image_id"]) - set(rest["image_id"])),
+        "doubled": int(rest.duplicated(["image_id", "asked", "classifier"]).sum()), "equal": bool(whole.equals(rest)),
         "rows_kept_at_each_kill": kept,
-    }
+    }  # fmt: skip
 
 
 def wait_for_rows(out: Path, more: int, child: Any) -> None:
@@ -105,19 +97,19 @@ def lesions(out: Path, count: int, progress: Any = None) -> None:
     from dataclasses import replace
 
     import torch
-    from train_shipped import DATA
+    from shared import ham10000
 
     from cfexplain.audit import audit
     from cfexplain.method.presets import NATURAL
     from cfexplain_classifiers import folded, load
-    from cfexplain_datasets import open_dataset
 
     torch.set_num_threads(1)
     anchor = replace(NATURAL.anchor, steps=4, stop=None)  # type: ignore[type-var]
     short = replace(NATURAL, anchor=anchor, edit=replace(NATURAL.edit, steps=4))
-    samples = open_dataset("ham10000", DATA / "isic" / "ham10000_200x150").subset("test")
     oracles = {"witness": folded(load("witness"))}
-    audit(folded(load("ham10000")), samples, out, method=short, oracles=oracles, limit=count, progress=progress)
+    audit(
+        folded(load("ham10000")), ham10000("test"), out, method=short, oracles=oracles, limit=count, progress=progress
+    )
 
 
 def memory() -> dict[str, Any]:
@@ -130,8 +122,6 @@ def memory() -> dict[str, Any]:
 
 def grown(name: str, audited: Any, count: int) -> dict[str, Any]:
     """MiB by tenths of the images; growth from the first tenth on."""
-    import shutil
-
     shutil.rmtree(RUN / "memory" / name, ignore_errors=True)
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         seen = pool.apply(_watched, (audited, RUN / "memory" / name, count))
@@ -162,18 +152,15 @@ def tabulate() -> None:
     RESULT.mkdir(parents=True, exist_ok=True)
     import pandas as pd
 
-    every, record = [], {}
-    for name in ("kills", "memory"):
-        if (RUN / f"{name}.json").exists():
-            record[name] = json.loads((RUN / f"{name}.json").read_text())
+    files = [RUN / f"{name}.json" for name in ("kills", "memory")]
+    every, record = [], {path.stem: json.loads(path.read_text()) for path in files if path.exists()}
     for name in ("ham10000", "isic2017"):
         if (RUN / name / "summary.json").exists():
             done = Audit.load(RUN / name)
             done.summary.save(RESULT / f"{name}.json")
             rows = done.rows.drop(columns=["versions", "probabilities"])
             rows.to_csv(RESULT / f"{name}_rows.csv", index=False, float_format="%.4g")
-            if "search_seconds" in rows:
-                every.append(rows)
+            every.append(rows)
     if every:
         record["projection"] = projection(pd.concat(every))
     (RESULT / "audit.json").write_text(json.dumps(record, indent=1) + "\n")
@@ -194,4 +181,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

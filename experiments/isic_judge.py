@@ -2,15 +2,15 @@
 
     python experiments/isic_judge.py table              minutes; writes results/isic_comparison*
     python experiments/isic_judge.py table --methods ablations       results/isic_ablations*
-    python experiments/isic_judge.py table --more "dip;tv"           what is at hand of these, among the rows that are kept
     python experiments/isic_judge.py table --edition robust          results/isic_robust*
-    python experiments/isic_judge.py again              a second run of the default, for what one run leaves to chance: results/isic_again*
+    python experiments/isic_judge.py again              a second run of the default: results/isic_again*
     python experiments/isic_judge.py curve              flips against distance, along each change
-    python experiments/isic_judge.py equal              the default's change shrunk, lesion by lesion, to what `dip` reaches: results/isic_equal.json
+    python experiments/isic_judge.py equal              the default's change shrunk to what `dip` reaches: results/isic_equal.json
     python experiments/isic_judge.py seeds              agreement of three seeds, and their noise floor
     python experiments/isic_judge.py sheet              the first 12 lesions of the list as images
 
-Each oracle's flips are counted over the lesions for which it predicts the source class itself; both counts are kept.
+Rows of which no counterfactuals are at hand are kept as they were measured. Each oracle's flips are counted over the
+lesions for which it predicts the source class itself; both counts are kept.
 """
 
 from __future__ import annotations
@@ -145,20 +145,14 @@ def run_again() -> None:
     print(table([summary(rows)]))
 
 
-def judge(name: str, methods: Sequence[str], edition: str, again: Sequence[str], more: Sequence[str]) -> None:
-    """Write rows, entries and table of what has been searched so far; only these methods are measured again.
-
-    Of `more`, what is at hand is measured and takes the place of kept rows with the same image and target.
-    """
+def judge(name: str, methods: Sequence[str], edition: str) -> None:
+    """Write rows, entries and table; rows that are at hand take the place of kept ones with the same image and target."""
     path, frames = RESULTS / f"{name}_rows.csv", []
-    before = read_rows(path) if again or more else pd.DataFrame({"method": []})
+    before = read_rows(path)
     for method in methods:
-        rows = before[(before["method"] == method) & (method not in again)]
-        if rows.empty or method in more:
-            new = measured(method, edition)
-            rows = pd.concat([rows, new]).drop_duplicates(["image", "target"], keep="last") if len(new) else rows
+        rows = pd.concat([before[before["method"] == method], measured(method, edition)], ignore_index=True)
         if len(rows):
-            frames.append(rows)
+            frames.append(rows.drop_duplicates(["image", "target"], keep="last"))
     pd.concat(frames, ignore_index=True).to_csv(path, index=False, float_format="%.5g")
     entries = [summary(frame) for frame in frames]
     write_json(RESULTS / f"{name}.json", entries)
@@ -175,19 +169,17 @@ def at_share(found: Edit, share: float) -> dict[str, float]:
     return row | {name: float(a.flipped) if a.counted else math.nan for name, a in answers.items()}
 
 
-def curve(again: Sequence[str]) -> None:
+def curve() -> None:
     """Flips of each oracle, and distances, as the change of each lesion (second most likely class) is shrunk."""
     path, frames = RESULTS / "isic_curve_rows.csv", []
-    before = read_rows(path) if again else pd.DataFrame({"method": []})
+    before = read_rows(path)
     for method in SHOWN:
-        rows = before[before["method"] == method]
-        if method in again or rows.empty:
-            rows = pd.DataFrame(
-                {"method": method, "image": image, "share": share} | at_share(found, share)
-                for image, found in read_second(method, explained(""))
-                for share in SHARES
-            )
-        frames.append(rows)
+        rows = pd.DataFrame(
+            {"method": method, "image": image, "share": share} | at_share(found, share)
+            for image, found in read_second(method, explained(""))
+            for share in SHARES
+        )
+        frames.append(rows if len(rows) else before[before["method"] == method])
     frame = pd.concat(frames, ignore_index=True)
     frame.to_csv(path, index=False, float_format="%.4g")
     means = frame.drop(columns="image").groupby(["method", "share"], sort=False).mean().reset_index()
@@ -304,20 +296,19 @@ def main() -> None:
     parser.add_argument("--methods", choices=METHODS, default="main")
     parser.add_argument("--edition", choices=["", "64", "robust"], default="")
     parser.add_argument("--first", type=int, default=12, help="lesions on the sheet")
-    parser.add_argument("--again", default="", help="measure only these methods again, separated by semicolons")
-    parser.add_argument("--more", default="", help="put what is at hand of these methods among the rows that are kept")
     args = parser.parse_args()
-    names = [m.name for m in METHODS[args.methods]]
-    again, more = (list(filter(None, given.split(";"))) for given in (args.again, args.more))
-    if unknown := {*again, *more} - set(names):
-        parser.error(f"there is no method {', '.join(unknown)} among {', '.join(names)}")
     if args.verb == "table":
         name = f"isic_{args.edition or {'main': 'comparison'}.get(args.methods, args.methods)}"
-        judge(name, names, args.edition, again, more)
-    elif args.verb == "curve":
-        curve(again)
+        judge(name, [m.name for m in METHODS[args.methods]], args.edition)
     else:
-        {"again": run_again, "equal": equal, "seeds": seeds, "sheet": lambda: draw_sheet(args.first)}[args.verb]()
+        verbs = {
+            "again": run_again,
+            "equal": equal,
+            "curve": curve,
+            "seeds": seeds,
+            "sheet": lambda: draw_sheet(args.first),
+        }
+        verbs[args.verb]()
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from shared import DATA, command, write_json
 from sklearn.metrics import balanced_accuracy_score, recall_score, roc_auc_score
 from timm.models.levit import Levit
@@ -75,8 +77,6 @@ def load_oracle(name: str) -> Oracle:
     Raises:
         FileNotFoundError: it was not trained.
     """
-    from safetensors import safe_open
-
     with safe_open(FOLDER / f"{name}.safetensors", framework="pt") as file:
         oracle = Oracle(tuple(json.loads(file.metadata()["classes"])), name)
         oracle.load_state_dict({k: file.get_tensor(k).float() for k in file.keys()})  # noqa: SIM118
@@ -85,9 +85,6 @@ def load_oracle(name: str) -> Oracle:
 
 def store(oracle: Oracle, path: Path) -> None:
     """In half precision."""
-    from safetensors.torch import save_file
-
-    path.parent.mkdir(exist_ok=True)
     state = {k: v.half().contiguous() for k, v in oracle.state_dict().items()}
     save_file(state, path, {"classes": json.dumps(oracle.classes)})
 
@@ -103,8 +100,6 @@ def varied(picture: np.ndarray, seed: int) -> np.ndarray:
 
 def start(classes: tuple[str, ...], name: str) -> Oracle:
     """A SqueezeNet from ImageNet weights, the last layer new; a transformer from scratch."""
-    from safetensors.torch import load_file
-
     oracle = Oracle(classes, name)
     if name == "transformer":
         return oracle

@@ -13,7 +13,7 @@ The control is the audit of the shipped `ham10000`, which has seen no ink, on th
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,26 +39,12 @@ RECIPE = replace(SHIPMENTS["ham10000"].recipe, epochs=5, patience=5, averaging=0
 TRAINED = {"mel": 700, "nv": 900, "bkl": 500, "bcc": 250, "akiec": 200, "df": 80, "vasc": 90}
 
 
-@dataclass(frozen=True, eq=False)
 class Marked:
-    """Lesions beside which ink is drawn, by chance and by label."""
+    """Lesions beside which ink is drawn, by chance and by label; nothing in their table tells of the ink."""
 
-    lesions: Any
-
-    @property
-    def table(self) -> Any:
-        """That of the lesions; nothing in it tells of the ink."""
-        return self.lesions.table
-
-    @property
-    def classes(self) -> Any:
-        """The diagnoses."""
-        return self.lesions.classes
-
-    @property
-    def labels(self) -> Any:
-        """As numbers."""
-        return self.lesions.labels
+    def __init__(self, lesions: Any) -> None:
+        self.lesions, self.table = lesions, lesions.table
+        self.classes, self.labels = lesions.classes, lesions.labels
 
     def __len__(self) -> int:
         return len(self.lesions)

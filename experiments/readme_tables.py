@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "classifiers" / "cfexplain_classifiers" / "shipped"
-AUDIT = ROOT / "experiments" / "results" / "audit"
 AUDITS = {
-    "`ham10000` on HAM10000 test images": AUDIT / "ham10000.json",
-    "`ham10000` on ISIC 2017 test images": AUDIT / "isic2017.json",
-    "a classifier trained with ink beside melanomas": AUDIT.parent / "planted_shortcut" / "summary.json",
-    "the clean `ham10000` on 60 of these marked images": AUDIT.parent / "planted_shortcut" / "control.json",
+    "`ham10000` on HAM10000 test images": "audit/ham10000",
+    "`ham10000` on ISIC 2017 test images": "audit/isic2017",
+    "a classifier trained with ink beside melanomas": "planted_shortcut/summary",
+    "the clean `ham10000` on 60 of these marked images": "planted_shortcut/control",
 }
-ATTRIBUTION = ROOT / "experiments" / "results" / "attribution" / "attribution.json"
-COMPARISON = ROOT / "experiments" / "results" / "isic_comparison.json"
-SURE = COMPARISON.parent / "sure_real.json"
-EQUAL = COMPARISON.parent / "isic_equal.json"
 ORACLES = ("witness (tuning)", "isic2017", "grey")
-AGAIN = COMPARISON.parent / "isic_again.json"
-PAIRED = COMPARISON.parent / "isic_paired.json"
-BENCHMARKS = COMPARISON.parent / "benchmarks"
-RESTORATION = COMPARISON.parent / "restoration" / "summary.json"
 TASKS = {
     "denoising": "noise, sigma 25",
     "inpainting": "every second pixel",
@@ -52,93 +44,91 @@ PAGES = tuple(ROOT / page for page in ("README.md", "docs/results.md", "docs/mea
 HEADLINE = {"natural": "`natural` (default)", "dip": "plain deep image prior (`dip`)", "tv": "total variation (`tv`)"}
 
 
+def found(name: str) -> Any:
+    """A file of results."""
+    return json.loads((ROOT / "experiments" / "results" / f"{name}.json").read_text())
+
+
+def table(head: str, rows: Iterable[Iterable[str | int]]) -> list[str]:
+    """Lines of Markdown under a head that is split at its bars."""
+    lines = [f"| {' | '.join(map(str, row))} |" for row in rows]
+    return [f"| {head} |", "|" + "---|" * (head.count(" | ") + 1), *lines]
+
+
+def flips(oracles: dict[str, Any]) -> str:
+    return ", ".join(f"{f['flip']:.2f}" for f in oracles.values())
+
+
 def headline() -> list[str]:
     """README's table: three methods by four measures, without intervals."""
-    entries = {e["method"]: e for e in json.loads(COMPARISON.read_text())}
-    lines = [
-        "| method | oracle `isic2017` flips too | oracle `grey` flips too | robust to small corruptions | change on the lesion |",
-        "|---|---|---|---|---|",
-    ]
+    entries = {e["method"]: e for e in found("isic_comparison")}
+    rows = []
     for method, title in HEADLINE.items():
         e = entries[method]
         values = (*(e["oracles"][name]["flip"] for name in ("isic2017", "grey")), e["survives"], e["inside_lesion"])
-        lines.append(f"| {title} | {' | '.join(f'{value:.2f}' for value in values)} |")
-    return lines
+        rows.append([title, *(f"{value:.2f}" for value in values)])
+    head = "method | oracle `isic2017` flips too | oracle `grey` flips too | robust to small corruptions | change on the lesion"
+    return table(head, rows)
 
 
 def classifiers() -> list[str]:
     """One line per shipped classifier."""
-    lines = [
-        "The shipped classifiers on their test splits (`ECE`: calibration error after temperature scaling):",
-        "",
-        "| classifier | test images | balanced accuracy | macro AUROC | ECE | estimator Spearman | misclassification AUROC:"
-        " estimator, max-softmax, combined | out-of-distribution AUROC: estimator, max-softmax |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    rows = []
     for path in sorted(SHIPPED.glob("*.json")):
         m = json.loads(path.read_text())["metrics"]
-        c, e, wrong, away = m["classifier"], m["estimator"], m["misclassification"], m["out_of_distribution"]["mean"]
-        lines.append(
-            f"| `{path.stem}` | {m['n']} | {c['balanced_accuracy']:.3f} | {c['macro_auroc']:.3f} | {c['ece']:.3f} | "
-            f"{e['spearman']:.3f} | {wrong['estimator']:.3f}, {wrong['max_softmax']:.3f}, {wrong['combined']:.3f} | "
-            f"{away['estimator']:.3f}, {away['max_softmax']:.3f} |"
-        )
-    return lines
+        c, scores = m["classifier"], ("estimator", "max_softmax", "combined")
+        cells = [[c["balanced_accuracy"]], [c["macro_auroc"]], [c["ece"]], [m["estimator"]["spearman"]]]
+        cells.append([m["misclassification"][k] for k in scores])
+        cells.append([m["out_of_distribution"]["mean"][k] for k in scores[:2]])
+        rows.append([f"`{path.stem}`", m["n"], *(", ".join(f"{v:.3f}" for v in cell) for cell in cells)])
+    head = (
+        "classifier | test images | balanced accuracy | macro AUROC | ECE | estimator Spearman | misclassification AUROC:"
+        " estimator, max-softmax, combined | out-of-distribution AUROC: estimator, max-softmax"
+    )
+    first = "The shipped classifiers on their test splits (`ECE`: calibration error after temperature scaling):"
+    return [first, "", *table(head, rows)]
 
 
 def comparison() -> list[str]:
     """One line per method: how many flips independent classifiers share, where the change lies, how large it is."""
-    entries = json.loads(COMPARISON.read_text())
-    names = list(entries[0]["oracles"])
-    lines = [
-        f"| method | found | {' | '.join(f'`{n}` flips' for n in names)} | nevus to melanoma | robust | "
-        "inside the lesion | LPIPS | change, mean |",
-        "|" + "---|" * (7 + len(names)),
-    ]
+    entries, rows = found("isic_comparison"), []
     for e in entries:
-        flips = " | ".join(f"{f['flip']:.2f} [{f['low']:.2f}, {f['high']:.2f}]" for f in e["oracles"].values())
-        hard = ", ".join(f"{f['flip']:.2f}" for f in e["hard_oracles"].values())
-        lines.append(
-            f"| `{e['method']}` | {e['found']:.2f} | {flips} | {hard} | {e['survives']:.2f} | {e['inside_lesion']:.2f} | "
-            f"{e['lpips']:.3f} | {e['l1_anchor']:.3f} |"
-        )
-    real = json.loads(SURE.read_text())
+        agreed = [interval(f, "flip") for f in e["oracles"].values()]
+        shares = [f"{e[k]:.2f}" for k in ("survives", "inside_lesion")]
+        sizes = [f"{e[k]:.3f}" for k in ("lpips", "l1_anchor")]
+        rows.append([f"`{e['method']}`", f"{e['found']:.2f}", *agreed, flips(e["hard_oracles"]), *shares, *sizes])
+    names = " | ".join(f"`{n}` flips" for n in ORACLES)
+    lines = table(
+        f"method | found | {names} | nevus to melanoma | robust | inside the lesion | LPIPS | change, mean", rows
+    )
+    real = found("sure_real")
     for sure, said in ((0.5, "at least .5"), (0.9, "at least .9")):
-        cells = " | ".join(interval(real[f"{n}, sure {sure}"], "agreement") for n in names)
+        cells = " | ".join(interval(real[f"{n}, sure {sure}"], "agreement") for n in ORACLES)
         lines.append(f"| *real images given the target class with {said}* | | {cells} | | | | | |")
-    second = json.loads(AGAIN.read_text())[0]
-    again = ", ".join(f"{f['flip']:.2f}" for f in second["oracles"].values())
+    (second,) = found("isic_again")
     counts = ", ".join(f"{f['n']} ({n})" for n, f in entries[0]["oracles"].items())
     hards = ", ".join(str(f["n"]) for f in entries[0]["hard_oracles"].values())
-    lines += [
-        "",
+    explained = (
         f"n = {entries[0]['n']} lesions, target: the second most likely class, failures counted; flips over the lesions for "
         f"which the oracle itself predicts the source class: {counts}, with 95 % Wilson intervals; nevus to melanoma over "
         f"{hards} lesions, the oracles in the same order, these and others of the list with that target; robust: to "
         f"a shift, blur, resizing and JPEG one after another; the lesion covers {entries[0]['area']:.2f} of the image; "
         "inside: of the squared change. A second run of `natural`, same settings and seed on another machine, flips "
-        f"{again}: such is chance. Last rows: how often the oracle predicts the target class for real test images to which the "
-        "classifier gives it (classes in the same shares, 95 % bootstrap intervals; of melanomas 99 and 4).",
-    ]
-    return [*lines, "", shrunk(), "", other_target(second, next(e for e in entries if e["method"] == "dip"))]
-
-
-def other_target(natural: dict[str, Any], dip: dict[str, Any]) -> str:
-    """What is reached of the second target of every lesion."""
-
-    def followed(entry: dict[str, Any]) -> str:
-        return ", ".join(f"{f['flip']:.2f}" for f in entry["melanoma_oracles"].values())
-
-    return (
-        f"With melanoma as the target instead, and nevus for melanomas (second run, {natural['melanoma_n']} lesions): found "
-        f"{natural['melanoma_found']:.2f}, the oracles agree in {followed(natural)}, in the same order; `dip` found "
-        f"{dip['melanoma_found']:.2f} of {dip['melanoma_n']}, agreement {followed(dip)}."
+        f"{flips(second['oracles'])}: such is chance. Last rows: how often the oracle predicts the target class for real test images "
+        "to which the classifier gives it (classes in the same shares, 95 % bootstrap intervals; of melanomas 99 and 4)."
     )
+    dip = next(e for e in entries if e["method"] == "dip")
+    other_target = (
+        f"With melanoma as the target instead, and nevus for melanomas (second run, {second['melanoma_n']} lesions): found "
+        f"{second['melanoma_found']:.2f}, the oracles agree in {flips(second['melanoma_oracles'])}, in the same order; `dip` found "
+        f"{dip['melanoma_found']:.2f} of {dip['melanoma_n']}, agreement {flips(dip['melanoma_oracles'])}."
+    )
+    return [*lines, "", explained, "", shrunk(), "", other_target]
 
 
 def shrunk() -> str:
     """The default's change against that of plain DIP, where it is made to reach no more than that."""
-    told = json.loads(EQUAL.read_text())
+    told = found("isic_equal")
 
     def pair(until: str, name: str, digits: int) -> str:
         return f"{told[until][name]['natural']:.{digits}f} (`dip` {told[until][name]['dip']:.{digits}f})"
@@ -146,10 +136,10 @@ def shrunk() -> str:
     def followed(until: str) -> str:
         return ", ".join(f"`{name}` {pair(until, name, 2)}" for name in ORACLES)
 
-    flips, sure = "it flips", "it is as sure"
+    flip, sure = "it flips", "it is as sure"
     return (
         "The change of `natural` scaled down lesion by lesion (`isic_judge.py equal`): where it just flips the explained classifier, its "
-        f"mean is {pair(flips, 'l1', 4)} and its LPIPS {pair(flips, 'lpips', 3)}, and oracles agree about as often: {followed(flips)}. "
+        f"mean is {pair(flip, 'l1', 4)} and its LPIPS {pair(flip, 'lpips', 3)}, and oracles agree about as often: {followed(flip)}. "
         f"Where that classifier is as confident as for `dip`, its mean is {pair(sure, 'l1', 4)} and its LPIPS {pair(sure, 'lpips', 3)}, "
         f"larger, and oracles agree far more often: {followed(sure)}."
     )
@@ -160,17 +150,15 @@ def ablations() -> list[str]:
     measures = {
         "flips witness (tuning)": 2, "flips isic2017": 2, "flips grey": 2, "survives": 2, "inside the lesion": 2, "LPIPS": 3,
     }  # fmt: skip
+    rows, counted = [], {}
+    for e in found("isic_paired"):
+        cells = (f"{e[m]['mean']:+.{d}f} [{e[m]['low']:+.{d}f}, {e[m]['high']:+.{d}f}]" for m, d in measures.items())
+        rows.append([f"`{e['method']}` − `{e['minus']}`", e["n"], *cells])
+        counted[e["n"]] = ", ".join(str(e[m]["lesions"]) for m in list(measures)[:3])
     titles = ["robust" if m == "survives" else m for m in measures]
-    lines = ["| difference | n | " + " | ".join(titles) + " |", "|" + "---|" * (2 + len(measures))]
-    for e in json.loads(PAIRED.read_text()):
-        cells = [f"{e[m]['mean']:+.{d}f} [{e[m]['low']:+.{d}f}, {e[m]['high']:+.{d}f}]" for m, d in measures.items()]
-        lines.append(f"| `{e['method']}` − `{e['minus']}` | {e['n']} | {' | '.join(cells)} |")
-    counted = {
-        e["n"]: ", ".join(str(e[m]["lesions"]) for m in list(measures)[:3]) for e in json.loads(PAIRED.read_text())
-    }
     told = "; ".join(f"{count} of {n}" for n, count in sorted(counted.items(), reverse=True))
     return [
-        *lines, "",
+        *table(f"difference | n | {' | '.join(titles)}", rows), "",
         "`natural` is the mean of its two runs; the row of the second minus the first says what chance does. Flips are "
         f"over the lesions for which each oracle predicts the source class: {told}. All differences share one default: do not read "
         "a single interval that ends near 0 as an effect.",
@@ -179,24 +167,24 @@ def ablations() -> list[str]:
 
 def attribution() -> list[str]:
     """One line per attribution method: what it shares with the change, what its pixels do, whether it finds a cause."""
-    record = json.loads(ATTRIBUTION.read_text())
+    record = found("attribution/attribution")
     real = {(r["method"], r["measure"]): r for r in record["isic"]["methods"]}
     cause = {r["method"]: r for r in record["synthetic"]["cause"] if r["measure"] == "cause_auroc"}
     measures = ("rank_correlation", "top_overlap", "energy_inside", "cout", "sufficiency", "necessity")
-    lines = [
-        "| map | rank correlation with the change | overlap of top tenths | inside the lesion | COUT | share of the map "
-        "that suffices to flip | share that is necessary | known cause (synthetic), AUROC |",
-        "|" + "---|" * 8,
+    rows = [
+        [name, *(f"{real[name, m]['mean']:.2f}" for m in measures), interval(cause.get(name))]
+        for name in dict.fromkeys(method for method, _ in real)
     ]
-    for name in dict.fromkeys(method for method, _ in real):
-        cells = [f"{real[name, m]['mean']:.2f}" for m in measures]
-        lines.append(f"| {name} | {' | '.join(cells)} | {interval(cause.get(name))} |")
-    lines += [
+    head = (
+        "map | rank correlation with the change | overlap of top tenths | inside the lesion | COUT | share of the map "
+        "that suffices to flip | share that is necessary | known cause (synthetic), AUROC"
+    )
+    return [
+        *table(head, rows),
         "",
         f"n = {record['isic']['lesions']} ISIC test lesions and {record['synthetic']['lesions']} drawn ones whose cause "
         f"is known; edges and random are references that use no model. {_beyond(record)}",
     ]
-    return lines
 
 
 def _beyond(record: dict[str, Any]) -> str:
@@ -219,18 +207,20 @@ def _beyond(record: dict[str, Any]) -> str:
 
 def speed() -> list[str]:
     """One line per size: an explanation against the published settings on the same machine."""
-    record = json.loads((BENCHMARKS / "one_lesion.json").read_text())
-    lines = [
-        "| pixels | published settings | method | `explain` | times faster | found | anchor | peak memory |",
-        "|" + "---|" * 8,
-    ]
+    record, rows = found("benchmarks/one_lesion"), []
     for r in record["rows"]:
         for method in filter(r.get, ("natural", "natural-warm")):
             mine, plain = r[method], r["reference"]["seconds"]
-            lines.append(
-                f"| {r['size']} | {plain:.0f} s | `{method}` | {mine['seconds']:.1f} s | {plain / mine['seconds']:.0f} | "
-                f"{mine['found']} of {mine['n']} | {mine['anchor_psnr']:.1f} dB | {mine['peak_gib']:.2f} GiB |"
-            )
+            took = [f"{plain:.0f} s", f"`{method}`", f"{mine['seconds']:.1f} s", f"{plain / mine['seconds']:.0f}"]
+            outcome = [
+                f"{mine['found']} of {mine['n']}",
+                f"{mine['anchor_psnr']:.1f} dB",
+                f"{mine['peak_gib']:.2f} GiB",
+            ]
+            rows.append([r["size"], *took, *outcome])
+    lines = table(
+        "pixels | published settings | method | `explain` | times faster | found | anchor | peak memory", rows
+    )
     where = record["machine"]
     seen = f"Measured on {where['cores']} cores of an {where['processor']} with torch {where['torch']}."
     return [*lines, "", f"{seen} {together()} {side_by_side()} {in_time()}"]
@@ -238,7 +228,7 @@ def speed() -> list[str]:
 
 def together() -> str:
     """What batches bring."""
-    rows = json.loads((BENCHMARKS / "throughput_cpu.json").read_text())["rows"]
+    rows = found("benchmarks/throughput_cpu")["rows"]
     told = []
     for size in dict.fromkeys(r["pixels"] for r in rows):
         one, *more = (r for r in rows if r["pixels"] == size)
@@ -254,14 +244,14 @@ def together() -> str:
 
 def side_by_side() -> str:
     """What a process on each core brings."""
-    told = json.loads((BENCHMARKS / "audit_time.json").read_text())
+    told = found("benchmarks/audit_time")
     cores, images = told["machine"]["cores"], told["rows"][0]["images"]
     return f"A process on each of the {cores} cores audits {images} images {told['times_faster']:.1f} times as fast as one process on both."
 
 
 def in_time() -> str:
     """What a budget of seconds buys."""
-    rows = json.loads((BENCHMARKS / "budget.json").read_text())["rows"]
+    rows = found("benchmarks/budget")["rows"]
     told = [f"{r['budget, s']:g} s: {r['found']} of {r['n']}, {r['sure over views']:.2f}" for r in rows]
     return (
         "With `budget=` seconds at 128 pixels, found, and the target's mean probability over fresh views: "
@@ -275,13 +265,9 @@ FORMER_MEASURES = {"survives": "robust", "believed": "oracle_agreement"}
 
 def audits() -> list[str]:
     """One line per audit, and what an audit promises."""
-    lines = [
-        "| audit of | rows | accuracy | found | semantic | robust | oracle agreement, `witness` | shortcut suspects: share of "
-        "the change in prediction that the artefact's place brings by itself |",
-        "|" + "---|" * 8,
-    ]
-    for title, path in AUDITS.items():
-        summary = json.loads(path.read_text())
+    rows = []
+    for title, name in AUDITS.items():
+        summary = found(name)
         tables = {section["key"]: section["rows"] for section in summary["sections"]}
         rows = [r for key in ("outcomes", "quality") for r in tables.get(key, [])]
         measured = {FORMER_MEASURES.get(r["measure"], r["measure"]): r for r in rows}
@@ -291,12 +277,16 @@ def audits() -> list[str]:
         cells = [interval(measured.get(name)) for name in names]
         beyond = [s for s in tables["suspects"] if s["low"] > 0.005]  # more than chance, and than 0.00
         suspects = ", ".join(f"{s['suspect'].replace('_', ' ')} {interval(s, 'excess')}" for s in beyond) or "none"
-        lines.append(f"| {title} | {summary['facts']['rows']} | {' | '.join([*cells, suspects])} |")
-    record = json.loads((AUDIT / "audit.json").read_text())
+        rows.append([title, summary["facts"]["rows"], *cells, suspects])
+    head = (
+        "audit of | rows | accuracy | found | semantic | robust | oracle agreement, `witness` | shortcut suspects: share of "
+        "the change in prediction that the artefact's place brings by itself"
+    )
+    record = found("audit/audit")
     kills, cost = record["kills"], record["projection"]
     quick, few_steps = (f"{m['growth_mib']:.0f} MiB over {m['images']}" for m in record["memory"].values())
     return [
-        *lines, "",
+        *table(head, rows), "",
         f"Means with 95 % bootstrap intervals over lesions. Killed {kills['kills']} times at random, an audit lost {kills['lost']} "
         f"and doubled {kills['doubled']} of {kills['rows']} rows. Memory grew by {quick} drawn lesions with `pixels`, and by "
         f"{few_steps} lesions with `ham10000` in few steps. At {cost['seconds_a_row']:.0f} s per row on one busy core, the ISIC "
@@ -306,23 +296,15 @@ def audits() -> list[str]:
 
 def restoration() -> list[str]:
     """One line per run: its output, and what was published for the same image."""
-    lines = [
-        "| task | image | settings | output | PSNR | peak | published DIP | others, published | minutes on busy cores |",
-        "|" + "---|" * 9,
-    ]
-    told = json.loads(RESTORATION.read_text())
-    for r in told["runs"]:
-        if r["part"] not in TASKS:
-            continue
+    told, rows = found("restoration/summary"), []
+    for r in (r for r in told["runs"] if r["part"] in TASKS):
         dip = next((v for k, v in r["published"].items() if k.startswith("DIP")), None)
-        others = [f"{k.split(',')[0]} {v:.1f}" for k, v in r["published"].items() if not k.startswith("DIP")]
-        minutes = f"{r['seconds'] / 60:.3g} on {r['threads']:.0f}"
+        others = ", ".join(f"{k.split(',')[0]} {v:.1f}" for k, v in r["published"].items() if not k.startswith("DIP"))
+        run = [TASKS[r["part"]], NAMES.get(r["image"], r["image"]), SETTINGS[r["preset"]]]
+        rest = ["" if dip is None else f"{dip:.2f}", others, f"{r['seconds'] / 60:.3g} on {r['threads']:.0f}"]
         for output, (psnr, peak) in r["psnr_and_peak"].items():
-            output = output.replace("painting", "image")
-            lines.append(
-                f"| {TASKS[r['part']]} | {NAMES.get(r['image'], r['image'])} | {SETTINGS[r['preset']]} | {output} | {psnr:.2f} | "
-                f"{peak:.2f} | {'' if dip is None else f'{dip:.2f}'} | {', '.join(others)} | {minutes} |"
-            )
+            rows.append([*run, output.replace("painting", "image"), f"{psnr:.2f}", f"{peak:.2f}", *rest])
+    head = "task | image | settings | output | PSNR | peak | published DIP | others, published | minutes on busy cores"
     stops = {row["rule"]: row for row in told["stops"]["denoising-middle"] if row["run"] == "fast-0"}
     held, raw, average = (stops[rule] for rule in ("held out average", "wmv", "wmv average"))
     near = "within 0.5 dB of its peak"
@@ -333,7 +315,7 @@ def restoration() -> list[str]:
         f"({raw['mean loss']:.2f}, {raw['largest loss']:.2f}), the average at its step on {average[near]} "
         f"({average['mean loss']:.2f}, {average['largest loss']:.2f})."
     )
-    return [*lines, "", early]
+    return [*table(head, rows), "", early]
 
 
 def interval(row: dict[str, float] | None, name: str = "mean") -> str:
@@ -361,7 +343,7 @@ def write(name: str, text: str) -> None:
     """Put a text between its marks, on the page that has them."""
     path = next(page for page in PAGES if f"<!-- {name} -->" in page.read_text())
     pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
-    path.write_text(re.sub(pattern, lambda found: f"{found[1]}{text}\n{found[2]}", path.read_text(), flags=re.DOTALL))
+    path.write_text(re.sub(pattern, lambda marks: f"{marks[1]}{text}\n{marks[2]}", path.read_text(), flags=re.DOTALL))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 import torch
 from perceptual import LPIPS, load_lpips
-from scipy.stats import rankdata
 from torch import Tensor
 
 from cfexplain.explanation.metrics.oracle import OracleAgreement, ask_oracle
@@ -183,9 +182,3 @@ def sheet(
     for axis, label in zip(axes[:, 0], labels, strict=False):
         axis.set_ylabel(label, fontsize=8)
     figure.savefig(path, dpi=90, bbox_inches="tight")
-
-
-def auroc(high: np.ndarray, low: np.ndarray) -> float:
-    """Share of pairs in which a score of the first beats one of the second; ties count half."""
-    ranks = rankdata(np.r_[high, low])[: len(high)]
-    return float((ranks.sum() - len(high) * (len(high) + 1) / 2) / (len(high) * len(low)))

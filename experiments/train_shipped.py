@@ -17,13 +17,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from shared import DATA, ROOT, RUNS, command, ham10000
+from shared import DATA, ROOT, RUNS, command, ham10000, markdown
 
 from cfexplain.images import to_uint8
 from cfexplain_classifiers import Card, Recipe, checkpoint, judge, load, train
 from cfexplain_classifiers.batches import evaluation_batches
 from cfexplain_classifiers.hardening import off_distribution
 from cfexplain_classifiers.judgement import Judgement, strangers_from
+from cfexplain_datasets import open_dataset
+from cfexplain_datasets.augment import Augmentation, training_augmentation
+from cfexplain_datasets.splits import without_leaks
+from cfexplain_datasets.synthetic import SyntheticLesions
 
 SHIPPED = ROOT / "classifiers" / "cfexplain_classifiers" / "shipped"
 NON_COMMERCIAL = "CC BY-NC 4.0 (weights learned from HAM10000): non-commercial research only, not for clinical use"
@@ -107,14 +111,9 @@ class Kept:
 def sets(name: str) -> tuple[Any, Any, Any]:
     """Training, validation and test samples of a shipment."""
     if name == "synthetic":
-        from cfexplain_datasets.synthetic import SyntheticLesions
-
         return tuple(  # type: ignore[return-value]
             InMemory(SyntheticLesions(n, 64, 0, split)) for split, n in (("train", 8000), ("val", 1500), ("test", 1500))
         )
-    from cfexplain_datasets import open_dataset
-    from cfexplain_datasets.splits import without_leaks
-
     if name == "isic2017":
         whole = without_leaks(open_dataset("isic2017", DATA / "isic" / "isic2017_256"))
         print(whole.report, flush=True)
@@ -133,8 +132,6 @@ def sets(name: str) -> tuple[Any, Any, Any]:
 
 def augmentation(name: str, size: int) -> Any:
     """The training augmentation; synthetic lesions keep their size and most of their colour, which are causes."""
-    from cfexplain_datasets.augment import Augmentation, training_augmentation
-
     if name == "synthetic":
         return Augmentation(size, scale=(0.93, 1.07), stretch=1.0, shift=0.06, colour=0.5, degrade=0.15)
     return training_augmentation(size)
@@ -164,29 +161,21 @@ def card_text(name: str, shipment: Shipment, judgement: Judgement) -> str:
         ("estimator minus max-softmax, 95 % interval", tuple(m["estimator_minus_max_softmax_interval"])),
     ]
     rows += [(k.replace("_", " "), v) for k, v in c.items() if k.startswith(("recall", "sensitivity"))]
-    for kind, scores in judgement.out_of_distribution.items():
-        rows.append(
-            (f"out-of-distribution AUROC, {kind}: estimator, max-softmax", (scores["estimator"], scores["max_softmax"]))
-        )
-    shown = [f"| {k} | {', '.join(f'{x:.3f}' for x in (v if isinstance(v, tuple) else (v,)))} |" for k, v in rows]
-    return "\n".join(
-        [
-            f"# `{name}`",
-            "",
-            shipment.use,
-            "",
-            f"- Data: {shipment.data}.",
-            f"- Licence: {shipment.licence}.",
-            f"- Network: timm `{shipment.recipe.backbone}`, {shipment.recipe.image_size} pixels, a loss estimator.",
-            f"- Limits: research use; not a medical device; {shipment.limits}.",
-            f"- Made by `experiments/train_shipped.py {name}`; measured on its test split, {judgement.n} images:",
-            "",
-            "| measure | value |",
-            "|---|---|",
-            *shown,
-            "",
-        ]
-    )
+    for kind, o in judgement.out_of_distribution.items():
+        both = (o["estimator"], o["max_softmax"])
+        rows.append((f"out-of-distribution AUROC, {kind}: estimator, max-softmax", both))
+    shown = [(k, ", ".join(f"{x:.3f}" for x in (v if isinstance(v, tuple) else (v,)))) for k, v in rows]
+    return f"""# `{name}`
+
+{shipment.use}
+
+- Data: {shipment.data}.
+- Licence: {shipment.licence}.
+- Network: timm `{shipment.recipe.backbone}`, {shipment.recipe.image_size} pixels, a loss estimator.
+- Limits: research use; not a medical device; {shipment.limits}.
+- Made by `experiments/train_shipped.py {name}`; measured on its test split, {judgement.n} images:
+
+{markdown(["measure", "value"], shown)}"""
 
 
 def main() -> None:
@@ -199,17 +188,10 @@ def main() -> None:
     shipment = SHIPMENTS[args.name]
     training, validation, test = sets(args.name)
     path = train(
-        shipment.recipe,
-        training,
-        validation,
-        args.runs / args.name,
-        labels=training.labels,
-        augment=augmentation(args.name, shipment.recipe.image_size),
-        hardening=off_distribution,
-        weights=args.weights,
-        device=args.device,
+        shipment.recipe, training, validation, args.runs / args.name, labels=training.labels, hardening=off_distribution,
+        augment=augmentation(args.name, shipment.recipe.image_size), weights=args.weights, device=args.device,
         progress=lambda line: print(line, flush=True),
-    )
+    )  # fmt: skip
     ship(args.name, shipment, path, test)
 
 

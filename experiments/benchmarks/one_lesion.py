@@ -70,34 +70,19 @@ def reference(
     return {"seconds": seconds, "anchor_step": statistics.median(first), "edit_step": statistics.median(second)}
 
 
-def whole(size: int, device: str) -> dict[str, Any]:
-    """The reference with all of its steps, as a check of the scaling."""
-    return reference(size, device, timed=(ANCHOR_STEPS, EDIT_STEPS), repeats=1)
-
-
 def ours(size: int, device: str, method: str) -> dict[str, Any]:
     """Seconds and outcome of `explain` on the first lesions."""
     (classifier, images, asked), rows = questions(REPEATS + 1, size, device), []
     for query, target in zip(images.split(1), asked, strict=True):
         began = time.perf_counter()
         found = cfexplain.explain(classifier, query, target, method=METHODS[method])
-        rows.append(
-            {
-                "seconds": time.perf_counter() - began,
-                "found": bool(found.found[0]),
-                "anchor_psnr": float(cfexplain.evaluate(found)["anchor_psnr"].iloc[0]),
-                "steps": found.steps[0],
-            }
-        )
+        row = {"seconds": time.perf_counter() - began, "found": found.found[0], "steps": found.steps[0]}
+        rows.append(row | {"anchor_psnr": float(cfexplain.evaluate(found)["anchor_psnr"].iloc[0])})
     rows = rows[1:]  # the first warms the machine
     return {
-        "seconds": statistics.median(r["seconds"] for r in rows),
-        "all_seconds": [round(r["seconds"], 2) for r in rows],
-        "found": sum(r["found"] for r in rows),
-        "n": len(rows),
-        "anchor_psnr": statistics.median(r["anchor_psnr"] for r in rows),
-        "steps": statistics.median(r["steps"] for r in rows),
-    }
+        "all_seconds": [round(r["seconds"], 2) for r in rows], "found": sum(r["found"] for r in rows), "n": len(rows),
+        **{name: statistics.median(r[name] for r in rows) for name in ("seconds", "anchor_psnr", "steps")},
+    }  # fmt: skip
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -118,11 +103,11 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def measure(what: str, size: int, device: str) -> dict[str, Any]:
-    """One measurement, here."""
+    """One measurement, here; `whole` is the reference with all of its steps, as a check of the scaling."""
     if what in OURS:
         return ours(size, device, what)
     with layers_of_torch():
-        return {"reference": reference, "whole": whole}[what](size, device)
+        return reference(size, device, (ANCHOR_STEPS, EDIT_STEPS), 1) if what == "whole" else reference(size, device)
 
 
 def main() -> None:
