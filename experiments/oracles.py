@@ -51,7 +51,12 @@ class Oracle(nn.Module):
         self.network: nn.Module = squeezenet1_1(weights=None, num_classes=len(classes))
         if name == "transformer":
             self.network = Levit(
-                SIZE, num_classes=len(classes), embed_dim=(96, 144, 192), num_heads=(3, 4, 6), depth=(2, 3, 3), key_dim=16
+                SIZE,
+                num_classes=len(classes),
+                embed_dim=(96, 144, 192),
+                num_heads=(3, 4, 6),
+                depth=(2, 3, 3),
+                key_dim=16,
             )
         self.register_buffer("offset", torch.zeros(len(classes)))
 

@@ -269,8 +269,8 @@ def audits() -> list[str]:
     for title, name in AUDITS.items():
         summary = found(name)
         tables = {section["key"]: section["rows"] for section in summary["sections"]}
-        rows = [r for key in ("outcomes", "quality") for r in tables.get(key, [])]
-        measured = {FORMER_MEASURES.get(r["measure"], r["measure"]): r for r in rows}
+        means = [r for key in ("outcomes", "quality") for r in tables.get(key, [])]
+        measured = {FORMER_MEASURES.get(r["measure"], r["measure"]): r for r in means}
         if "oracle_agreement" not in measured:
             measured.pop("semantic", None)  # no verdict is semantic without an oracle
         names = ("accuracy", "found", "semantic", "robust", "oracle_agreement")
