@@ -20,11 +20,6 @@ from cfexplain.types import Images, Prediction, Problem
 Precision = Literal["float32", "bfloat16"]
 
 
-def stackable(module: nn.Module) -> bool:
-    """Whether a generator's network can be stacked; one that draws random numbers cannot (`SGLDNoise`)."""
-    return not getattr(module, "stochastic", False)
-
-
 class Executor:
     """What changes from device to device in a descent, so that the loop in `search.descend` need not know.
 
@@ -130,8 +125,7 @@ class Executor:
     def _prepare(self) -> None:
         """Whatever depends on the parameters: they are new ones after images have left."""
         self.locks = _unlock_steps(self.module, self.stage)
-        plain = _Generator(self.module, self.stage.precision)
-        self.generator = CudaGraph(plain, tf32=True) if stackable(self.module) else plain
+        self.generator = CudaGraph(_Generator(self.module, self.stage.precision), tf32=True)
 
     def _leave(self, places: list[int]) -> None:
         select(self.module, self.optimizer, places)

@@ -22,8 +22,7 @@ class Generator(Protocol):
         """A fresh network for one query; only its parameters are optimised.
 
         A network may have a method `coarse_to_fine()` that returns its parameters in groups, those of the coarsest
-        structure first; `Stage.unlock` frees them in this order. A network that draws random numbers in `forward`
-        says `stochastic = True`.
+        structure first; `Stage.unlock` frees them in this order.
         """
         ...
 

@@ -19,5 +19,4 @@ from .restoration import superresolve as superresolve
 from .rule import Averaged as Averaged
 from .rule import HeldOut as HeldOut
 from .rule import MovingVariance as MovingVariance
-from .rule import Sampled as Sampled
 from .rule import WindowedVariance as WindowedVariance

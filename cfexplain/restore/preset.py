@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from cfexplain.generators import DeepDecoder, DeepImagePrior, Generator, Langevin, Noise, Pixels, ResNet, TransposedUNet
+from cfexplain.generators import DeepImagePrior, Generator, Noise, Pixels, ResNet, TransposedUNet
 from cfexplain.method.objective import Objective, total
 from cfexplain.method.stage import Method, Stage
 from cfexplain.method.stop import StopRule
-from cfexplain.restore.rule import Averaged, HeldOut, MovingVariance, Sampled, WindowedVariance
+from cfexplain.restore.rule import Averaged, HeldOut, MovingVariance, WindowedVariance
 from cfexplain.terms import KnownPixels, LowResolution, SamePixels, TotalVariation
 
 # The published network for denoising and super-resolution: 2,217,831 parameters.
@@ -88,10 +88,6 @@ _METHODS = (
     _variant(DENOISE, "denoise-stopped", steps=5000, stop=Averaged(0.99, until=WindowedVariance())),
     # The average at the step with the least error on held-out pixels: ours.
     _variant(DENOISE, "denoise-held-out", steps=5000, stop=HeldOut()),
-    # The mean over weights sampled by Langevin dynamics, without early stopping.
-    _method("denoise-sgld", _SAME, 20000, Langevin(HOURGLASS, 2e-2), jitter=1 / 30, stop=Sampled()),
-    # The Deep Decoder of 128 channels, 100,224 parameters.
-    _method("denoise-decoder", _SAME, 1900, DeepDecoder()),
     DEJPEG,
     SUPERRESOLVE_4,
     SUPERRESOLVE_8,

@@ -79,36 +79,6 @@ class Averaged(StopRule):
         return Minimum(lambda image: (variance(image), average(image)), self.until.patience)
 
 
-@dataclass(frozen=True)
-class Sampled(StopRule):
-    """Return the mean of every `every`-th output after the first `after`.
-
-    Attributes:
-        after: steps of burn-in; until their end the latest output is returned.
-        every: steps between samples.
-
-    Source: Cheng et al. 2019 (7,000 and 50), for `Langevin`.
-    """
-
-    after: int = 7000
-    every: int = 50
-
-    def start(self, problem: Problem) -> Minimum:
-        """Start a mean."""
-        index, mean = -self.after, torch.empty(0)
-
-        def sample(image: Images) -> tuple[None, Images]:
-            nonlocal index, mean
-            if index <= 0:
-                mean = image
-            elif index % self.every == 0:
-                mean = mean + (image - mean) / (index // self.every + 1)
-            index += 1
-            return None, mean
-
-        return Minimum(sample)
-
-
 class LeastVariance(StopRule):
     """Base of the rules that return the output of least variance."""
 

@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from cfexplain.engine.executor import Executor, stackable
+from cfexplain.engine.executor import Executor
 from cfexplain.method.stage import Stage
 from cfexplain.method.stop import Step, StepMetrics
 from cfexplain.types import Candidate, Images, Prediction, Problem, join_problems
@@ -159,8 +159,6 @@ def minimise_all(
     """
     if not tasks:
         return []
-    if len(tasks) > 1 and not stackable(tasks[0].module):
-        return [minimise_all([task], stage, transfer=transfer, deadline=deadline)[0] for task in tasks]
     executor = _executor(tasks, stage)
     running = {k: BestIterate(task, stage) for k, task in enumerate(tasks)}
     solutions: dict[int, Solution] = {}

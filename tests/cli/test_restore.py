@@ -45,7 +45,7 @@ def test_depth_size_and_transparency_are_kept(bits, channels, tmp_path):
     assert opened(tmp_path / "new" / "out-preview.png").shape == (33, 82, 3)
 
 
-@pytest.mark.parametrize("method", ["denoise-sgld", "denoise-decoder", "tv-denoise"])
+@pytest.mark.parametrize("method", ["denoise-paper", "tv-denoise"])
 def test_other_methods_by_name(method, tmp_path):
     drawn(tmp_path / "in.png")
     done = call("denoise", tmp_path / "in.png", "--out", tmp_path / "out.png", "--method", method, *SHORT)

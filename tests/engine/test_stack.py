@@ -10,14 +10,12 @@ from cfexplain.engine.device import worth_leaving
 from cfexplain.engine.executor import Executor, generate
 from cfexplain.engine.stack import Stack
 from cfexplain.generators import (
-    DeepDecoder,
     DeepImagePrior,
     FourierNetwork,
     Pixels,
     Pretrained,
     ResNet,
     TransposedUNet,
-    UNet,
     stacked,
 )
 from cfexplain.generators.doubling import doubling_matrix
@@ -33,10 +31,8 @@ from toys import Toy, pale_images
 
 GENERATORS = {
     "hourglass": DeepImagePrior(widths=(8, 12, 16), skips=(4, 4, 4)),
-    "unet": UNet(widths=(8, 12)),
     "fourier": FourierNetwork(frequencies=16, width=16),
     "pixels": Pixels(),
-    "deep decoder": DeepDecoder(width=8, scales=3),
     "resnet": ResNet(blocks=2, width=8),
     "transposed": TransposedUNet((4, 4, 6)),
 }

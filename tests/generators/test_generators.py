@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import cfexplain.generators as package
-from cfexplain.generators import Coarse, DeepImagePrior, Noise, Pixels, Pretrained, UNet
+from cfexplain.generators import Coarse, DeepImagePrior, Noise, Pixels, Pretrained
 from cfexplain.generators.dip import Convolution
 from cfexplain.generators.doubling import doubled
 from cfexplain.generators.noise import seeded
@@ -36,7 +36,7 @@ def test_contract(generator):
 
 
 def test_all_are_found():
-    assert {type(g).__name__ for g in GENERATORS} >= {"DeepImagePrior", "UNet", "Pixels"}
+    assert {type(g).__name__ for g in GENERATORS} >= {"DeepImagePrior", "FourierNetwork", "Pixels"}
 
 
 def convolution():
@@ -153,7 +153,6 @@ def test_parameter_counts_are_the_published_ones(name):
     "generator",
     [
         *(DeepImagePrior((4, 4, 4, 4), (2,) * 4, downsampling=way) for way in ("stride", "average", "max")),
-        UNet(widths=(4, 4, 4)),
     ],
 )
 def test_odd_sizes_are_painted(generator, size):

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from cfexplain.generators import DeepDecoder, DeepImagePrior, Langevin, Noise, ResNet, TransposedUNet
+from cfexplain.generators import DeepImagePrior, Noise, ResNet, TransposedUNet
 from cfexplain.method.stop import Step, decibels
 from cfexplain.restore import (
     DEHAIR,
@@ -24,7 +24,6 @@ from cfexplain.restore import (
     HeldOut,
     MovingVariance,
     Run,
-    Sampled,
     WindowedVariance,
     dejpeg,
     denoise,
@@ -183,10 +182,6 @@ class TestRules:
     def test_average(self):
         assert seen([0, 1, 1], Averaged(decay=0.5)) == (2, 0.75)
 
-    def test_mean_after_the_burn_in(self):
-        assert seen([5, 5, 1, 9, 3, 9, 5], Sampled(after=2, every=2)) == (6, 3.0)
-        assert seen([5, 4], Sampled(after=2))[1] == 4, "before it the latest output"
-
     def test_windowed_variance_is_the_variance_of_the_window(self):
         rng = np.random.default_rng(0)
         values = rng.random(40)
@@ -322,7 +317,6 @@ class TestPresets:
             "inpaint-half": (11000, 0.001, 0.03, 2_217_831),
             "inpaint-most": (1000, 0.01, 0, 1_027_379),
             "flash": (601, 0.1, 0, 2_184_307),
-            "denoise-decoder": (1900, 0.01, 0, 100_224),
         }
         for name, (steps, rate, jitter, count) in rows.items():
             method = PRESETS[name]
@@ -330,12 +324,7 @@ class TestPresets:
             assert (method.edit.steps, method.edit.learning_rate, method.edit.jitter) == (steps, rate, jitter), name
             assert sum(p.numel() for p in network.parameters()) == count, name
 
-    @pytest.mark.parametrize(("width", "count"), [(32, 6_624), (64, 25_536), (128, 100_224)])
-    def test_deep_decoders_have_the_published_sizes(self, width, count):
-        network = DeepDecoder(width).build(torch.zeros(1, 3, 64, 64), torch.Generator())
-        assert sum(p.numel() for p in network.parameters()) == count
-
-    @pytest.mark.parametrize("generator", [DeepDecoder(16), ResNet(2, 8), TransposedUNet((4, 8, 8))])
+    @pytest.mark.parametrize("generator", [ResNet(2, 8), TransposedUNet((4, 8, 8))])
     @pytest.mark.parametrize("size", [(37, 50), (32, 64)])
     def test_other_networks_fit_an_image_of_any_size(self, generator, size):
         truth = picture(*size)
@@ -353,21 +342,6 @@ class TestPresets:
         methods = {name: quick(PRESETS[name], 150, PRESETS["tv-4"].generator) for name in ("no-prior-4", "tv-4")}
         enlarged = {name: superresolve(small, 4, method=method).image for name, method in methods.items()}
         assert psnr(enlarged["tv-4"], truth) > psnr(enlarged["no-prior-4"], truth)
-
-    def test_langevin_moves_the_weights_by_its_deviation(self):
-        query = picture(16, 16)
-        network = Langevin(TINY, 0.05).build(query, torch.Generator().manual_seed(0))
-        before = {name: p.detach().clone() for name, p in network.named_parameters()}
-        network(torch.zeros(1, 32, 16, 16))
-        moved = {
-            name: float((p - before[name]).detach().std()) for name, p in network.named_parameters() if p.ndim == 4
-        }
-        assert all(0.03 < deviation < 0.07 for deviation in moved.values())
-        assert all(torch.equal(p, before[name]) for name, p in network.named_parameters() if p.ndim != 4)
-        sampled = denoise(
-            query, method=quick(PRESETS["denoise-sgld"], 12, Langevin(TINY, 0.01), stop=Sampled(after=4, every=2))
-        )
-        assert sampled.image.shape == query.shape
 
     def test_fast_is_narrow_and_shorter(self):
         method = fast(DENOISE)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cfexplain import DIP, METHODS, PIXELS, TV, Status, evaluate, explain, invert, wrap
-from cfexplain.generators import DeepImagePrior, Langevin, Pixels
+from cfexplain.generators import DeepImagePrior, Pixels
 from cfexplain.generators.noise import generator_for
 from cfexplain.images import round8
 from cfexplain.method.objective import total
@@ -409,13 +409,6 @@ class Undecided(Toy):
 def test_the_second_of_equal_classes_is_not_the_first():
     result = explain(Undecided(), pale_images(2), method=quicker(PIXELS, 1))
     assert (result.target != result.source).all()
-
-
-def test_an_unsteady_hand_paints_a_batch_one_by_one():
-    method = replace(quicker(DIP, 3), generator=Langevin(SMALL, 0.01))
-    both = explain(Toy(), pale_images(2), "red", method=method, batch=2)
-    one = explain(Toy(), pale_images(2)[1:], "red", method=method)
-    assert torch.equal(both[1].painted, one.painted)
 
 
 class Uneven:
