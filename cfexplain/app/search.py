@@ -48,21 +48,13 @@ class NamedClassifier:
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """An image and its prediction.
+    """An image and its prediction."""
 
-    Attributes:
-        name: file name of the image.
-        original: the image at its own resolution.
-        model: the classifier that predicts it.
-        image: the input of the classifier, shape (1, 3, h, w).
-        probabilities: of the classes, the largest first.
-    """
-
-    name: str
-    original: Image
+    name: str  # File name of the image.
+    original: Image  # At its own resolution.
     model: NamedClassifier
-    image: Images
-    probabilities: Mapping[str, float]
+    image: Images  # The input of the classifier.
+    probabilities: Mapping[str, float]  # Of the classes, the largest first.
 
     @classmethod
     def of(cls, original: Image, name: str, model: NamedClassifier) -> Query:
@@ -88,21 +80,13 @@ class Query:
 
 @dataclass(frozen=True, eq=False)
 class Progress:
-    """The state of a search.
+    """The state of a search."""
 
-    Attributes:
-        stage: anchor, edit or evaluation.
-        step: of this stage, counted from 1.
-        steps: of this stage, at most.
-        image: the anchor or the counterfactual so far.
-        probabilities: of `image`, the largest first; None for the anchor.
-    """
-
-    stage: str
-    step: int
-    steps: int
-    image: Image
-    probabilities: Mapping[str, float] | None
+    stage: str  # Anchor, edit or evaluation.
+    step: int  # Of this stage, counted from 1.
+    steps: int  # Of this stage, at most.
+    image: Image  # The anchor or the counterfactual so far.
+    probabilities: Mapping[str, float] | None  # Of `image`, the largest first; None for the anchor.
 
 
 def search(
@@ -113,10 +97,7 @@ def search(
     budget: float | None = None,
     region: Float[Tensor, "1 1 h w"] | None = None,
 ) -> Iterator[Progress | Explanation]:
-    """Search for a counterfactual in a thread, as `cfexplain.explain` does; closing the iterator stops it.
-
-    Yields progress, at most four times a second, then the explanation.
-    """
+    """Search in a thread: progress up to four times a second, then the explanation; closing the iterator stops it."""
     model, preset = query.model, METHODS[method]
     stopped, latest, first = threading.Event(), deque[tuple[str, Step]](maxlen=1), dict[str, Images]()
 
@@ -158,11 +139,10 @@ def search(
 
 def write_record(explanation: Explanation, folder: Path) -> tuple[Path, str]:
     """Write what `cfexplain explain` writes as a zip file into a folder; returns its path and the report as HTML."""
-    name = Path(explanation.provenance.image).stem
-    save(explanation, folder / name)
-    report = render_explanation(explanation, folder / name).read_text(encoding="utf-8")
-    archive = shutil.make_archive(str(folder / name), "zip", folder, name)
-    shutil.rmtree(folder / name)
+    written = save(explanation, folder / Path(explanation.provenance.image).stem)
+    report = render_explanation(explanation, written).read_text(encoding="utf-8")
+    archive = shutil.make_archive(str(written), "zip", folder, written.name)
+    shutil.rmtree(written)
     return Path(archive), report
 
 

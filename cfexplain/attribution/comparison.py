@@ -47,7 +47,7 @@ class Comparison:
     swaps: Mapping[tuple[int, str], Swap]
 
     def plot(self) -> Figure:
-        """Query, counterfactual, change and every map on one signed scale, two or more rows per image."""
+        """Query, counterfactual, change and every map on one signed scale."""
         return figure.maps_figure(self)
 
     def _repr_png_(self) -> bytes:
@@ -105,13 +105,9 @@ def compare(
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
-    """Means over images with 95 % percentile bootstrap intervals, one row per method and measure.
+    """Means of `Comparison.rows` over images with 95 % bootstrap intervals, one row per method and measure.
 
-    Args:
-        rows: as in `Comparison.rows`, of one or several comparisons.
-
-    Returns:
-        Columns method, measure, better, n (images that have the measure), mean, low and high.
+    Its columns are method, measure, better, n (images that have the measure), mean, low and high.
     """
     return pd.DataFrame(
         {"method": method, "measure": name, "better": better} | asdict(bootstrap_mean(group[name].to_numpy(float)))
@@ -140,12 +136,7 @@ def save_comparison(comparison: Comparison, folder: Path, image: str) -> None:
 
 
 def save_summary(rows: pd.DataFrame, out: Path) -> None:
-    """Write the measures of all images and their means: comparison.json, rows.csv, methods.csv, .md and .png.
-
-    Args:
-        rows: `Comparison.rows` of all comparisons, with the file names in the column image.
-        out: an existing folder.
-    """
+    """Write the rows of all comparisons and their means: comparison.json, rows.csv, methods.csv, .md and .png."""
     means = summary(rows)
     rows.to_csv(out / "rows.csv", index=False, float_format="%.6g")
     means.to_csv(out / "methods.csv", index=False, float_format="%.6g")
@@ -202,6 +193,5 @@ def _with_references(edit: Edit, heatmaps: Mapping[str, Tensor], seed: int) -> d
             raise ValueError(f"the map {name} must have shape {shape}, got {tuple(maps[name].shape)}")
         if not bool(maps[name].isfinite().all()):
             raise ValueError(f"the map {name} holds infinite or undefined values")
-    randoms = [generator_for(query, seed, "random map") for query in edit.query.split(1)]
-    noise = torch.stack([torch.rand(shape[1:], generator=rng) for rng in randoms])
-    return maps | {EDGES: measures.edges(edit.query), RANDOM: noise}
+    noise = [torch.rand(shape[1:], generator=generator_for(one, seed, "random map")) for one in edit.query.split(1)]
+    return maps | {EDGES: measures.edges(edit.query), RANDOM: torch.stack(noise)}

@@ -1,7 +1,5 @@
 """Attribution maps of images, one at a time and with bounded memory."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,8 +28,7 @@ def attribute(
 ) -> Float[Tensor, "n h w"]:
     """Attribute a class's logit to the pixels by one of captum's methods; signed values are summed over channels.
 
-    Images are processed one by one, so a map does not depend on the rest of the batch. No gradients, hooks or random
-    states are left behind.
+    Images are processed one by one. No gradients, hooks or random states are left behind.
 
     Args:
         classifier: in evaluation mode; it is not changed.
@@ -43,9 +40,8 @@ def attribute(
         counterfactual: images of the same shape, the baselines of `integrated-gradients-counterfactual`.
         layer: the layer for Grad-CAM, as in `named_modules()`; None selects one, see `Logits.layer`.
         seed: of the methods that draw noise, those given included. A map depends only on the seed and the image.
-        internal_batch_size: largest number of images in one forward pass. A given object receives it as
-            `internal_batch_size`, `perturbations_per_eval` or `nt_samples_batch_size` if it accepts one of these
-            and no `partial` has set it; others, such as captum's GradientShap, pass all their samples at once.
+        internal_batch_size: largest number of images in one forward pass, passed to `using` under captum's name for it
+            unless a `partial` has set it; some, such as captum's GradientShap, accept none.
 
     Returns:
         Maps in units of the logit (logit per intensity for saliency and smoothgrad).
@@ -78,20 +74,18 @@ def attribute(
         item = Item(model, images[i : i + 1], index, baseline, layer, internal_batch_size, seed)
         with torch.enable_grad():
             found = function(item) if isinstance(using, str) else item.run(function)
-            maps.append(_flat(found, images.shape[-2:]))
+        maps.append(_flat(found, images.shape[-2:]))
     return torch.cat(maps)
 
 
 def _flat(values: Tensor, size: torch.Size) -> Float[Tensor, "1 h w"]:
     """Check a method's map, resize it to the image and sum its channels."""
-    shape = tuple(getattr(values, "shape", ())) or type(values).__name__
     if not isinstance(values, Tensor) or values.ndim != 4 or len(values) != 1:
+        shape = tuple(getattr(values, "shape", ())) or type(values).__name__
         raise ValueError(f"an attribution method must answer with maps of shape (n, c, h, w), got {shape}")
     if not bool(values.isfinite().all()):
         raise ValueError("the attribution method answers with infinite or undefined values")
-    if values.shape[-2:] != size:
-        values = F.interpolate(values, size, mode="bilinear", align_corners=False)
-    return values.detach().sum(1)
+    return F.interpolate(values.detach(), size, mode="bilinear", align_corners=False).sum(1)
 
 
 def class_indices(classifier: Classifier, images: Images, target: Any) -> list[int]:

@@ -23,7 +23,7 @@ class Logits(nn.Module):
     """Maps images in [0, 1] to logits, for captum and other tools that hook modules; the classifier is not changed.
 
     Args:
-        classifier: any; its layers can be found if it or its attribute `module` is a torch module.
+        classifier: its layers can be found if it or its attribute `module` is a torch module.
 
     Example:
         >>> from cfexplain_classifiers import load
@@ -43,13 +43,8 @@ class Logits(nn.Module):
 
     @property
     def network(self) -> nn.Module:
-        """The torch module of the classifier.
-
-        Raises:
-            ValueError: it has none.
-        """
-        network = module_of(self.classifier)
-        if network is None:
+        """The torch module of the classifier; a ValueError if it has none."""
+        if (network := module_of(self.classifier)) is None:
             raise ValueError("methods that read layers need a classifier with a torch module: give it as `.module`")
         return network
 
@@ -93,17 +88,13 @@ class Logits(nn.Module):
             ValueError: the network has no activation modules.
         """
         twin = Logits(copy.deepcopy(self.classifier))
-        activations = [
-            (parent, name, child)
-            for parent in twin.network.modules()
-            for name, child in parent.named_children()
-            if type(child).__name__.lower() in ACTIVATIONS
-        ]
+        children = [(parent, *child) for parent in twin.network.modules() for child in parent.named_children()]
+        activations = [found for found in children if type(found[2]).__name__.lower() in ACTIVATIONS]
         if not activations:
             raise ValueError("guided backpropagation and DeepLift need activations that are modules, such as nn.ReLU")
         for parent, name, child in activations:
             setattr(child, "inplace", False)  # noqa: B010 - to mypy the attributes of a module are tensors or modules
-            setattr(parent, name, child if type(child) is nn.ReLU else Rectifier(child))
+            setattr(parent, name, child if type(child) is nn.ReLU else _Rectifier(child))
         return twin
 
 
@@ -115,7 +106,7 @@ def _is_feature_map(output: Any, image: Images) -> bool:
     return min(h, w) > 1 and h <= height and w <= width and abs(h * width - w * height) <= max(height, width)
 
 
-class Rectifier(nn.ReLU):
+class _Rectifier(nn.ReLU):
     """Any activation as a subclass of ReLU, so that captum's guided backpropagation clips its gradient at 0."""
 
     def __init__(self, activation: nn.Module) -> None:
@@ -123,5 +114,4 @@ class Rectifier(nn.ReLU):
         self.activation = activation
 
     def forward(self, values: Tensor) -> Tensor:
-        """Apply the activation."""
         return self.activation(values)  # type: ignore[no-any-return]

@@ -1,7 +1,5 @@
 """The attribution methods by name: captum's, with baselines and settings for skin lesions."""
 
-from __future__ import annotations
-
 import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -36,32 +34,18 @@ LIMITS = ("internal_batch_size", "perturbations_per_eval", "nt_samples_batch_siz
 
 @dataclass(frozen=True, eq=False)
 class Item:
-    """The input of an attribution method: one image and the logit to attribute to its pixels.
-
-    Attributes:
-        model: maps images to logits.
-        image: shape (1, 3, h, w).
-        target: index of the logit.
-        counterfactual: a baseline of the image's shape, for the methods that use one.
-        layer: name of the layer for Grad-CAM; None selects one, see `Logits.layer`.
-        batch: largest number of images in one forward pass.
-        seed: of methods that draw noise.
-    """
+    """The input of an attribution method: one image and the logit to attribute to its pixels."""
 
     model: Logits
     image: Images
-    target: int
-    counterfactual: Images | None = None
-    layer: str | None = None
-    batch: int = 16
-    seed: int = 0
+    target: int  # Index of the logit.
+    counterfactual: Images | None  # A baseline, for the methods that use one.
+    layer: str | None  # For Grad-CAM; None selects one, see `Logits.layer`.
+    batch: int  # Largest number of images in one forward pass.
+    seed: int  # Of methods that draw noise.
 
     def run(self, attribute: Callable[..., Any], **options: Any) -> Tensor:
-        """Call `attribute(image, target=..., **options)` with this item's seed and memory limit.
-
-        Raises:
-            ValueError: the logit does not depend on the layer that the method reads.
-        """
+        """Call `attribute(image, target=..., **options)` with this item's seed and memory limit."""
         image = self.image.detach().clone().requires_grad_()
         try:
             with _seeded(self.image, self.seed), warnings.catch_warnings():
@@ -75,13 +59,7 @@ class Item:
 
 
 def memory_limits(attribute: Callable[..., Any], batch: int) -> dict[str, int]:
-    """The arguments that limit a method to `batch` images in one forward pass, except those a `partial` has set.
-
-    Example:
-        >>> def method(images, target, perturbations_per_eval=1): ...
-        >>> memory_limits(method, 16), memory_limits(partial(method, perturbations_per_eval=2), 16)
-        ({'perturbations_per_eval': 16}, {})
-    """
+    """The arguments that limit a method to `batch` images in one forward pass, except those a `partial` has set."""
     method, preset = (attribute.func, attribute.keywords) if isinstance(attribute, partial) else (attribute, {})
     accepted = set(inspect.signature(method).parameters)
     if isinstance(tunnel := getattr(method, "__self__", None), attr.NoiseTunnel):
@@ -178,12 +156,9 @@ def gradcam(item: Item) -> Tensor:
 
 
 def guided_gradcam(item: Item) -> Tensor:
-    """Grad-CAM times guided backpropagation, on a copy of the network.
+    """Grad-CAM times guided backpropagation, on a copy of the network in which every activation counts as a ReLU.
 
-    captum's guided backpropagation covers only nn.ReLU; in the copy every activation counts as one (ours), so that
-    networks with ReLU6 or Hardswish can be explained too.
-
-    Source: Selvaraju et al. 2017, section 3.2; Springenberg et al. 2015.
+    Source: Selvaraju et al. 2017, section 3.2; Springenberg et al. 2015; activations other than ReLU are ours.
     """
     network = item.model.rectified()
     method = attr.GuidedGradCam(network, network.layer(item.layer, item.image))
@@ -193,13 +168,11 @@ def guided_gradcam(item: Item) -> Tensor:
 def occlusion(item: Item) -> Tensor:
     """Drop of the logit when a square is replaced by its blur, averaged over the squares that cover a pixel.
 
-    Source: Zeiler and Fergus, ECCV 2014, section 4.2. They use grey squares; on skin a grey or black square looks
-    like a lesion, a blurred one does not (ours).
+    Source: Zeiler and Fergus, ECCV 2014, section 4.2. Their grey squares look like a lesion on skin (blurred: ours).
     """
     side = max(2, min(item.image.shape[-2:]) // WINDOWS)
     window = {"sliding_window_shapes": (3, side, side), "strides": (3, side // 2, side // 2)}
-    drop = item.run(attr.Occlusion(item.model).attribute, baselines=blurred(item.image), **window)
-    return drop.mean(1, keepdim=True)  # captum repeats the drop in each channel
+    return _drop(item, attr.Occlusion(item.model), **window)
 
 
 def superpixel_ablation(item: Item) -> Tensor:
@@ -207,8 +180,11 @@ def superpixel_ablation(item: Item) -> Tensor:
 
     Source: captum's FeatureAblation with SLIC segments, as in LIME (Ribeiro et al. 2016).
     """
-    segments = superpixels(item.image[0])[None, None]
-    drop = item.run(attr.FeatureAblation(item.model).attribute, baselines=blurred(item.image), feature_mask=segments)
+    return _drop(item, attr.FeatureAblation(item.model), feature_mask=superpixels(item.image[0])[None, None])
+
+
+def _drop(item: Item, method: Any, **parts: Any) -> Tensor:
+    drop = item.run(method.attribute, baselines=blurred(item.image), **parts)
     return drop.mean(1, keepdim=True)  # captum repeats the drop in each channel
 
 
@@ -237,11 +213,7 @@ EIGHT = (
 
 
 def named(text: str) -> tuple[str, ...]:
-    """Methods from a comma-separated list; `all` is all of them, and an empty list the eight of `EIGHT`.
-
-    Example:
-        >>> named("gradcam, saliency")
-        ('gradcam', 'saliency')
+    """Methods from a comma-separated list; `all` is all that read any network, and an empty list is `EIGHT`.
 
     Raises:
         ValueError: there is no such method.
@@ -265,13 +237,8 @@ def blurred(image: Images, share: float = 1 / 16) -> Images:
 
 
 def superpixels(image: Image, count: int = 64) -> Int[Tensor, "h w"]:
-    """Segments of similar colour by SLIC, numbered from 0.
-
-    Source: Achanta et al., "SLIC superpixels", PAMI 2012, as implemented by scikit-image.
-    """
+    """Segments of similar colour, numbered from 0, by SLIC (Achanta et al., PAMI 2012) of scikit-image."""
     from skimage.segmentation import slic
 
-    pixels = image.detach().cpu().double().permute(1, 2, 0).numpy()
-    labels = slic(pixels, n_segments=count, compactness=10.0, start_label=0, channel_axis=-1)
-    _, dense = np.unique(labels, return_inverse=True)
-    return torch.from_numpy(dense.reshape(labels.shape)).long().to(image.device)
+    labels = slic(image.detach().cpu().double().numpy(), n_segments=count, start_label=0, channel_axis=0)
+    return torch.from_numpy(np.unique(labels, return_inverse=True)[1].reshape(labels.shape)).to(image.device)

@@ -62,9 +62,8 @@ def gallery_page(cards: Sequence[Card], title: str, number: int = 1) -> str:
     """One page of a gallery; the first is report.html, the others lie among the pages of the cases."""
     first = A_PAGE * (number - 1)
     shown = cards[first : first + A_PAGE]
-    if number > 1:
-        title = f"{title}: {first + 1} to {first + len(shown)} of {len(cards)}"
-    return page("gallery.html", title=title, cards=shown, count=page_count(cards), current=number)
+    part = f": {first + 1} to {first + len(shown)} of {len(cards)}" if number > 1 else ""
+    return page("gallery.html", title=f"{title}{part}", cards=shown, count=page_count(cards), current=number)
 
 
 def page_count(cards: Sequence[Card]) -> int:

@@ -72,17 +72,19 @@ def axis_of(values: Iterable[float | None]) -> Axis:
 def plots(rows: pd.DataFrame) -> list[Plot]:
     """The plots whose columns are there, of at least three rows."""
     size = "metric.root_mean_square_change" if "metric.root_mean_square_change" in rows else "metric.mean_change"
-    drawn = []
-    if {"margin", size, "verdict"} <= set(rows):
-        drawn.append(_certainty(_by_verdict(rows.dropna(subset=["margin", size]).head(MOST_POINTS)), size))
-    if {"metric.inside_lesion", "verdict"} <= set(rows):
-        drawn.append(_on_lesion(_by_verdict(rows.dropna(subset=["metric.inside_lesion"]))))
+    drawn = [
+        _certainty(_by_verdict(rows, ["margin", size], MOST_POINTS), size),
+        _on_lesion(_by_verdict(rows, ["metric.inside_lesion"], len(rows))),
+    ]
     return [plot for plot in drawn if sum(plot.counts.values()) >= 3]
 
 
-def _by_verdict(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    groups = {verdict: rows[rows["verdict"] == verdict] for verdict in VERDICTS}
-    return {verdict: some for verdict, some in groups.items() if len(some)}
+def _by_verdict(rows: pd.DataFrame, columns: list[str], most: int) -> dict[str, pd.DataFrame]:
+    """The first rows in which these columns are known, by verdict; nothing where a column is missing."""
+    if not {"verdict", *columns} <= set(rows):
+        return {}
+    known = rows.dropna(subset=columns).head(most)
+    return {verdict: known[known["verdict"] == verdict] for verdict in VERDICTS if verdict in set(known["verdict"])}
 
 
 def _certainty(groups: Mapping[str, pd.DataFrame], size: str) -> Plot:
@@ -98,8 +100,8 @@ def _certainty(groups: Mapping[str, pd.DataFrame], size: str) -> Plot:
 
 def _on_lesion(groups: Mapping[str, pd.DataFrame]) -> Plot:
     """How much of the change lies on the lesion: a stacked histogram."""
-    shares = {verdict: rows["metric.inside_lesion"].clip(0, 1) for verdict, rows in groups.items()}
-    heights = np.array([np.histogram(share, BINS, (0, 1))[0] for share in shares.values()]).reshape(-1, BINS)
+    counted = [np.histogram(rows["metric.inside_lesion"].clip(0, 1), BINS, (0, 1))[0] for rows in groups.values()]
+    heights = np.array(counted).reshape(-1, BINS)
     tops, y = heights.cumsum(0), axis_of([5, *heights.sum(0)])
     marks = {
         verdict: [(100 * k / BINS, y.position(tops[i, k]), y.position(n)) for k, n in enumerate(heights[i]) if n]
