@@ -1,7 +1,5 @@
 """An image to explain, the search for its counterfactual as a stream, and the record as a zip file."""
 
-from __future__ import annotations
-
 import shutil
 import threading
 from collections import deque
@@ -14,17 +12,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cfexplain import METHODS, Explanation, describe, explain, save
 from cfexplain import images as files
 from cfexplain.classifier.checks import device_of_weights, predict
 from cfexplain.classifier.sources import licence_of, load_classifier, load_oracles, synthetic_lesion
-from cfexplain.explanation.explanation import Explanation, describe
 from cfexplain.explanation.figures import fullsize_figure
-from cfexplain.explanation.folder import save
 from cfexplain.explanation.record import Provenance
-from cfexplain.method.presets import METHODS
 from cfexplain.method.stop import Step
 from cfexplain.report import render_explanation
-from cfexplain.search.explain import explain
 from cfexplain.types import Classifier, Image, Images, Prediction
 
 SHUTDOWN = threading.Event()  # stops all searches while it is set
@@ -40,7 +35,7 @@ class NamedClassifier:
     licence: str
 
     @classmethod
-    def load(cls, name: str, device: str = "auto") -> NamedClassifier:
+    def load(cls, name: str, device: str = "auto") -> "NamedClassifier":
         """Load a classifier by the name that `cfexplain explain` takes; raises ValueError if there is none."""
         classifier = load_classifier(name, device)
         return cls(name, classifier, load_oracles((), name, classifier), licence_of(name) or "")
@@ -57,14 +52,14 @@ class Query:
     probabilities: Mapping[str, float]  # Of the classes, the largest first.
 
     @classmethod
-    def of(cls, original: Image, name: str, model: NamedClassifier) -> Query:
+    def of(cls, original: Image, name: str, model: NamedClassifier) -> "Query":
         """Predict an image."""
         classifier = model.classifier
         image = files.square(original, classifier.image_size)[None].to(device_of_weights(classifier))
         return cls(name, original, model, image, _by_class(predict(classifier, image), model))
 
     @classmethod
-    def read(cls, path: Path, model: NamedClassifier) -> Query:
+    def read(cls, path: Path, model: NamedClassifier) -> "Query":
         """Read an uploaded image and delete its file; raises ImageError if it is not a readable image."""
         try:
             return cls.of(files.load_picture(path), path.name, model)
@@ -72,7 +67,7 @@ class Query:
             path.unlink(missing_ok=True)
 
     @classmethod
-    def example(cls, seed: int, model: NamedClassifier) -> Query:
+    def example(cls, seed: int, model: NamedClassifier) -> "Query":
         """Draw a synthetic lesion."""
         lesion = synthetic_lesion(seed % 20)
         return cls.of(lesion.image, f"{lesion.id}.png", model)

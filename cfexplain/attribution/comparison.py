@@ -1,7 +1,5 @@
 """Attribution maps compared with a counterfactual: rows of measures, means with intervals, figures and files."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping
@@ -36,7 +34,7 @@ class Comparison:
 
     Attributes:
         counterfactual: with the lesion masks, if there are any.
-        heatmaps: by method, shape (n, h, w), the three references included.
+        heatmaps: by method, the three references included.
         rows: one row per image and method, one column per measure (see `BETTER`); NaN where it does not apply.
         swaps: the curves, by (image, method); empty without a classifier.
     """
@@ -46,7 +44,7 @@ class Comparison:
     rows: pd.DataFrame
     swaps: Mapping[tuple[int, str], Swap]
 
-    def plot(self) -> Figure:
+    def plot(self) -> "Figure":
         """Query, counterfactual, change and every map on one signed scale."""
         return figure.maps_figure(self)
 
@@ -65,8 +63,7 @@ def compare(
 ) -> Comparison:
     """Compare the magnitude of attribution maps with the change of a counterfactual and the lesion, and swap pixels.
 
-    Magnitudes, because a counterfactual may change both what speaks for a class and what speaks against it; pass
-    `heatmap.clamp(min=0)` to count only what speaks for it. `REFERENCES` are added.
+    Pass `heatmap.clamp(min=0)` to count only what speaks for the class. The maps of `REFERENCES` are added.
 
     Args:
         counterfactual: of n images.
@@ -100,7 +97,7 @@ def compare(
             rows.append({"image": i, "method": name, "found": edit.found[0]} | measures.agreement(edit, values[i]))
             if classifier is not None and edit.found[0]:
                 swaps[i, name] = measures.swap(classifier, edit, values[i], steps=steps)
-                rows[-1] |= swaps[i, name].measures()
+                rows[-1] |= swaps[i, name].measures
     return Comparison(counterfactual, maps, pd.DataFrame(rows, columns=["image", "method", "found", *BETTER]), swaps)
 
 
@@ -171,13 +168,11 @@ def sentence(comparison: Comparison, image: str) -> str:
 
 def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as plain values with six decimals, None for NaN."""
-    records: list[dict[str, Any]] = json.loads(rows.to_json(orient="records", double_precision=6))
-    return records
+    return json.loads(rows.to_json(orient="records", double_precision=6))  # type: ignore[no-any-return]
 
 
 def _write(path: Path, **values: Any) -> None:
-    text = json.dumps(values | {"notice": NOTICE}, indent=2, allow_nan=False)
-    files.write_whole(path, (text + "\n").encode())
+    files.write_whole(path, f"{json.dumps(values | {'notice': NOTICE}, indent=2, allow_nan=False)}\n".encode())
 
 
 def _with_references(edit: Edit, heatmaps: Mapping[str, Tensor], seed: int) -> dict[str, Float[Tensor, "n h w"]]:

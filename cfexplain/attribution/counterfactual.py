@@ -14,8 +14,8 @@ from captum.attr import Attribution, IntegratedGradients  # noqa: TID253 - the b
 from captum.log import log_usage  # noqa: TID253
 from torch import Tensor, nn
 
-from cfexplain.attribution.heatmap import class_indices
 from cfexplain.attribution.logits import Logits
+from cfexplain.attribution.methods import class_indices
 from cfexplain.classifier.checks import check_classifier, predict
 from cfexplain.images import check_images
 from cfexplain.method.presets import NATURAL
@@ -149,8 +149,7 @@ class CounterfactualAttribution(Attribution):  # type: ignore[misc]
             nearest = min(self.anchors, key=lambda fitted: fitted.distance(image), default=None)
             if nearest is None or nearest.distance(image) > NEAR:
                 problem = Problem(image, self.classifier, before, torch.tensor([target], device=image.device))
-                deadline = started + ANCHOR_SHARE * self.budget
-                (anchor,) = fit_anchors([AnchorTask(problem, method, self.seed)], deadline)
+                (anchor,) = fit_anchors([AnchorTask(problem, method, self.seed)], started + ANCHOR_SHARE * self.budget)
                 nearest = _Fitted(image.detach().clone(), copy.deepcopy(anchor.module), anchor.z)
                 self.anchors.append(nearest)
             once = replace(method.anchor, steps=1, stop=CloseEnough(psnr=-math.inf, patience=1))

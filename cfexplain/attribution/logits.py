@@ -1,7 +1,5 @@
 """A classifier as captum needs it: a module that returns a tensor and whose layers are found by name."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 
@@ -21,9 +19,6 @@ SMALLEST_MAP = 7
 
 class Logits(nn.Module):
     """Maps images in [0, 1] to logits, for captum and other tools that hook modules; the classifier is not changed.
-
-    Args:
-        classifier: its layers can be found if it or its attribute `module` is a torch module.
 
     Example:
         >>> from cfexplain_classifiers import load
@@ -51,12 +46,10 @@ class Logits(nn.Module):
     def layer(self, name: str | None, image: Images) -> nn.Module:
         """A layer by name, or the deepest whose feature map has at least `SMALLEST_MAP` pixels a side.
 
-        Args:
-            name: as in `network.named_modules()`; None searches the classifier's taps, then all modules.
-            image: an input for the search, shape (1, 3, h, w).
+        Names are those of `network.named_modules()`; None searches the classifier's taps, then all modules.
 
         Raises:
-            ValueError: there is no such layer, or it does not return a feature map.
+            ValueError: there is no such layer, or it does not answer this image with a feature map.
         """
         modules: dict[str, nn.Module] = dict(self.network.named_modules())
         if name is not None and name not in modules:
@@ -81,12 +74,8 @@ class Logits(nn.Module):
             raise ValueError(f"the layer {name} does not answer with a map of the picture, shape (n, channels, h, w)")
         return modules[name]
 
-    def rectified(self) -> Logits:
-        """A copy with the same outputs whose activations count as ReLUs for captum and do not work in place.
-
-        Raises:
-            ValueError: the network has no activation modules.
-        """
+    def rectified(self) -> "Logits":
+        """A copy whose activations count as ReLUs for captum and do not work in place; a ValueError if it has none."""
         twin = Logits(copy.deepcopy(self.classifier))
         children = [(parent, *child) for parent in twin.network.modules() for child in parent.named_children()]
         activations = [found for found in children if type(found[2]).__name__.lower() in ACTIVATIONS]

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from cfexplain.classifier.checks import predict
 from cfexplain.search.edit import Edit
@@ -67,10 +66,6 @@ def rank_correlation(one: Float[Tensor, "h w"], other: Float[Tensor, "h w"]) -> 
 
     It is no evidence of what the model has learned: maps of a network with shuffled weights can reach the same value.
 
-    Example:
-        >>> rank_correlation(torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[-2.0, 4.0, 8.0]]))
-        1.0
-
     Source: Adebayo et al., "Sanity checks for saliency maps", NeurIPS 2018, also compare magnitudes.
     """
     correlation = spearman(one.abs().flatten().cpu(), other.abs().flatten().cpu())
@@ -78,14 +73,7 @@ def rank_correlation(one: Float[Tensor, "h w"], other: Float[Tensor, "h w"]) -> 
 
 
 def top_overlap(one: Float[Tensor, "h w"], other: Float[Tensor, "h w"], share: float = 0.1) -> float:
-    """Intersection over union of the top pixels of two maps; two random maps reach share / (2 - share).
-
-    Pixels that are 0 are never among the top.
-
-    Example:
-        >>> top_overlap(torch.tensor([[1.0, 2.0, 3.0, 4.0]]), torch.tensor([[4.0, 3.0, 2.0, 1.0]]), share=0.75)
-        0.5
-    """
+    """Intersection over union of the top pixels that are not 0; two random maps reach share / (2 - share)."""
     count = max(1, round(share * one.numel()))
     a, b = ((pixel_rank(heatmap) < count) & (heatmap != 0) for heatmap in (one, other))
     return float((a & b).sum()) / max(1.0, float((a | b).sum()))
@@ -99,26 +87,17 @@ def energy_inside(heatmap: Float[Tensor, "h w"], mask: Float[Tensor, "h w"]) -> 
 
 
 def pointing(heatmap: Float[Tensor, "h w"], mask: Float[Tensor, "h w"]) -> float:
-    """The pointing game: 1 if the highest pixel of the map is on the mask, else 0; chance is the mask's area.
-
-    Source: Zhang et al., "Top-down neural attention by excitation backprop", ECCV 2016.
-    """
+    """1 if the highest pixel of the map is on the mask, else 0; chance is its area. Source: Zhang et al., ECCV 2016."""
     return float(bool(heatmap.any()) and bool(mask[pixel_rank(heatmap) == 0] > 0.5))
 
 
 def edges(images: Images, window: int = 5) -> Float[Tensor, "n h w"]:
     """Magnitude of the gradient of the mean over channels, averaged over squares of `window` pixels.
 
-    Example:
-        >>> step = torch.zeros(1, 3, 9, 9)
-        >>> step[..., 5:] = 1.0
-        >>> [round(v, 2) for v in edges(step)[0, 4].tolist()]
-        [0.0, 0.0, 0.1, 0.2, 0.2, 0.2, 0.2, 0.1, 0.0]
-
     Source: Adebayo et al., "Sanity checks for saliency maps", NeurIPS 2018, compare maps with an edge detector.
     """
     steep = torch.stack(torch.gradient(images.detach().float().cpu().mean(1), dim=(1, 2))).norm(dim=0)
-    return F.avg_pool2d(steep[:, None], window, stride=1, padding=window // 2)[:, 0]
+    return nn.functional.avg_pool2d(steep[:, None], window, stride=1, padding=window // 2)[:, 0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,46 +109,32 @@ class Swap:
     Attributes:
         deletion: probabilities of (source, target) from query to counterfactual.
         insertion: the same from counterfactual to query.
-        sufficiency: the smallest share of the map's top that flips the query to the target, to an eighth of a step;
-            NaN if there is none.
-        necessity: the smallest share whose return to the query undoes the counterfactual, likewise.
+        measures: `deletion` and `insertion`, areas under the source's probability by the trapezoid rule; `cout`, the
+            area under the target's minus the source's during deletion, in [-1, 1], which rewards large edits (read it
+            beside `changed_share`); `sufficiency`, the smallest share of the map's top that flips the query to the
+            target, to an eighth of a step; `necessity`, that whose return to the query undoes the counterfactual. NaN
+            if there is no such share.
+
+    Source: deletion and insertion of RISE (Petsiuk et al. 2018) with the counterfactual as the baseline. COUT:
+    Khorram and Fuxin, "Cycle-Consistent Counterfactuals by Latent Transformations", CVPR 2022, where the map is
+    the change itself; their steps of P // steps pixels may leave a rest of the P pixels, ours divide P evenly.
+    Sufficiency and necessity are ours.
     """
 
     deletion: Float[Tensor, "points 2"]
     insertion: Float[Tensor, "points 2"]
-    sufficiency: float
-    necessity: float
+    measures: dict[str, float]
 
     @property
     def shares(self) -> Float[Tensor, " points"]:
         """Shares of the pixels that are swapped."""
         return torch.linspace(0, 1, len(self.deletion))
 
-    def measures(self) -> dict[str, float]:
-        """Areas under the curves by the trapezoid rule, and the shares at which the prediction flips.
-
-        `deletion` and `insertion` are areas under the source's probability; `cout` is the area under the target's
-        minus the source's during deletion, in [-1, 1]. It rewards large edits: read it beside `changed_share`.
-
-        Source: deletion and insertion of RISE (Petsiuk et al. 2018) with the counterfactual as the baseline. COUT:
-        Khorram and Fuxin, "Cycle-Consistent Counterfactuals by Latent Transformations", CVPR 2022, where the map is
-        the change itself; their steps of P // steps pixels may leave a rest of the P pixels, ours divide P evenly.
-        Sufficiency and necessity are ours.
-        """
-        source, target = self.deletion.unbind(1)
-        curves = {"deletion": source, "insertion": self.insertion[:, 0], "cout": target - source}
-        areas = {name: float(torch.trapezoid(curve, dx=1 / (len(curve) - 1))) for name, curve in curves.items()}
-        return areas | {"sufficiency": self.sufficiency, "necessity": self.necessity}
-
 
 def swap(classifier: Classifier, edit: Edit, heatmap: Float[Tensor, "h w"], *, steps: int = STEPS) -> Swap:
-    """Predict the images between query and counterfactual for every share of a map's top, in both directions.
+    """Predict the images between a query and its counterfactual for every share of a map's top, in both directions.
 
-    Args:
-        classifier: the explained one, in evaluation mode.
-        edit: one counterfactual.
-        heatmap: step k of n swaps the first k P // n of the P pixels in the order of `pixel_rank`.
-        steps: of each curve.
+    Step k of n swaps the first k P // n of the P pixels in the order of `pixel_rank`.
 
     Raises:
         ValueError: there is no step, or several counterfactuals.
@@ -199,10 +164,12 @@ def swap(classifier: Classifier, edit: Edit, heatmap: Float[Tensor, "h w"], *, s
 
     deletion, sufficiency = curve(edit.query, edit.image, True)
     insertion, necessity = curve(edit.image, edit.query, False)
-    return Swap(deletion, insertion, sufficiency, necessity)
+    source, target = deletion.unbind(1)
+    curves = {"deletion": source, "insertion": insertion[:, 0], "cout": target - source}
+    areas = {name: float(torch.trapezoid(values, dx=1 / steps)) for name, values in curves.items()}
+    return Swap(deletion, insertion, areas | {"sufficiency": sufficiency, "necessity": necessity})
 
 
 def pixel_rank(heatmap: Float[Tensor, "h w"]) -> Int[Tensor, "h w"]:
     """Rank of each pixel in the descending order of magnitude, equal ones row by row."""
-    order = heatmap.abs().flatten().argsort(descending=True, stable=True)
-    return order.argsort().view_as(heatmap)
+    return heatmap.abs().flatten().argsort(descending=True, stable=True).argsort().view_as(heatmap)

@@ -1,8 +1,8 @@
-"""The attribution methods by name: captum's, with baselines and settings for skin lesions."""
+"""Attribution maps by captum's methods, with baselines and settings for skin lesions, one image at a time."""
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -11,15 +11,17 @@ from typing import Any
 import numpy as np
 import torch
 from captum import attr  # noqa: TID253 - only what computes maps imports this file
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from cfexplain.attribution.logits import Logits
+from cfexplain.classifier.checks import check_classifier, class_index, predict
 from cfexplain.generators.noise import generator_for, seeded
-from cfexplain.types import Image, Images
+from cfexplain.images import check_images
+from cfexplain.types import Classifier, Image, Images
 
 # Points on the path of integrated gradients. From a blurred baseline the map sums to the logit's change within a few
-# hundredths; from black, far from the training data, the sum can be off by as much as the change, with 128 points too.
+# hundredths; from black, far from the training data, it can be off by as much as the change, with 128 points too.
 STEPS = 32
 # Noisy copies for SmoothGrad and GradientSHAP, and the standard deviation of the noise (intensity in [0, 1]);
 # Smilkov et al. recommend 10 to 20 % of the range.
@@ -123,12 +125,9 @@ def gradient_shap(item: Item) -> Tensor:
 
 
 def deep_lift(item: Item) -> Tensor:
-    """Differences from a black baseline, propagated layer by layer; only for networks of ReLU modules.
+    """Differences from a black baseline, propagated layer by layer; only for networks of ReLU modules, each used once.
 
     Source: Shrikumar, Greenside, Kundaje, "Learning important features ...", ICML 2017, the rescale rule.
-
-    Raises:
-        ValueError: the network uses an activation twice, or one that the rule does not cover.
     """
     network, black = item.model.rectified(), torch.zeros_like(item.image)
     try:
@@ -147,10 +146,7 @@ def deep_lift(item: Item) -> Tensor:
 
 
 def gradcam(item: Item) -> Tensor:
-    """ReLU of a layer's channels weighted by their mean gradients.
-
-    Source: Selvaraju et al., "Grad-CAM", ICCV 2017, equations 1 and 2.
-    """
+    """ReLU of a layer's channels weighted by mean gradients. Source: Selvaraju et al., ICCV 2017, equations 1-2."""
     layer = item.model.layer(item.layer, item.image)
     return item.run(attr.LayerGradCam(item.model, layer).attribute, relu_attributions=True)
 
@@ -176,10 +172,7 @@ def occlusion(item: Item) -> Tensor:
 
 
 def superpixel_ablation(item: Item) -> Tensor:
-    """Drop of the logit when a superpixel is replaced by its blur.
-
-    Source: captum's FeatureAblation with SLIC segments, as in LIME (Ribeiro et al. 2016).
-    """
+    """Drop of the logit when a superpixel is replaced by its blur. Source: segments as in LIME, Ribeiro et al. 2016."""
     return _drop(item, attr.FeatureAblation(item.model), feature_mask=superpixels(item.image[0])[None, None])
 
 
@@ -213,11 +206,7 @@ EIGHT = (
 
 
 def named(text: str) -> tuple[str, ...]:
-    """Methods from a comma-separated list; `all` is all that read any network, and an empty list is `EIGHT`.
-
-    Raises:
-        ValueError: there is no such method.
-    """
+    """Methods from a comma-separated list; `all` is all that read any network, and an empty list is `EIGHT`."""
     if text == "all":
         return tuple(name for name in HEATMAPS if name != "deep-lift")
     listed = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip())) or EIGHT
@@ -225,6 +214,89 @@ def named(text: str) -> tuple[str, ...]:
     if unknown:
         raise ValueError(f"there is no attribution method {unknown[0]}: use {', '.join(HEATMAPS)}")
     return listed
+
+
+def attribute(
+    classifier: Classifier,
+    images: Images,
+    target: int | str | Sequence[int | str] | Tensor = "predicted",
+    using: Any = "integrated-gradients",
+    *,
+    counterfactual: Images | None = None,
+    layer: str | None = None,
+    seed: int = 0,
+    internal_batch_size: int = 16,
+) -> Float[Tensor, "n h w"]:
+    """Attribute a class's logit to the pixels by one of captum's methods; signed values are summed over channels.
+
+    Images are processed one by one. No gradients, hooks or random states are left behind.
+
+    Args:
+        classifier: in evaluation mode; it is not changed.
+        images: RGB in [0, 1].
+        target: the class, by name or index, one for all images or one per image; "predicted" is the predicted one.
+        using: a name in `HEATMAPS`; a captum object, whose `attribute(images, target=...)` is called; or a function
+            with these arguments, such as `functools.partial(Occlusion(model).attribute, strides=2, ...)`.
+        counterfactual: images of the same shape, the baselines of `integrated-gradients-counterfactual`.
+        layer: the layer for Grad-CAM, as in `named_modules()`; None selects one, see `Logits.layer`.
+        seed: of the methods that draw noise, those given included. A map depends only on the seed and the image.
+        internal_batch_size: largest number of images in one forward pass, passed to `using` under captum's name for it
+            unless a `partial` has set it; some, such as captum's GradientShap, accept none.
+
+    Returns:
+        Maps in units of the logit (logit per intensity for saliency and smoothgrad); those of layers are enlarged.
+
+    Raises:
+        ValueError: there is no such method, class or layer, or the method cannot read this network.
+
+    Example:
+        >>> import cfexplain_classifiers
+        >>> classifier = cfexplain_classifiers.load("synthetic")
+        >>> attribute(classifier, torch.rand(2, 3, 64, 64), "malignant", using="gradcam").shape
+        torch.Size([2, 64, 64])
+
+    Source: captum (Kokhlikyan et al. 2020); the source of each method is in its docstring.
+    """
+    check_images(images)
+    check_classifier(classifier)
+    if internal_batch_size < 1:
+        raise ValueError(f"internal_batch_size must be at least 1, got {internal_batch_size}")
+    if counterfactual is not None and counterfactual.shape != images.shape:
+        raise ValueError(f"counterfactual must have the images' shape {tuple(images.shape)}")
+    function = HEATMAPS.get(using) if isinstance(using, str) else getattr(using, "attribute", using)
+    if function is None:
+        raise ValueError(f"there is no attribution method {using}: use {', '.join(HEATMAPS)}")
+    if not callable(function):
+        raise TypeError(f"using must be a name, a captum object or a function, got {type(using).__name__}")
+    model, maps = Logits(classifier), []
+    for i, index in enumerate(class_indices(classifier, images, target)):
+        baseline = None if counterfactual is None else counterfactual[i : i + 1]
+        item = Item(model, images[i : i + 1], index, baseline, layer, internal_batch_size, seed)
+        with torch.enable_grad():
+            found = function(item) if isinstance(using, str) else item.run(function)
+        maps.append(_flat(found, images.shape[-2:]))
+    return torch.cat(maps)
+
+
+def _flat(values: Tensor, size: torch.Size) -> Float[Tensor, "1 h w"]:
+    """Check a method's map, resize it to the image and sum its channels."""
+    if not isinstance(values, Tensor) or values.ndim != 4 or len(values) != 1:
+        shape = tuple(getattr(values, "shape", ())) or type(values).__name__
+        raise ValueError(f"an attribution method must answer with maps of shape (n, c, h, w), got {shape}")
+    if not bool(values.isfinite().all()):
+        raise ValueError("the attribution method answers with infinite or undefined values")
+    return nn.functional.interpolate(values.detach(), size, mode="bilinear", align_corners=False).sum(1)
+
+
+def class_indices(classifier: Classifier, images: Images, target: Any) -> list[int]:
+    """One class index per image, from names or indices, one for all or one per image, or "predicted"."""
+    if isinstance(target, str) and target == "predicted":
+        return [int(predict(classifier, image).logits.argmax(1)) for image in images.split(1)]
+    target = target.tolist() if isinstance(target, Tensor) else target
+    listed = [target] * len(images) if isinstance(target, int | str) else list(target)
+    if len(listed) != len(images):
+        raise ValueError(f"give one target for all images or one for each: got {len(listed)} for {len(images)} images")
+    return [class_index(classifier, one) for one in listed]
 
 
 def blurred(image: Images, share: float = 1 / 16) -> Images:

@@ -1,7 +1,5 @@
 """`cfexplain explain`: a counterfactual of each image's prediction, with its record, figures and page."""
 
-from __future__ import annotations
-
 import json
 import math
 from dataclasses import replace
@@ -58,12 +56,11 @@ def explain(
     model = load_classifier(classifier, device)
     search = partial(explain_diverse, model, target=class_of(target, model), method=chosen, budget=budget)
     oracles = load_oracles(oracle or (), classifier, model)
-    provenance = Provenance(classifier=classifier, licence=licence_of(classifier), hair_removal=dehair)
     explained = 0
     for image, folders in terminal.result_folders(images, out, diverse):
         try:
             picture, query, region = read(image, mask, model.image_size, device, dehair)
-            origin = replace(provenance, image=readable(str(image)))
+            origin = Provenance(readable(str(image)), classifier, licence_of(classifier), dehair)
             with terminal.watching(image, chosen) as watch:
                 search_image = partial(search, query, region=region, callback=watch)
                 edits = search_image(count=diverse, seed=seed)
@@ -86,8 +83,8 @@ def explain(
 
 def read(
     path: Path, mask: Path | None, size: int, device: str, dehair: str = ""
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """An image at its own resolution, and its square for the classifier with the mask of it; None is all of it."""
+) -> "tuple[Tensor, Tensor, Tensor | None]":
+    """An image at its own resolution, its square for the classifier, and the mask of that square if one is given."""
     from cfexplain.classifier.sources import device_of
     from cfexplain.images import load_mask, load_picture, square, square_mask
     from cfexplain.restore import hair
@@ -100,7 +97,7 @@ def read(
     return image, query, square_mask(load_mask(mask / f"{path.stem}.png" if mask.is_dir() else mask), image, size)[None]
 
 
-def sentence(explanation: Explanation, folder: Path) -> str:
+def sentence(explanation: "Explanation", folder: Path) -> str:
     """One explanation in words."""
     edit, metrics, verdict = explanation.edit, explanation.metrics, explanation.verdict
     source, target, status = explanation.source, explanation.target, explanation.status

@@ -45,12 +45,7 @@ def card(case: Case) -> Card:
 
 
 def page_name(case: str) -> str:
-    """The file name of a case's page: the case's name where that is safe on any disk, else one with a digest.
-
-    Example:
-        >>> page_name("ISIC_0024308-mel"), page_name("a b")
-        ('ISIC_0024308-mel.html', 'a-b-c8687a08.html')
-    """
+    """The file name of a case's page: the case's name where that is safe on any disk, else one with a digest."""
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", case).strip(".-")[:100]
     if safe and safe == case and not case.startswith("gallery-"):
         return f"{safe}.html"

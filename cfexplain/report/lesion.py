@@ -7,14 +7,11 @@ from typing import Any, NamedTuple
 
 import torch
 
+from cfexplain import METRICS, Edit, Explanation, Status
 from cfexplain.explanation import plot
-from cfexplain.explanation.explanation import Explanation
-from cfexplain.explanation.metrics import METRICS
 from cfexplain.explanation.verdict import HIGH_FREQUENCY, OracleAnswer
 from cfexplain.report import glossary
 from cfexplain.report.page import Picture, change_colours, of_file, of_image, page, percent, strip
-from cfexplain.search.edit import Edit
-from cfexplain.types import Status
 
 MOST_CLASSES = 7  # The most probable ones, before or after.
 FRAMES, END = 16, 1.5  # Of the path: number of frames, and the share of the change in the last one.

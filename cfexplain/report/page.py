@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 from PIL import Image as PIL
 
 from cfexplain.explanation.record import NOTICE
@@ -68,8 +67,8 @@ def environment() -> Environment:
         "LICENCE": LICENCE,
         "licence": "",
         "notice": NOTICE,
-        "style": Markup(style),
-        "script": Markup(script),
+        "style": style,
+        "script": script,
         # This script, inline style and inline images, and no request at all.
         "policy": f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:; "
         "base-uri 'none'; form-action 'none'",
@@ -79,12 +78,7 @@ def environment() -> Environment:
 
 
 def number(value: Any, digits: int = 3) -> str:
-    """A number with so many significant digits; text as it is; a dash for unknown values.
-
-    Example:
-        >>> number(0.12345), number(1500), number(1234.5), number(None), number(True)
-        ('0.123', '1,500', '1,234', '–', 'yes')
-    """
+    """A number with so many significant digits; text as it is; a dash for unknown values."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
@@ -99,12 +93,7 @@ def number(value: Any, digits: int = 3) -> str:
 
 
 def aligned(value: Any, span: float) -> str:
-    """A number with as many decimals as an axis of this length needs, so that columns align.
-
-    Example:
-        >>> aligned(0.5, 1.0), aligned(12.34, 50.0), aligned(None, 1.0)
-        ('0.50', '12.3', '–')
-    """
+    """A number with as many decimals as an axis of this length needs, so that columns align."""
     if not isinstance(value, int | float) or not math.isfinite(value):
         return BLANK
     places = max(0, 2 - math.floor(math.log10(span) + 1e-9))
@@ -112,12 +101,7 @@ def aligned(value: Any, span: float) -> str:
 
 
 def percent(value: Any) -> str:
-    """A share as a percentage, with one decimal next to 0 and 100.
-
-    Example:
-        >>> percent(0.314), percent(0.004), percent(None)
-        ('31\u202f%', '0.4\u202f%', '–')
-    """
+    """A share as a percentage, with one decimal next to 0 and 100."""
     if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
         return BLANK
     places = 1 if 0 < abs(value) < 0.01 or 0.99 < abs(value) < 1 else 0

@@ -55,12 +55,7 @@ class Plot:
 
 
 def axis_of(values: Iterable[float | None]) -> Axis:
-    """An axis that holds these values: 0 to 1 for shares, else from 0 to round numbers around them.
-
-    Example:
-        >>> tuple(axis_of([0.2, 0.9])), tuple(axis_of([-3.2, 14.0]))
-        ((0.0, 1.0), (-5.0, 15.0))
-    """
+    """An axis that holds these values: 0 to 1 for shares, else from 0 to round numbers around them."""
     known = [value for value in values if value is not None and math.isfinite(value)]
     if not any(known) or (min(known) >= 0 and 0.25 < max(known) <= 1):
         return Axis(0.0, 1.0)
@@ -88,7 +83,6 @@ def _by_verdict(rows: pd.DataFrame, columns: list[str], most: int) -> dict[str, 
 
 
 def _certainty(groups: Mapping[str, pd.DataFrame], size: str) -> Plot:
-    """How certain the prediction was against how much had to change: a point for each row."""
     x, y = Axis(0.0, 1.0), axis_of(value for rows in groups.values() for value in rows[size])
     marks = {
         verdict: [(x.position(a), y.position(b), 0.0) for a, b in zip(rows["margin"], rows[size], strict=True)]
@@ -99,7 +93,6 @@ def _certainty(groups: Mapping[str, pd.DataFrame], size: str) -> Plot:
 
 
 def _on_lesion(groups: Mapping[str, pd.DataFrame]) -> Plot:
-    """How much of the change lies on the lesion: a stacked histogram."""
     counted = [np.histogram(rows["metric.inside_lesion"].clip(0, 1), BINS, (0, 1))[0] for rows in groups.values()]
     heights = np.array(counted).reshape(-1, BINS)
     tops, y = heights.cumsum(0), axis_of([5, *heights.sum(0)])

@@ -7,10 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from cfexplain import Explanation, load
 from cfexplain.audit.section import Summary
 from cfexplain.audit.store import read_rows
-from cfexplain.explanation.explanation import Explanation
-from cfexplain.explanation.folder import load
 from cfexplain.images import write_whole
 from cfexplain.report.audit import audit_page
 from cfexplain.report.gallery import PAGES, Card, card, gallery_page, page_count, page_name
@@ -42,8 +41,7 @@ def render(folder: str | Path, out: str | Path | None = None) -> Path:
         title = f"Audit of {summary.facts.get('classifiers') or folder.resolve().name}"
         known = {path.parent.name for path in folder.glob("cases/*/result.json")}
         records = [{str(k): plain(v) for k, v in row.items()} for row in rows.to_dict("records")]
-        cases = [row for row in records if row.get("case") in known]
-        cards = _write_cases(folder / "cases", cases, title, out)
+        cards = _write_cases(folder / "cases", [row for row in records if row.get("case") in known], title, out)
         return _write(out / REPORT, audit_page(title, summary, rows, cards))
     lesions = sorted(path.parent.name for path in folder.glob("*/result.json"))
     if not lesions:

@@ -38,12 +38,7 @@ def table(rows: pd.DataFrame, pages: Mapping[str, str]) -> dict[str, Any]:
 
 
 def plain(value: Any, digits: int | None = 4) -> Any:
-    """A cell as a JSON value: whole numbers without decimals, others rounded, None for unknown ones.
-
-    Example:
-        >>> plain(72610531.0), plain(0.123456), plain(float("nan"))
-        (72610531, 0.1235, None)
-    """
+    """A cell as a JSON value: whole numbers without decimals, others rounded, None for unknown ones."""
     value = value.item() if hasattr(value, "item") else value
     if value is None or isinstance(value, bool | int | str):
         return value
