@@ -1,7 +1,5 @@
 """The page: its components, and what each event changes."""
 
-from __future__ import annotations
-
 import base64
 import os
 import tempfile
@@ -24,6 +22,7 @@ from cfexplain.report.glossary import spelled
 gr = lazy_loader.load("gradio")
 TEMPLATES = Path(__file__).parent / "templates"
 FRAGMENTS: Any = Template((TEMPLATES / "fragments.html").read_text(encoding="utf-8"), autoescape=True).module
+UPLOAD = "Image of a lesion: JPEG, PNG, TIFF, BMP or WebP, up to 20 MB"
 EVERYWHERE, LESION, PAINTED = "everywhere", "inside the lesion's outline", "where I paint"
 CANVAS = 512
 # In a narrow window the search is below the inputs.
@@ -39,7 +38,10 @@ def build(models: Sequence[NamedClassifier]) -> Any:
         gr.HTML(FRAGMENTS.header(NOTICE), elem_id="header")
         with gr.Row(elem_id="page", equal_height=False):
             with gr.Column(scale=4, min_width=300):
-                classifier, upload, example = _image_inputs(models)
+                licences = "; ".join(f"{model.name}: {model.licence}" for model in models)
+                classifier = gr.Dropdown(list(by_name), label="Classifier", info=licences, elem_id="classifier")
+                upload = gr.File(label=UPLOAD, file_types=list(SUFFIXES), height=170, elem_id="upload")
+                example = gr.Button("Use a synthetic example", size="sm", elem_id="example")
                 with gr.Column(visible=False) as controls:
                     target, where, editor, *settings = _search_inputs()
                     with gr.Row():
@@ -59,8 +61,11 @@ def build(models: Sequence[NamedClassifier]) -> Any:
             show_progress_on=view, js=SCROLL, api_visibility="private",
         )  # fmt: skip
         # The page runs `stop` beside the cancellation, and `failure` after it: what is shown must come last.
-        running.failure(_restore, [query, where], [view, prediction, editor], **quiet)
-        stop.click(_announce_stop, cancels=running, **quiet)
+        running.failure(
+            lambda query, where: (_view(query), _prediction(query), _show_editor(where)),
+            [query, where], [view, prediction, editor], **quiet,
+        )  # fmt: skip
+        stop.click(lambda: gr.Info("Stopped. Nothing is kept of this search."), cancels=running, **quiet)
         shown = [query, upload, view, prediction, current, result, controls, target, where, editor]
         new = {"outputs": shown, "cancels": running, **quiet}
         upload.upload(lambda path, name: _upload(path, by_name[name]), [upload, classifier], **new)
@@ -71,16 +76,6 @@ def build(models: Sequence[NamedClassifier]) -> Any:
         )  # fmt: skip
         where.input(_choose_region, [query, where], [view, current, editor], **quiet)
     return blocks
-
-
-def _image_inputs(models: Sequence[NamedClassifier]) -> Updates:
-    names, licences = [model.name for model in models], "; ".join(f"{model.name}: {model.licence}" for model in models)
-    label, types = "Image of a lesion: JPEG, PNG, TIFF, BMP or WebP, up to 20 MB", list(SUFFIXES)
-    return (
-        gr.Dropdown(names, label="Classifier", info=licences, elem_id="classifier"),
-        gr.File(label=label, file_types=types, height=170, elem_id="upload"),
-        gr.Button("Use a synthetic example", size="sm", elem_id="example"),
-    )
 
 
 def _search_inputs() -> Updates:
@@ -111,7 +106,7 @@ def _show(query: Query) -> Updates:
     targets = [(_full_name(name), name) for name in query.probabilities][1:]
     panels = gr.Row(visible=True), gr.Column(visible=False), gr.Column(visible=True)
     target, editor = gr.Dropdown(targets, value=targets[0][1]), _show_editor(EVERYWHERE)
-    return query, None, _view(query), _prediction(query.probabilities), *panels, target, EVERYWHERE, editor
+    return query, None, _view(query), _prediction(query), *panels, target, EVERYWHERE, editor
 
 
 def _choose_region(query: Query, where: str) -> Updates:
@@ -133,22 +128,12 @@ def _explain(
     yield gr.Row(visible=True), gr.Column(visible=False), gr.ImageEditor(visible=False), *[gr.skip()] * 4
     for found in search(query, target, method, seed, budget, region):
         if isinstance(found, Progress):
-            prediction = gr.skip() if found.probabilities is None else _prediction(found.probabilities)
             view = FRAGMENTS.progress(_uri(found.image), found, target)
-            yield *[gr.skip()] * 3, view, prediction, *[gr.skip()] * 2
+            yield *[gr.skip()] * 3, view, _prediction(found), *[gr.skip()] * 2
         else:
             archive, html = write_record(found, Path(tempfile.mkdtemp(dir=os.environ.get("GRADIO_TEMP_DIR"))))
             panels = gr.Row(visible=False), gr.Column(visible=True), _show_editor(where)
-            yield *panels, _view(query), _prediction(query.probabilities), str(archive), FRAGMENTS.report(html)
-
-
-def _announce_stop() -> None:
-    gr.Info("Stopped. Nothing is kept of this search.")
-
-
-def _restore(query: Query, where: str) -> Updates:
-    """What the page shows after a search that failed or was stopped."""
-    return _view(query), _prediction(query.probabilities), _show_editor(where)
+            yield *panels, _view(query), _prediction(query), str(archive), FRAGMENTS.report(html)
 
 
 def _show_editor(where: str) -> Any:
@@ -171,8 +156,10 @@ def _view(query: Query, region: torch.Tensor | None = None) -> str:
     return str(FRAGMENTS.query(_uri(image[0]), query, region is not None))
 
 
-def _prediction(probabilities: Mapping[str, float]) -> Any:
-    return gr.Label({_full_name(name): value for name, value in probabilities.items()}, visible=True)
+def _prediction(of: Query | Progress) -> Any:
+    if of.probabilities is None:
+        return gr.skip()
+    return gr.Label({_full_name(name): value for name, value in of.probabilities.items()}, visible=True)
 
 
 def _full_name(name: str) -> str:

@@ -1,7 +1,5 @@
 """An image to explain, the search for its counterfactual as a stream, and the record as a zip file."""
 
-from __future__ import annotations
-
 import shutil
 import threading
 from collections import deque
@@ -14,17 +12,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cfexplain import METHODS, Explanation, describe, explain, save
 from cfexplain import images as files
 from cfexplain.classifier.checks import device_of_weights, predict
 from cfexplain.classifier.sources import licence_of, load_classifier, load_oracles, synthetic_lesion
-from cfexplain.explanation.explanation import Explanation, describe
 from cfexplain.explanation.figures import fullsize_figure
-from cfexplain.explanation.folder import save
 from cfexplain.explanation.record import Provenance
-from cfexplain.method.presets import METHODS
 from cfexplain.method.stop import Step
 from cfexplain.report import render_explanation
-from cfexplain.search.explain import explain
 from cfexplain.types import Classifier, Image, Images, Prediction
 
 SHUTDOWN = threading.Event()  # stops all searches while it is set
@@ -40,7 +35,7 @@ class NamedClassifier:
     licence: str
 
     @classmethod
-    def load(cls, name: str, device: str = "auto") -> NamedClassifier:
+    def load(cls, name: str, device: str = "auto") -> "NamedClassifier":
         """Load a classifier by the name that `cfexplain explain` takes; raises ValueError if there is none."""
         classifier = load_classifier(name, device)
         return cls(name, classifier, load_oracles((), name, classifier), licence_of(name) or "")
@@ -48,31 +43,23 @@ class NamedClassifier:
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """An image and its prediction.
+    """An image and its prediction."""
 
-    Attributes:
-        name: file name of the image.
-        original: the image at its own resolution.
-        model: the classifier that predicts it.
-        image: the input of the classifier, shape (1, 3, h, w).
-        probabilities: of the classes, the largest first.
-    """
-
-    name: str
-    original: Image
+    name: str  # File name of the image.
+    original: Image  # At its own resolution.
     model: NamedClassifier
-    image: Images
-    probabilities: Mapping[str, float]
+    image: Images  # The input of the classifier.
+    probabilities: Mapping[str, float]  # Of the classes, the largest first.
 
     @classmethod
-    def of(cls, original: Image, name: str, model: NamedClassifier) -> Query:
+    def of(cls, original: Image, name: str, model: NamedClassifier) -> "Query":
         """Predict an image."""
         classifier = model.classifier
         image = files.square(original, classifier.image_size)[None].to(device_of_weights(classifier))
         return cls(name, original, model, image, _by_class(predict(classifier, image), model))
 
     @classmethod
-    def read(cls, path: Path, model: NamedClassifier) -> Query:
+    def read(cls, path: Path, model: NamedClassifier) -> "Query":
         """Read an uploaded image and delete its file; raises ImageError if it is not a readable image."""
         try:
             return cls.of(files.load_picture(path), path.name, model)
@@ -80,7 +67,7 @@ class Query:
             path.unlink(missing_ok=True)
 
     @classmethod
-    def example(cls, seed: int, model: NamedClassifier) -> Query:
+    def example(cls, seed: int, model: NamedClassifier) -> "Query":
         """Draw a synthetic lesion."""
         lesion = synthetic_lesion(seed % 20)
         return cls.of(lesion.image, f"{lesion.id}.png", model)
@@ -88,21 +75,13 @@ class Query:
 
 @dataclass(frozen=True, eq=False)
 class Progress:
-    """The state of a search.
+    """The state of a search."""
 
-    Attributes:
-        stage: anchor, edit or evaluation.
-        step: of this stage, counted from 1.
-        steps: of this stage, at most.
-        image: the anchor or the counterfactual so far.
-        probabilities: of `image`, the largest first; None for the anchor.
-    """
-
-    stage: str
-    step: int
-    steps: int
-    image: Image
-    probabilities: Mapping[str, float] | None
+    stage: str  # Anchor, edit or evaluation.
+    step: int  # Of this stage, counted from 1.
+    steps: int  # Of this stage, at most.
+    image: Image  # The anchor or the counterfactual so far.
+    probabilities: Mapping[str, float] | None  # Of `image`, the largest first; None for the anchor.
 
 
 def search(
@@ -113,10 +92,7 @@ def search(
     budget: float | None = None,
     region: Float[Tensor, "1 1 h w"] | None = None,
 ) -> Iterator[Progress | Explanation]:
-    """Search for a counterfactual in a thread, as `cfexplain.explain` does; closing the iterator stops it.
-
-    Yields progress, at most four times a second, then the explanation.
-    """
+    """Search in a thread: progress up to four times a second, then the explanation; closing the iterator stops it."""
     model, preset = query.model, METHODS[method]
     stopped, latest, first = threading.Event(), deque[tuple[str, Step]](maxlen=1), dict[str, Images]()
 
@@ -158,11 +134,10 @@ def search(
 
 def write_record(explanation: Explanation, folder: Path) -> tuple[Path, str]:
     """Write what `cfexplain explain` writes as a zip file into a folder; returns its path and the report as HTML."""
-    name = Path(explanation.provenance.image).stem
-    save(explanation, folder / name)
-    report = render_explanation(explanation, folder / name).read_text(encoding="utf-8")
-    archive = shutil.make_archive(str(folder / name), "zip", folder, name)
-    shutil.rmtree(folder / name)
+    written = save(explanation, folder / Path(explanation.provenance.image).stem)
+    report = render_explanation(explanation, written).read_text(encoding="utf-8")
+    archive = shutil.make_archive(str(written), "zip", folder, written.name)
+    shutil.rmtree(written)
     return Path(archive), report
 
 

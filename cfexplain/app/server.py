@@ -1,7 +1,5 @@
 """The server: reachable from this computer only, fetching nothing from elsewhere, keeping nothing."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
@@ -47,7 +45,7 @@ def launch(
     Args:
         names: of the classifiers to choose from; the first one is selected.
         device: auto, cpu, cuda, ...
-        port: of 127.0.0.1; None takes the first free one of `PORTS`.
+        port: None takes the first free one of `PORTS`.
         browser: open the page in the default browser.
         tell: called with the page's address.
 

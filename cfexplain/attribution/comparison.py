@@ -1,7 +1,5 @@
 """Attribution maps compared with a counterfactual: rows of measures, means with intervals, figures and files."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping
@@ -36,7 +34,7 @@ class Comparison:
 
     Attributes:
         counterfactual: with the lesion masks, if there are any.
-        heatmaps: by method, shape (n, h, w), the three references included.
+        heatmaps: by method, the three references included.
         rows: one row per image and method, one column per measure (see `BETTER`); NaN where it does not apply.
         swaps: the curves, by (image, method); empty without a classifier.
     """
@@ -46,8 +44,8 @@ class Comparison:
     rows: pd.DataFrame
     swaps: Mapping[tuple[int, str], Swap]
 
-    def plot(self) -> Figure:
-        """Query, counterfactual, change and every map on one signed scale, two or more rows per image."""
+    def plot(self) -> "Figure":
+        """Query, counterfactual, change and every map on one signed scale."""
         return figure.maps_figure(self)
 
     def _repr_png_(self) -> bytes:
@@ -65,8 +63,7 @@ def compare(
 ) -> Comparison:
     """Compare the magnitude of attribution maps with the change of a counterfactual and the lesion, and swap pixels.
 
-    Magnitudes, because a counterfactual may change both what speaks for a class and what speaks against it; pass
-    `heatmap.clamp(min=0)` to count only what speaks for it. `REFERENCES` are added.
+    Pass `heatmap.clamp(min=0)` to count only what speaks for the class. The maps of `REFERENCES` are added.
 
     Args:
         counterfactual: of n images.
@@ -100,18 +97,14 @@ def compare(
             rows.append({"image": i, "method": name, "found": edit.found[0]} | measures.agreement(edit, values[i]))
             if classifier is not None and edit.found[0]:
                 swaps[i, name] = measures.swap(classifier, edit, values[i], steps=steps)
-                rows[-1] |= swaps[i, name].measures()
+                rows[-1] |= swaps[i, name].measures
     return Comparison(counterfactual, maps, pd.DataFrame(rows, columns=["image", "method", "found", *BETTER]), swaps)
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
-    """Means over images with 95 % percentile bootstrap intervals, one row per method and measure.
+    """Means of `Comparison.rows` over images with 95 % bootstrap intervals, one row per method and measure.
 
-    Args:
-        rows: as in `Comparison.rows`, of one or several comparisons.
-
-    Returns:
-        Columns method, measure, better, n (images that have the measure), mean, low and high.
+    Its columns are method, measure, better, n (images that have the measure), mean, low and high.
     """
     return pd.DataFrame(
         {"method": method, "measure": name, "better": better} | asdict(bootstrap_mean(group[name].to_numpy(float)))
@@ -140,12 +133,7 @@ def save_comparison(comparison: Comparison, folder: Path, image: str) -> None:
 
 
 def save_summary(rows: pd.DataFrame, out: Path) -> None:
-    """Write the measures of all images and their means: comparison.json, rows.csv, methods.csv, .md and .png.
-
-    Args:
-        rows: `Comparison.rows` of all comparisons, with the file names in the column image.
-        out: an existing folder.
-    """
+    """Write the rows of all comparisons and their means: comparison.json, rows.csv, methods.csv, .md and .png."""
     means = summary(rows)
     rows.to_csv(out / "rows.csv", index=False, float_format="%.6g")
     means.to_csv(out / "methods.csv", index=False, float_format="%.6g")
@@ -180,13 +168,11 @@ def sentence(comparison: Comparison, image: str) -> str:
 
 def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as plain values with six decimals, None for NaN."""
-    records: list[dict[str, Any]] = json.loads(rows.to_json(orient="records", double_precision=6))
-    return records
+    return json.loads(rows.to_json(orient="records", double_precision=6))  # type: ignore[no-any-return]
 
 
 def _write(path: Path, **values: Any) -> None:
-    text = json.dumps(values | {"notice": NOTICE}, indent=2, allow_nan=False)
-    files.write_whole(path, (text + "\n").encode())
+    files.write_whole(path, f"{json.dumps(values | {'notice': NOTICE}, indent=2, allow_nan=False)}\n".encode())
 
 
 def _with_references(edit: Edit, heatmaps: Mapping[str, Tensor], seed: int) -> dict[str, Float[Tensor, "n h w"]]:
@@ -202,6 +188,5 @@ def _with_references(edit: Edit, heatmaps: Mapping[str, Tensor], seed: int) -> d
             raise ValueError(f"the map {name} must have shape {shape}, got {tuple(maps[name].shape)}")
         if not bool(maps[name].isfinite().all()):
             raise ValueError(f"the map {name} holds infinite or undefined values")
-    randoms = [generator_for(query, seed, "random map") for query in edit.query.split(1)]
-    noise = torch.stack([torch.rand(shape[1:], generator=rng) for rng in randoms])
-    return maps | {EDGES: measures.edges(edit.query), RANDOM: noise}
+    noise = [torch.rand(shape[1:], generator=generator_for(one, seed, "random map")) for one in edit.query.split(1)]
+    return maps | {EDGES: measures.edges(edit.query), RANDOM: torch.stack(noise)}

@@ -1,7 +1,5 @@
 """The counterfactual as a captum attribution, which captum's metrics, plots and noise tunnels accept."""
 
-from __future__ import annotations
-
 import copy
 import math
 import time
@@ -16,8 +14,8 @@ from captum.attr import Attribution, IntegratedGradients  # noqa: TID253 - the b
 from captum.log import log_usage  # noqa: TID253
 from torch import Tensor, nn
 
-from cfexplain.attribution.heatmap import class_indices
 from cfexplain.attribution.logits import Logits
+from cfexplain.attribution.methods import class_indices
 from cfexplain.classifier.checks import check_classifier, predict
 from cfexplain.images import check_images
 from cfexplain.method.presets import NATURAL
@@ -26,7 +24,7 @@ from cfexplain.method.stop import CloseEnough
 from cfexplain.search.anchor import AnchorTask, fit_anchors
 from cfexplain.search.edit import Edit
 from cfexplain.search.explain import ANCHOR_SHARE, explain
-from cfexplain.types import Classifier, Images, Problem, Status
+from cfexplain.types import Classifier, Images, Problem
 
 # Root mean square distance up to which images share an anchor: about the error of the anchor itself (32 dB).
 NEAR = 0.03
@@ -43,15 +41,15 @@ class CounterfactualAttribution(Attribution):  # type: ignore[misc]
 
         map = (p - a) * mean_t d logit_target / d x at a + t (p - a),  t = (k + 1/2) / steps,
 
-    of the inputs' shape (n, 3, h, w), in units of the logit. It sums to logit(p) - logit(a), up to the error of the
-    midpoint rule. Above 0 the change of a pixel raises the target's logit.
+    of the inputs' shape (n, 3, h, w), in units of the logit: above 0 the change of a pixel raises the target's logit.
+    It sums to logit(p) - logit(a), up to the error of the midpoint rule.
 
-    The last anchors are cached, and serve all inputs within a root mean square distance of `NEAR`, because tools such
-    as noise tunnels perturb an image many times, and fitting an anchor takes most of the time.
+    Fitting an anchor takes most of the time, and tools such as noise tunnels perturb an image many times: the last
+    anchors are kept, and serve all inputs within a root mean square distance of `NEAR`.
 
     Args:
         classifier: in evaluation mode; it is not changed.
-        method: of the counterfactuals (see `cfexplain.method.presets`).
+        method: of the counterfactuals.
         seed: fixed, so that equal inputs have equal maps.
         budget: seconds per image.
         steps: points on the path.
@@ -60,18 +58,16 @@ class CounterfactualAttribution(Attribution):  # type: ignore[misc]
         ValueError: the classifier is in training mode, or there is no point on the path.
 
     Example:
-        >>> import cfexplain_classifiers
-        >>> from cfexplain.method.presets import PIXELS
+        >>> import cfexplain, cfexplain_classifiers
         >>> classifier = cfexplain_classifiers.load("synthetic")
-        >>> method = CounterfactualAttribution(classifier, method=PIXELS, budget=1.0)
+        >>> method = CounterfactualAttribution(classifier, method=cfexplain.PIXELS, budget=1.0)
         >>> method.attribute(torch.full((1, 3, 64, 64), 0.6), target=1).shape
         torch.Size([1, 3, 64, 64])
 
     Source: ours; the path integral is that of Sundararajan et al. 2017, equation 1, from a to p.
     """
 
-    multiplies_by_inputs = True
-    """The map has a difference of inputs as a factor, as captum's global attributions do."""
+    multiplies_by_inputs = True  # The map has a difference of inputs as a factor, as captum's global attributions do.
 
     def __init__(
         self,
@@ -87,7 +83,7 @@ class CounterfactualAttribution(Attribution):  # type: ignore[misc]
             raise ValueError(f"steps must be at least 1, got {steps}")
         super().__init__(Logits(classifier))
         self.classifier, self.method, self.seed, self.budget, self.steps = classifier, method, seed, budget, steps
-        self.anchors: deque[Fitted] = deque(maxlen=CAPACITY)
+        self.anchors: deque[_Fitted] = deque(maxlen=CAPACITY)
 
     @log_usage(part_of_slo=True)  # type: ignore[untyped-decorator] # NoiseTunnel reads `attribute.__wrapped__`
     def attribute(
@@ -103,13 +99,13 @@ class CounterfactualAttribution(Attribution):  # type: ignore[misc]
         Args:
             inputs: RGB, shape (n, 3, h, w), or a tuple of one such tensor; values outside [0, 1] are clamped.
             target: class of the counterfactual and of the logit, by index or name, one for all images or one per
-                image; None is the second most likely class. If the image is already predicted as the target, there
-                is no counterfactual, and the map is zero.
+                image; None is the second most likely class.
             return_counterfactuals: also return the counterfactual images, shape (n, 3, h, w).
             internal_batch_size: largest number of points of the path in one forward pass.
 
         Returns:
-            The maps, in a tuple if the inputs were in one; with the images, (maps, images).
+            The maps, in a tuple if the inputs were in one; with the images, (maps, images). Without a counterfactual
+            a map is zero, and a warning says why.
 
         Raises:
             ValueError: inputs or target have the wrong form.
@@ -125,8 +121,7 @@ class CounterfactualAttribution(Attribution):  # type: ignore[misc]
             raise ValueError(f"internal_batch_size must be at least 1, got {batch}")
         with torch.enable_grad():  # captum's metrics call this without gradients
             edits = [self._explain(image, index) for image, index in zip(images.split(1), targets, strict=True)]
-        missing = [edit.status[0] for edit in edits if edit.status[0] is not Status.FOUND]
-        if missing:  # a map of zeros must not pass for an answer
+        if missing := [edit.status[0] for edit in edits if not edit.found[0]]:  # zeros must not pass for an answer
             text = f"{len(missing)} of {len(edits)} images have no counterfactual. {missing[0].advice}"
             warnings.warn(text, UserWarning, stacklevel=3)
         maps = torch.cat([self._map(edit, batch) for edit in edits]).to(images)
@@ -151,25 +146,20 @@ class CounterfactualAttribution(Attribution):  # type: ignore[misc]
         method, started = self.method, time.perf_counter()
         before = predict(self.classifier, image)
         if method.anchor is not None and int(before.logits.argmax(1)) != target:
-            problem = Problem(image, self.classifier, before, torch.tensor([target], device=image.device))
-            generator = self._generator(problem, started + ANCHOR_SHARE * self.budget)
+            nearest = min(self.anchors, key=lambda fitted: fitted.distance(image), default=None)
+            if nearest is None or nearest.distance(image) > NEAR:
+                problem = Problem(image, self.classifier, before, torch.tensor([target], device=image.device))
+                (anchor,) = fit_anchors([AnchorTask(problem, method, self.seed)], started + ANCHOR_SHARE * self.budget)
+                nearest = _Fitted(image.detach().clone(), copy.deepcopy(anchor.module), anchor.z)
+                self.anchors.append(nearest)
             once = replace(method.anchor, steps=1, stop=CloseEnough(psnr=-math.inf, patience=1))
-            method = replace(method, generator=generator, anchor=once)
+            method = replace(method, generator=nearest, anchor=once)
         left = max(0.0, self.budget - (time.perf_counter() - started))
         return explain(self.classifier, image, target, method=method, seed=self.seed, budget=left)
 
-    def _generator(self, problem: Problem, deadline: float) -> Fitted:
-        """The generator fitted to the nearest image, or to this one if no other is near."""
-        nearest = min(self.anchors, key=lambda fitted: fitted.distance(problem.query), default=None)
-        if nearest is None or nearest.distance(problem.query) > NEAR:
-            (anchor,) = fit_anchors([AnchorTask(problem, self.method, self.seed)], deadline)
-            nearest = Fitted(problem.query.detach().clone(), copy.deepcopy(anchor.module), anchor.z)
-            self.anchors.append(nearest)
-        return nearest
-
 
 @dataclass(frozen=True, eq=False)
-class Fitted:
+class _Fitted:
     """A `Generator` whose network already reproduces an image; searches edit copies of it."""
 
     image: Images
@@ -182,11 +172,9 @@ class Fitted:
         return float((self.image - image).square().mean().sqrt()) if alike else math.inf
 
     def build(self, query: Images, rng: torch.Generator) -> nn.Module:
-        """A copy of the network."""
         return copy.deepcopy(self.module)
 
     def draw(self, query: Images, rng: torch.Generator) -> Tensor:
-        """The network's input."""
         return self.z
 
 

@@ -24,8 +24,7 @@ COLUMNS, TITLE, SCALE = 6, 8.5, "PuOr_r"
 def maps_figure(comparison: Comparison) -> Figure:
     """Query, counterfactual, change and every map, in rows of six; two or more rows per image.
 
-    The change and each map are divided by the 99.5 % quantile of their own magnitude, so that one colour bar from -1
-    to 1 serves all. The lesion's outline is drawn if there is a mask.
+    The change and each map are divided by the 99.5 % quantile of their own magnitude: one colour bar serves all.
     """
     names = [name for name in comparison.heatmaps if name not in REFERENCES]
     correlation: Any = comparison.rows.set_index(["image", "method"])["rank_correlation"]

@@ -1,7 +1,5 @@
 """A classifier as captum needs it: a module that returns a tensor and whose layers are found by name."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 
@@ -22,9 +20,6 @@ SMALLEST_MAP = 7
 class Logits(nn.Module):
     """Maps images in [0, 1] to logits, for captum and other tools that hook modules; the classifier is not changed.
 
-    Args:
-        classifier: any; its layers can be found if it or its attribute `module` is a torch module.
-
     Example:
         >>> from cfexplain_classifiers import load
         >>> Logits(load("synthetic"))(torch.rand(2, 3, 64, 64)).shape
@@ -43,25 +38,18 @@ class Logits(nn.Module):
 
     @property
     def network(self) -> nn.Module:
-        """The torch module of the classifier.
-
-        Raises:
-            ValueError: it has none.
-        """
-        network = module_of(self.classifier)
-        if network is None:
+        """The torch module of the classifier; a ValueError if it has none."""
+        if (network := module_of(self.classifier)) is None:
             raise ValueError("methods that read layers need a classifier with a torch module: give it as `.module`")
         return network
 
     def layer(self, name: str | None, image: Images) -> nn.Module:
         """A layer by name, or the deepest whose feature map has at least `SMALLEST_MAP` pixels a side.
 
-        Args:
-            name: as in `network.named_modules()`; None searches the classifier's taps, then all modules.
-            image: an input for the search, shape (1, 3, h, w).
+        Names are those of `network.named_modules()`; None searches the classifier's taps, then all modules.
 
         Raises:
-            ValueError: there is no such layer, or it does not return a feature map.
+            ValueError: there is no such layer, or it does not answer this image with a feature map.
         """
         modules: dict[str, nn.Module] = dict(self.network.named_modules())
         if name is not None and name not in modules:
@@ -86,24 +74,16 @@ class Logits(nn.Module):
             raise ValueError(f"the layer {name} does not answer with a map of the picture, shape (n, channels, h, w)")
         return modules[name]
 
-    def rectified(self) -> Logits:
-        """A copy with the same outputs whose activations count as ReLUs for captum and do not work in place.
-
-        Raises:
-            ValueError: the network has no activation modules.
-        """
+    def rectified(self) -> "Logits":
+        """A copy whose activations count as ReLUs for captum and do not work in place; a ValueError if it has none."""
         twin = Logits(copy.deepcopy(self.classifier))
-        activations = [
-            (parent, name, child)
-            for parent in twin.network.modules()
-            for name, child in parent.named_children()
-            if type(child).__name__.lower() in ACTIVATIONS
-        ]
+        children = [(parent, *child) for parent in twin.network.modules() for child in parent.named_children()]
+        activations = [found for found in children if type(found[2]).__name__.lower() in ACTIVATIONS]
         if not activations:
             raise ValueError("guided backpropagation and DeepLift need activations that are modules, such as nn.ReLU")
         for parent, name, child in activations:
             setattr(child, "inplace", False)  # noqa: B010 - to mypy the attributes of a module are tensors or modules
-            setattr(parent, name, child if type(child) is nn.ReLU else Rectifier(child))
+            setattr(parent, name, child if type(child) is nn.ReLU else _Rectifier(child))
         return twin
 
 
@@ -115,7 +95,7 @@ def _is_feature_map(output: Any, image: Images) -> bool:
     return min(h, w) > 1 and h <= height and w <= width and abs(h * width - w * height) <= max(height, width)
 
 
-class Rectifier(nn.ReLU):
+class _Rectifier(nn.ReLU):
     """Any activation as a subclass of ReLU, so that captum's guided backpropagation clips its gradient at 0."""
 
     def __init__(self, activation: nn.Module) -> None:
@@ -123,5 +103,4 @@ class Rectifier(nn.ReLU):
         self.activation = activation
 
     def forward(self, values: Tensor) -> Tensor:
-        """Apply the activation."""
         return self.activation(values)  # type: ignore[no-any-return]

@@ -1,10 +1,8 @@
-"""The attribution methods by name: captum's, with baselines and settings for skin lesions."""
-
-from __future__ import annotations
+"""Attribution maps by captum's methods, with baselines and settings for skin lesions, one image at a time."""
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -13,15 +11,17 @@ from typing import Any
 import numpy as np
 import torch
 from captum import attr  # noqa: TID253 - only what computes maps imports this file
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from cfexplain.attribution.logits import Logits
+from cfexplain.classifier.checks import check_classifier, class_index, predict
 from cfexplain.generators.noise import generator_for, seeded
-from cfexplain.types import Image, Images
+from cfexplain.images import check_images
+from cfexplain.types import Classifier, Image, Images
 
 # Points on the path of integrated gradients. From a blurred baseline the map sums to the logit's change within a few
-# hundredths; from black, far from the training data, the sum can be off by as much as the change, with 128 points too.
+# hundredths; from black, far from the training data, it can be off by as much as the change, with 128 points too.
 STEPS = 32
 # Noisy copies for SmoothGrad and GradientSHAP, and the standard deviation of the noise (intensity in [0, 1]);
 # Smilkov et al. recommend 10 to 20 % of the range.
@@ -36,32 +36,18 @@ LIMITS = ("internal_batch_size", "perturbations_per_eval", "nt_samples_batch_siz
 
 @dataclass(frozen=True, eq=False)
 class Item:
-    """The input of an attribution method: one image and the logit to attribute to its pixels.
-
-    Attributes:
-        model: maps images to logits.
-        image: shape (1, 3, h, w).
-        target: index of the logit.
-        counterfactual: a baseline of the image's shape, for the methods that use one.
-        layer: name of the layer for Grad-CAM; None selects one, see `Logits.layer`.
-        batch: largest number of images in one forward pass.
-        seed: of methods that draw noise.
-    """
+    """The input of an attribution method: one image and the logit to attribute to its pixels."""
 
     model: Logits
     image: Images
-    target: int
-    counterfactual: Images | None = None
-    layer: str | None = None
-    batch: int = 16
-    seed: int = 0
+    target: int  # Index of the logit.
+    counterfactual: Images | None  # A baseline, for the methods that use one.
+    layer: str | None  # For Grad-CAM; None selects one, see `Logits.layer`.
+    batch: int  # Largest number of images in one forward pass.
+    seed: int  # Of methods that draw noise.
 
     def run(self, attribute: Callable[..., Any], **options: Any) -> Tensor:
-        """Call `attribute(image, target=..., **options)` with this item's seed and memory limit.
-
-        Raises:
-            ValueError: the logit does not depend on the layer that the method reads.
-        """
+        """Call `attribute(image, target=..., **options)` with this item's seed and memory limit."""
         image = self.image.detach().clone().requires_grad_()
         try:
             with _seeded(self.image, self.seed), warnings.catch_warnings():
@@ -75,13 +61,7 @@ class Item:
 
 
 def memory_limits(attribute: Callable[..., Any], batch: int) -> dict[str, int]:
-    """The arguments that limit a method to `batch` images in one forward pass, except those a `partial` has set.
-
-    Example:
-        >>> def method(images, target, perturbations_per_eval=1): ...
-        >>> memory_limits(method, 16), memory_limits(partial(method, perturbations_per_eval=2), 16)
-        ({'perturbations_per_eval': 16}, {})
-    """
+    """The arguments that limit a method to `batch` images in one forward pass, except those a `partial` has set."""
     method, preset = (attribute.func, attribute.keywords) if isinstance(attribute, partial) else (attribute, {})
     accepted = set(inspect.signature(method).parameters)
     if isinstance(tunnel := getattr(method, "__self__", None), attr.NoiseTunnel):
@@ -145,12 +125,9 @@ def gradient_shap(item: Item) -> Tensor:
 
 
 def deep_lift(item: Item) -> Tensor:
-    """Differences from a black baseline, propagated layer by layer; only for networks of ReLU modules.
+    """Differences from a black baseline, propagated layer by layer; only for networks of ReLU modules, each used once.
 
     Source: Shrikumar, Greenside, Kundaje, "Learning important features ...", ICML 2017, the rescale rule.
-
-    Raises:
-        ValueError: the network uses an activation twice, or one that the rule does not cover.
     """
     network, black = item.model.rectified(), torch.zeros_like(item.image)
     try:
@@ -169,21 +146,15 @@ def deep_lift(item: Item) -> Tensor:
 
 
 def gradcam(item: Item) -> Tensor:
-    """ReLU of a layer's channels weighted by their mean gradients.
-
-    Source: Selvaraju et al., "Grad-CAM", ICCV 2017, equations 1 and 2.
-    """
+    """ReLU of a layer's channels weighted by mean gradients. Source: Selvaraju et al., ICCV 2017, equations 1-2."""
     layer = item.model.layer(item.layer, item.image)
     return item.run(attr.LayerGradCam(item.model, layer).attribute, relu_attributions=True)
 
 
 def guided_gradcam(item: Item) -> Tensor:
-    """Grad-CAM times guided backpropagation, on a copy of the network.
+    """Grad-CAM times guided backpropagation, on a copy of the network in which every activation counts as a ReLU.
 
-    captum's guided backpropagation covers only nn.ReLU; in the copy every activation counts as one (ours), so that
-    networks with ReLU6 or Hardswish can be explained too.
-
-    Source: Selvaraju et al. 2017, section 3.2; Springenberg et al. 2015.
+    Source: Selvaraju et al. 2017, section 3.2; Springenberg et al. 2015; activations other than ReLU are ours.
     """
     network = item.model.rectified()
     method = attr.GuidedGradCam(network, network.layer(item.layer, item.image))
@@ -193,22 +164,20 @@ def guided_gradcam(item: Item) -> Tensor:
 def occlusion(item: Item) -> Tensor:
     """Drop of the logit when a square is replaced by its blur, averaged over the squares that cover a pixel.
 
-    Source: Zeiler and Fergus, ECCV 2014, section 4.2. They use grey squares; on skin a grey or black square looks
-    like a lesion, a blurred one does not (ours).
+    Source: Zeiler and Fergus, ECCV 2014, section 4.2. Their grey squares look like a lesion on skin (blurred: ours).
     """
     side = max(2, min(item.image.shape[-2:]) // WINDOWS)
     window = {"sliding_window_shapes": (3, side, side), "strides": (3, side // 2, side // 2)}
-    drop = item.run(attr.Occlusion(item.model).attribute, baselines=blurred(item.image), **window)
-    return drop.mean(1, keepdim=True)  # captum repeats the drop in each channel
+    return _drop(item, attr.Occlusion(item.model), **window)
 
 
 def superpixel_ablation(item: Item) -> Tensor:
-    """Drop of the logit when a superpixel is replaced by its blur.
+    """Drop of the logit when a superpixel is replaced by its blur. Source: segments as in LIME, Ribeiro et al. 2016."""
+    return _drop(item, attr.FeatureAblation(item.model), feature_mask=superpixels(item.image[0])[None, None])
 
-    Source: captum's FeatureAblation with SLIC segments, as in LIME (Ribeiro et al. 2016).
-    """
-    segments = superpixels(item.image[0])[None, None]
-    drop = item.run(attr.FeatureAblation(item.model).attribute, baselines=blurred(item.image), feature_mask=segments)
+
+def _drop(item: Item, method: Any, **parts: Any) -> Tensor:
+    drop = item.run(method.attribute, baselines=blurred(item.image), **parts)
     return drop.mean(1, keepdim=True)  # captum repeats the drop in each channel
 
 
@@ -237,15 +206,7 @@ EIGHT = (
 
 
 def named(text: str) -> tuple[str, ...]:
-    """Methods from a comma-separated list; `all` is all of them, and an empty list the eight of `EIGHT`.
-
-    Example:
-        >>> named("gradcam, saliency")
-        ('gradcam', 'saliency')
-
-    Raises:
-        ValueError: there is no such method.
-    """
+    """Methods from a comma-separated list; `all` is all that read any network, and an empty list is `EIGHT`."""
     if text == "all":
         return tuple(name for name in HEATMAPS if name != "deep-lift")
     listed = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip())) or EIGHT
@@ -253,6 +214,89 @@ def named(text: str) -> tuple[str, ...]:
     if unknown:
         raise ValueError(f"there is no attribution method {unknown[0]}: use {', '.join(HEATMAPS)}")
     return listed
+
+
+def attribute(
+    classifier: Classifier,
+    images: Images,
+    target: int | str | Sequence[int | str] | Tensor = "predicted",
+    using: Any = "integrated-gradients",
+    *,
+    counterfactual: Images | None = None,
+    layer: str | None = None,
+    seed: int = 0,
+    internal_batch_size: int = 16,
+) -> Float[Tensor, "n h w"]:
+    """Attribute a class's logit to the pixels by one of captum's methods; signed values are summed over channels.
+
+    Images are processed one by one. No gradients, hooks or random states are left behind.
+
+    Args:
+        classifier: in evaluation mode; it is not changed.
+        images: RGB in [0, 1].
+        target: the class, by name or index, one for all images or one per image; "predicted" is the predicted one.
+        using: a name in `HEATMAPS`; a captum object, whose `attribute(images, target=...)` is called; or a function
+            with these arguments, such as `functools.partial(Occlusion(model).attribute, strides=2, ...)`.
+        counterfactual: images of the same shape, the baselines of `integrated-gradients-counterfactual`.
+        layer: the layer for Grad-CAM, as in `named_modules()`; None selects one, see `Logits.layer`.
+        seed: of the methods that draw noise, those given included. A map depends only on the seed and the image.
+        internal_batch_size: largest number of images in one forward pass, passed to `using` under captum's name for it
+            unless a `partial` has set it; some, such as captum's GradientShap, accept none.
+
+    Returns:
+        Maps in units of the logit (logit per intensity for saliency and smoothgrad); those of layers are enlarged.
+
+    Raises:
+        ValueError: there is no such method, class or layer, or the method cannot read this network.
+
+    Example:
+        >>> import cfexplain_classifiers
+        >>> classifier = cfexplain_classifiers.load("synthetic")
+        >>> attribute(classifier, torch.rand(2, 3, 64, 64), "malignant", using="gradcam").shape
+        torch.Size([2, 64, 64])
+
+    Source: captum (Kokhlikyan et al. 2020); the source of each method is in its docstring.
+    """
+    check_images(images)
+    check_classifier(classifier)
+    if internal_batch_size < 1:
+        raise ValueError(f"internal_batch_size must be at least 1, got {internal_batch_size}")
+    if counterfactual is not None and counterfactual.shape != images.shape:
+        raise ValueError(f"counterfactual must have the images' shape {tuple(images.shape)}")
+    function = HEATMAPS.get(using) if isinstance(using, str) else getattr(using, "attribute", using)
+    if function is None:
+        raise ValueError(f"there is no attribution method {using}: use {', '.join(HEATMAPS)}")
+    if not callable(function):
+        raise TypeError(f"using must be a name, a captum object or a function, got {type(using).__name__}")
+    model, maps = Logits(classifier), []
+    for i, index in enumerate(class_indices(classifier, images, target)):
+        baseline = None if counterfactual is None else counterfactual[i : i + 1]
+        item = Item(model, images[i : i + 1], index, baseline, layer, internal_batch_size, seed)
+        with torch.enable_grad():
+            found = function(item) if isinstance(using, str) else item.run(function)
+        maps.append(_flat(found, images.shape[-2:]))
+    return torch.cat(maps)
+
+
+def _flat(values: Tensor, size: torch.Size) -> Float[Tensor, "1 h w"]:
+    """Check a method's map, resize it to the image and sum its channels."""
+    if not isinstance(values, Tensor) or values.ndim != 4 or len(values) != 1:
+        shape = tuple(getattr(values, "shape", ())) or type(values).__name__
+        raise ValueError(f"an attribution method must answer with maps of shape (n, c, h, w), got {shape}")
+    if not bool(values.isfinite().all()):
+        raise ValueError("the attribution method answers with infinite or undefined values")
+    return nn.functional.interpolate(values.detach(), size, mode="bilinear", align_corners=False).sum(1)
+
+
+def class_indices(classifier: Classifier, images: Images, target: Any) -> list[int]:
+    """One class index per image, from names or indices, one for all or one per image, or "predicted"."""
+    if isinstance(target, str) and target == "predicted":
+        return [int(predict(classifier, image).logits.argmax(1)) for image in images.split(1)]
+    target = target.tolist() if isinstance(target, Tensor) else target
+    listed = [target] * len(images) if isinstance(target, int | str) else list(target)
+    if len(listed) != len(images):
+        raise ValueError(f"give one target for all images or one for each: got {len(listed)} for {len(images)} images")
+    return [class_index(classifier, one) for one in listed]
 
 
 def blurred(image: Images, share: float = 1 / 16) -> Images:
@@ -265,13 +309,8 @@ def blurred(image: Images, share: float = 1 / 16) -> Images:
 
 
 def superpixels(image: Image, count: int = 64) -> Int[Tensor, "h w"]:
-    """Segments of similar colour by SLIC, numbered from 0.
-
-    Source: Achanta et al., "SLIC superpixels", PAMI 2012, as implemented by scikit-image.
-    """
+    """Segments of similar colour, numbered from 0, by SLIC (Achanta et al., PAMI 2012) of scikit-image."""
     from skimage.segmentation import slic
 
-    pixels = image.detach().cpu().double().permute(1, 2, 0).numpy()
-    labels = slic(pixels, n_segments=count, compactness=10.0, start_label=0, channel_axis=-1)
-    _, dense = np.unique(labels, return_inverse=True)
-    return torch.from_numpy(dense.reshape(labels.shape)).long().to(image.device)
+    labels = slic(image.detach().cpu().double().numpy(), n_segments=count, start_label=0, channel_axis=0)
+    return torch.from_numpy(np.unique(labels, return_inverse=True)[1].reshape(labels.shape)).to(image.device)

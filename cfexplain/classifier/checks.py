@@ -7,22 +7,14 @@ from cfexplain.types import Classifier, Images, Prediction
 
 
 def check_classifier(classifier: Classifier) -> None:
-    """Refuse a classifier in training mode: its normalisation and dropout would change its predictions.
-
-    Raises:
-        ValueError: the classifier, or a part of it, is in training mode.
-    """
+    """Raise a ValueError for a classifier in training mode: normalisation and dropout would change its predictions."""
     module = module_of(classifier)
     if module is not None and any(part.training for part in module.modules()):
         raise ValueError("the classifier is in training mode: call .eval() on it before explaining its predictions")
 
 
 def check_gradient(classifier: Classifier, images: Images) -> None:
-    """Refuse a classifier whose logits have no gradient with respect to the image: no search could move it.
-
-    Raises:
-        ValueError: autograd finds no path from the image to the logits.
-    """
+    """Raise a ValueError for a classifier whose logits have no gradient with respect to the image."""
     if not classifier(images.detach().clone().requires_grad_()).logits.requires_grad:
         raise ValueError(
             "no gradient flows from the classifier's logits to the image: its forward runs without gradient "
@@ -34,13 +26,9 @@ def check_gradient(classifier: Classifier, images: Images) -> None:
 def predict(classifier: Classifier, images: Images, *, defined: bool = True) -> Prediction:
     """Predict images without gradient.
 
-    Args:
-        classifier: in evaluation mode.
-        images: n images.
-        defined: refuse logits that are not finite; a search that diverged reports them as a status instead.
-
     Raises:
-        ValueError: the logits are not finite, or there is not one for each class.
+        ValueError: there is not one logit for each class, or one is not finite, which a search that diverged reports as
+            a status instead (`defined=False`).
     """
     prediction, classes = classifier(images), len(classifier.classes)
     if prediction.logits.ndim != 2 or prediction.logits.shape[1] != classes or classes < 2:
@@ -76,11 +64,7 @@ def _first_weight(classifier: Classifier) -> Tensor:
 
 
 def class_index(classifier: Classifier, target: int | str) -> int:
-    """The index of a class given by name or index.
-
-    Raises:
-        ValueError: the classifier has no such class; the message lists those it has.
-    """
+    """The index of a class given by name or index; a ValueError lists the classes there are."""
     classes = list(classifier.classes)
     if isinstance(target, str) and target in classes:
         return classes.index(target)

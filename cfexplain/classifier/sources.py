@@ -10,8 +10,7 @@ from cfexplain.classifier.checks import check_classifier, class_index, device_of
 from cfexplain.plugins import load_object, plugin
 from cfexplain.types import Classifier
 
-WITNESS = "witness"
-"""The shipped classifier that judges counterfactuals unless the user names others."""
+WITNESS = "witness"  # The shipped classifier that judges counterfactuals unless the user names others.
 
 
 def load_classifier(name: str, device: str = "auto") -> Classifier:
@@ -25,27 +24,22 @@ def load_classifier(name: str, device: str = "auto") -> Classifier:
         ValueError: there is no such classifier or device, or what the function returns is not a classifier.
     """
     if not _is_object(name):
-        loaded: Classifier = plugin("classifiers").load(name).to(device_of(device))
-        return loaded
+        return plugin("classifiers").load(name).to(device_of(device))  # type: ignore[no-any-return]
     classifier: Classifier = load_object(name)()
     if not callable(classifier) or not hasattr(classifier, "classes") or not hasattr(classifier, "image_size"):
         raise ValueError(
             f"{name} gave {type(classifier).__name__}, not a classifier: return cfexplain.wrap(model, ...) from it"
         )
     check_classifier(classifier)
-    module = module_of(classifier)
-    if module is not None:
+    if (module := module_of(classifier)) is not None:
         module.to(device_of(device))
     return classifier
 
 
 def load_oracles(names: Sequence[str], explained: str, classifier: Classifier) -> dict[str, Classifier]:
-    """Load independent classifiers for the verdict, on the device of the explained one.
+    """Load independent classifiers for the verdict on a classifier of the name `explained`, on its device.
 
-    Args:
-        names: of the oracles; none at all is `WITNESS` if it has the same classes, and "none" is no oracle.
-        explained: name of the explained classifier.
-        classifier: the explained classifier.
+    Without names it is `WITNESS` if that has the same classes; the name "none" is no oracle.
     """
     if not names:
         classes = plugin("classifiers").card(WITNESS)["architecture"]["classes"]
@@ -60,30 +54,20 @@ def licence_of(name: str) -> str | None:
 
 
 def class_of(name: str, classifier: Classifier) -> int | str:
-    """The class that a user names: its index by name or number, or "auto", which stays as it is.
-
-    Raises:
-        ValueError: the classifier has no such class.
-    """
+    """The index of a class by name or number; "auto" stays as it is, and a ValueError lists the classes there are."""
     if name == "auto":
         return name
     return class_index(classifier, int(name) if name.isdecimal() and name not in classifier.classes else name)
 
 
 def device_of(name: str) -> torch.device:
-    """A torch device by name; auto is a GPU if there is one.
-
-    Raises:
-        ValueError: there is no such device.
-    """
+    """A torch device by name; auto is a GPU if there is one, and a ValueError says why there is no such device."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
+        return torch.zeros(1, device=name).device
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"the device {name} cannot be used here ({str(error).splitlines()[0]})") from None
-    return device
 
 
 def synthetic_lesion(seed: int) -> Any:
@@ -93,5 +77,4 @@ def synthetic_lesion(seed: int) -> Any:
 
 
 def _is_object(name: str) -> bool:
-    """Whether a name is module:function rather than a file."""
     return ":" in name and not Path(name).exists()

@@ -15,23 +15,14 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True, eq=False)
 class WrappedClassifier:
-    """A `Classifier` around a torch module, which is left unchanged.
-
-    Attributes:
-        module: maps normalised images to logits.
-        classes: names in the order of the logits.
-        image_size: pixels per side.
-        tap_names: names of the submodules whose outputs are the features, shallow to deep.
-        mean: of the normalisation used in training, one value per channel.
-        std: likewise its standard deviation.
-    """
+    """A `Classifier` around a torch module, which is left unchanged; see `wrap`."""
 
     module: nn.Module
     classes: Sequence[str]
     image_size: int
     tap_names: tuple[str, ...]
-    mean: tuple[float, ...] = IMAGENET_MEAN
-    std: tuple[float, ...] = IMAGENET_STD
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
     def __call__(self, images: Images, /) -> Prediction:
         """Predict images in [0, 1]; the hooks are removed before it returns, also after an error."""
@@ -39,11 +30,9 @@ class WrappedClassifier:
         normalised = (images - self._channels(self.mean, images)) / self._channels(self.std, images)
         with ExitStack() as hooks:
             for name in self.tap_names:
-                handle = self.module.get_submodule(name).register_forward_hook(_recorder(outputs, name))
-                hooks.callback(handle.remove)
+                hooks.enter_context(self.module.get_submodule(name).register_forward_hook(_recorder(outputs, name)))
             logits = self.module(normalised.contiguous())  # generators output channels last, which `view` refuses
-        unused = [name for name in self.tap_names if name not in outputs]
-        if unused:
+        if unused := [name for name in self.tap_names if name not in outputs]:
             raise ValueError(f"the layers {unused} took no part in the prediction: tap layers that run in forward()")
         return Prediction(_logits(logits), tuple(outputs[name] for name in self.tap_names))
 
@@ -86,10 +75,9 @@ def wrap(
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
     if any(m.training for m in model.modules()):
         raise ValueError("the model is in training mode: call .eval() on it before wrapping it")
-    names = {name for name, _ in model.named_modules()}
-    unknown = [tap for tap in taps if tap not in names]
-    if unknown:
-        raise ValueError(f"the model has no layers {unknown}; it has, for example, {sorted(names - {''})[:8]}")
+    names = dict(model.named_modules())
+    if unknown := [tap for tap in taps if tap not in names]:
+        raise ValueError(f"the model has no layers {unknown}; it has, for example, {sorted(filter(None, names))[:8]}")
     labels = tuple(map(str, classes))
     if repeated := sorted({label for label in labels if labels.count(label) > 1}):
         raise ValueError(f"classes must have different names, but {', '.join(repeated)} is there more than once")
@@ -97,7 +85,6 @@ def wrap(
 
 
 def _by_channel(value: float | Sequence[float]) -> tuple[float, ...]:
-    """One number for all channels, or one for each."""
     return (float(value),) * 3 if isinstance(value, int | float) else tuple(value)
 
 

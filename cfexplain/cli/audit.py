@@ -1,7 +1,5 @@
 """`cfexplain audit`: counterfactuals of a whole data set, and what they say about its classifiers."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,9 +12,7 @@ if TYPE_CHECKING:
     from cfexplain.audit.engine import Engine
 
 ENGINES = ("auto", "local", "cores", "ray")
-MANY = 8
-"""Images from which on the engine auto uses every core of a CPU: worker processes take seconds to start."""
-
+MANY = 8  # Images from which on the engine auto uses every core of a CPU: worker processes take seconds to start.
 ENGINE = "local (this process), cores (all of a CPU) or ray."
 NOTE = (
     "Leaks and near-duplicates make numbers look better than they are; a column that goes with the label can be "
@@ -87,7 +83,7 @@ def audit(
     yield terminal.FAILED if done.summary.outcome == "fail" else terminal.OK
 
 
-def engine_of(name: str, images: int, on_gpu: bool, cores: int, workers: int, ray_address: str | None) -> Engine:
+def engine_of(name: str, images: int, on_gpu: bool, cores: int, workers: int, ray_address: str | None) -> "Engine":
     """The engine of a name; auto is worker processes if they save more time than they take to start."""
     from cfexplain.audit.engine import local, on_cores, on_ray, usable_cores
 

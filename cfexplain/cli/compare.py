@@ -1,6 +1,7 @@
 """`cfexplain compare`: attribution maps beside the counterfactual change."""
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -34,30 +35,24 @@ def compare(
     """
     import pandas as pd
 
-    from cfexplain.attribution import attribute
-    from cfexplain.attribution import compare as compare_maps
+    import cfexplain
     from cfexplain.attribution.comparison import save_comparison, save_summary, sentence
     from cfexplain.attribution.methods import named
-    from cfexplain.classifier.sources import class_of, device_of, load_classifier
+    from cfexplain.classifier.sources import class_of, load_classifier
     from cfexplain.cli.explain import read
-    from cfexplain.images import readable, square
+    from cfexplain.images import readable
     from cfexplain.method.presets import load_method
-    from cfexplain.search.explain import explain
 
     terminal.make_folder(out)
     model = load_classifier(classifier, device)
-    place, wanted, chosen, names = device_of(device), class_of(target, model), load_method(method), named(methods)
-    rows = []
+    wanted, chosen, names, rows = class_of(target, model), load_method(method), named(methods), []
     for image, (folder,) in terminal.result_folders(images, out):
         try:
-            picture, lesion = read(image, mask, "", model.image_size)
-            query = square(picture, model.image_size)[None].to(place)
-            edit = explain(model, query, wanted, method=chosen, seed=seed, budget=budget, mask=lesion)
-            maps = {
-                name: attribute(model, edit.query, edit.source, name, counterfactual=edit.image, seed=seed)
-                for name in names
-            }
-            comparison = compare_maps(edit, maps, classifier=model, seed=seed)
+            _, query, lesion = read(image, mask, model.image_size, device)
+            edit = cfexplain.explain(model, query, wanted, method=chosen, seed=seed, budget=budget, mask=lesion)
+            attribute = partial(cfexplain.attribute, model, edit.query, edit.source)
+            maps = {name: attribute(name, counterfactual=edit.image, seed=seed) for name in names}
+            comparison = cfexplain.compare(edit, maps, classifier=model, seed=seed)
             save_comparison(comparison, folder, readable(str(image)))
             rows.append(comparison.rows.assign(image=readable(str(image))))
             yield sentence(comparison, str(image))

@@ -1,7 +1,5 @@
 """`cfexplain explain`: a counterfactual of each image's prediction, with its record, figures and page."""
 
-from __future__ import annotations
-
 import json
 import math
 from dataclasses import replace
@@ -17,7 +15,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cfexplain import Explanation
-    from cfexplain.types import Image
 
 METHODS = "natural, fast, without-estimator, regularised-dip, dip, disc, tv, pixels, or module:NAME."
 MASK = "White where the image may change: a file, or a folder with STEM.png for each image."
@@ -47,10 +44,10 @@ def explain(
     Exit codes: 0: all explained, 1: a counterfactual was not found, 2: bad usage or input.
     """
     from cfexplain import describe, explain_diverse, save
-    from cfexplain.classifier.sources import class_of, device_of, licence_of, load_classifier, load_oracles
+    from cfexplain.classifier.sources import class_of, licence_of, load_classifier, load_oracles
     from cfexplain.explanation.figures import fullsize_figure, path_figures, seed_figures
     from cfexplain.explanation.record import Provenance
-    from cfexplain.images import readable, square
+    from cfexplain.images import readable
     from cfexplain.method.presets import at_confidence, load_method
     from cfexplain.report import render, render_explanation
 
@@ -59,19 +56,17 @@ def explain(
     model = load_classifier(classifier, device)
     search = partial(explain_diverse, model, target=class_of(target, model), method=chosen, budget=budget)
     oracles = load_oracles(oracle or (), classifier, model)
-    provenance = Provenance(classifier=classifier, licence=licence_of(classifier), hair_removal=dehair)
     explained = 0
     for image, folders in terminal.result_folders(images, out, diverse):
         try:
-            picture, region = read(image, mask, dehair, model.image_size)
-            query = square(picture, model.image_size)[None].to(device_of(device))
+            picture, query, region = read(image, mask, model.image_size, device, dehair)
+            origin = Provenance(readable(str(image)), classifier, licence_of(classifier), dehair)
             with terminal.watching(image, chosen) as watch:
                 search_image = partial(search, query, region=region, callback=watch)
                 edits = search_image(count=diverse, seed=seed)
                 repeats = [search_image(count=1, seed=seed + k)[0] for k in range(1, seeds)]
             for edit, folder in zip(edits, folders, strict=True):
                 others = repeats if edit is edits[0] else []
-                origin = replace(provenance, image=readable(str(image)))
                 explanation = describe(edit, model, oracles, others=others, provenance=origin)
                 figures = fullsize_figure(edit, picture) | seed_figures([edit, *others], explanation.seeds)
                 figures |= path_figures(edit, model) if path or others else {}
@@ -86,19 +81,23 @@ def explain(
         render(out)
 
 
-def read(path: Path, mask: Path | None, dehair: str, size: int) -> tuple[Image, Tensor | None]:
-    """An image at its own resolution, and the region of the classifier's square that may change; None is all of it."""
-    from cfexplain.images import load_mask, load_picture, square_mask
+def read(
+    path: Path, mask: Path | None, size: int, device: str, dehair: str = ""
+) -> "tuple[Tensor, Tensor, Tensor | None]":
+    """An image at its own resolution, its square for the classifier, and the mask of that square if one is given."""
+    from cfexplain.classifier.sources import device_of
+    from cfexplain.images import load_mask, load_picture, square, square_mask
     from cfexplain.restore import hair
 
     image = load_picture(path)
     image = hair.dehair(image, method=dehair).image[0] if dehair else image
+    query = square(image, size)[None].to(device_of(device))
     if mask is None:
-        return image, None
-    return image, square_mask(load_mask(mask / f"{path.stem}.png" if mask.is_dir() else mask), image, size)[None]
+        return image, query, None
+    return image, query, square_mask(load_mask(mask / f"{path.stem}.png" if mask.is_dir() else mask), image, size)[None]
 
 
-def sentence(explanation: Explanation, folder: Path) -> str:
+def sentence(explanation: "Explanation", folder: Path) -> str:
     """One explanation in words."""
     edit, metrics, verdict = explanation.edit, explanation.metrics, explanation.verdict
     source, target, status = explanation.source, explanation.target, explanation.status

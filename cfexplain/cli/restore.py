@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cfexplain import Method
-    from cfexplain.method.stop import StopRule
     from cfexplain.restore import Restoration, Run
 
 TASKS = {
@@ -125,20 +124,17 @@ def method_of(task: str, given: Mapping[str, Any], steps: int | None) -> Method:
         raise ValueError(f"there is no method {given['method']} for this: choose one of {', '.join(methods)}")
     if given["preset"] not in (None, "paper", "fast"):
         raise ValueError(f"--preset is paper or fast, not {given['preset']}")
-    rules: dict[str, StopRule | None] = {
-        "fixed": None,
-        "held-out": prior.HeldOut(),
-        "wmv": prior.Averaged(0.99, until=prior.WindowedVariance()),
-        "emv": prior.Averaged(0.99, until=prior.MovingVariance()),
-    }
+    windowed, moving = (prior.Averaged(0.99, until=rule()) for rule in (prior.WindowedVariance, prior.MovingVariance))
+    rules = {"fixed": None, "held-out": prior.HeldOut(), "wmv": windowed, "emv": moving}
     if given["stop"] not in (None, *rules):
         raise ValueError(f"--stop is {', '.join(rules)}, not {given['stop']}")
     default = {"superres": "superresolve-8" if (given["factor"] or 4) > 4 else "superresolve-4"}.get(task, task)
     method = prior.PRESETS[given["method"] or default]
     method = prior.fast(method) if given["preset"] == "fast" else method
+    edit = method.edit
     if rule := rules[given["stop"] or "fixed"]:
-        method = replace(method, edit=replace(method.edit, stop=rule, steps=max(5000, method.edit.steps)))
-    return replace(method, edit=replace(method.edit, steps=steps or method.edit.steps))
+        edit = replace(edit, stop=rule, steps=max(5000, edit.steps))
+    return replace(method, edit=replace(edit, steps=steps or edit.steps))
 
 
 def dehair(image: Tensor, mask: Path | None, way: str | None, method: Method, run: Run) -> tuple[Restoration, Tensor]:

@@ -25,8 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Find the smallest natural change to an image that would change a classifier's prediction. Research use only.",
 )
-OK, FAILED, BAD_USE, BUG = 0, 1, 2, 70
-"""Exit codes."""
+OK, FAILED, BAD_USE, BUG = 0, 1, 2, 70  # Exit codes.
 
 Images = Annotated[list[Path], typer.Argument(help="JPEG, PNG, TIFF, BMP or WebP files.", metavar="IMAGE...")]
 CLASSIFIERS = "ham10000, isic2017, synthetic, a training run's folder, FILE.safetensors, or module:function."
@@ -43,9 +42,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
 Out = Annotated[Path, typer.Option(help="Output folder, with one folder per image.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
-Output = Iterator[str | ValueError | int]
-"""What a command yields: lines to print, errors that do not stop it, and exit codes."""
-
+Output = Iterator[str | ValueError | int]  # Lines to print, errors that do not stop a command, and exit codes.
 Command = TypeVar("Command", bound=Callable[..., Output])
 
 

@@ -8,7 +8,6 @@ import pandas as pd
 from cfexplain.audit.measure import asked
 from cfexplain.audit.section import Summary
 from cfexplain.report import gallery
-from cfexplain.report.gallery import Card
 from cfexplain.report.glossary import VERDICTS
 from cfexplain.report.page import page, percent
 from cfexplain.report.plots import plots, view
@@ -28,7 +27,7 @@ class Tile(NamedTuple):
     alarm: bool = False
 
 
-def audit_page(title: str, summary: Summary, rows: pd.DataFrame, cards: Sequence[Card] = ()) -> str:
+def audit_page(title: str, summary: Summary, rows: pd.DataFrame, cards: Sequence[gallery.Card] = ()) -> str:
     """Render the page of an audit, whose summary and rows may be empty; cards are of its cases, in the rows' order."""
     return page(
         "audit.html",

@@ -45,12 +45,7 @@ def card(case: Case) -> Card:
 
 
 def page_name(case: str) -> str:
-    """The file name of a case's page: the case's name where that is safe on any disk, else one with a digest.
-
-    Example:
-        >>> page_name("ISIC_0024308-mel"), page_name("a b")
-        ('ISIC_0024308-mel.html', 'a-b-c8687a08.html')
-    """
+    """The file name of a case's page: the case's name where that is safe on any disk, else one with a digest."""
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", case).strip(".-")[:100]
     if safe and safe == case and not case.startswith("gallery-"):
         return f"{safe}.html"
@@ -62,9 +57,8 @@ def gallery_page(cards: Sequence[Card], title: str, number: int = 1) -> str:
     """One page of a gallery; the first is report.html, the others lie among the pages of the cases."""
     first = A_PAGE * (number - 1)
     shown = cards[first : first + A_PAGE]
-    if number > 1:
-        title = f"{title}: {first + 1} to {first + len(shown)} of {len(cards)}"
-    return page("gallery.html", title=title, cards=shown, count=page_count(cards), current=number)
+    part = f": {first + 1} to {first + len(shown)} of {len(cards)}" if number > 1 else ""
+    return page("gallery.html", title=f"{title}{part}", cards=shown, count=page_count(cards), current=number)
 
 
 def page_count(cards: Sequence[Card]) -> int:

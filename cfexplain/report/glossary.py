@@ -76,12 +76,7 @@ TITLES: Mapping[str, str] = {  # Columns and measures that read better under ano
 
 
 def title(name: str) -> str:
-    """A column or measure in words.
-
-    Example:
-        >>> title("place.lesion"), title("metric.mean_change"), title("meta.anatom_site")
-        ('change on lesion', 'mean change', 'anatom site')
-    """
+    """A column or measure in words."""
     head, _, rest = name.partition(".")
     if name in TITLES or not rest:
         return TITLES.get(name, name.replace("_", " "))

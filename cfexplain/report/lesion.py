@@ -7,13 +7,11 @@ from typing import Any, NamedTuple
 
 import torch
 
+from cfexplain import METRICS, Edit, Explanation, Status
 from cfexplain.explanation import plot
-from cfexplain.explanation.explanation import Explanation
-from cfexplain.explanation.metrics import METRICS
 from cfexplain.explanation.verdict import HIGH_FREQUENCY, OracleAnswer
 from cfexplain.report import glossary
 from cfexplain.report.page import Picture, change_colours, of_file, of_image, page, percent, strip
-from cfexplain.types import Status
 
 MOST_CLASSES = 7  # The most probable ones, before or after.
 FRAMES, END = 16, 1.5  # Of the path: number of frames, and the share of the change in the last one.
@@ -44,19 +42,17 @@ def lesion_page(case: Case, links: Sequence[tuple[str, str]] = ()) -> str:
         case=case,
         record=explanation.record,
         links=links,
-        licence=f"Classifier {made_by.classifier}: {made_by.licence}" if made_by.licence else None,
+        licence=f"Classifier {made_by.classifier}: {made_by.licence}" if made_by.licence else "",
         before=of_image(edit.query[0]),
         after=of_image(edit.image[0]),
         anchor=of_image(edit.anchor[0]),
         change=of_image(plot.change_image(edit.difference[0])),
         change_scale=plot.change_scale(plot.change_values(edit.difference[0])),
         change_colours=change_colours(),
-        full_size=of_file(figures.get("fullsize.png")),
-        seeds=of_file(figures.get("seeds.png")),
-        walk=_walk(explanation) if {"path.gif", "path.png"} & set(figures) else None,
+        **{name: of_file(figures.get(f"{name}.png")) for name in ("fullsize", "seeds", "path")},
+        walk=_walk(edit) if {"path.gif", "path.png"} & set(figures) else None,
         frames=FRAMES,
         end=END,
-        path=of_file(figures.get("path.png")),
         likeliest=sorted(before, key=lambda name: -max(before[name], after[name]))[:MOST_CLASSES],
         evidence=list(evidence(explanation)),
         readout=explanation.readout,
@@ -88,11 +84,10 @@ def about(row: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return [(glossary.title(name), value) for name, value in facts]
 
 
-def _walk(explanation: Explanation) -> Picture:
+def _walk(edit: Edit) -> Picture:
     """Frames from the query to beyond the counterfactual, side by side."""
-    query, image = explanation.edit.query.cpu(), explanation.edit.image.cpu()
-    shares = torch.linspace(0, END, FRAMES).view(-1, 1, 1, 1)
-    return strip((query + shares * (image - query)).clamp(0, 1))
+    shares = torch.linspace(0, END, FRAMES).view(-1, 1, 1, 1).to(edit.query.device)
+    return strip((edit.query + shares * (edit.image - edit.query)).clamp(0, 1))
 
 
 class Evidence(NamedTuple):

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 from PIL import Image as PIL
 
 from cfexplain.explanation.record import NOTICE
@@ -35,13 +34,7 @@ THUMBNAIL = 96  # Longer side of an image in a gallery, in pixels.
 
 
 def page(template: str, **values: Any) -> str:
-    """Render a template of `templates/` as a whole page; every value is escaped.
-
-    Args:
-        template: name of the file.
-        values: what it shows; `licence` replaces the general notice.
-    """
-    values["licence"] = values.get("licence") or LICENCE
+    """Render a template of `templates/` as a whole page with these values, of which `licence` replaces `LICENCE`."""
     return environment().get_template(template).render(values)
 
 
@@ -50,13 +43,8 @@ def environment() -> Environment:
     """The templates with their filters and constants; everything is escaped."""
     style, script = ((TEMPLATES / name).read_text(encoding="utf-8").strip() for name in ("style.css", "script.js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    env = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    env = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
+    env.trim_blocks = env.lstrip_blocks = True
     env.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "ensure_ascii": False, "allow_nan": False}
     env.filters |= {
         "number": number,
@@ -76,9 +64,11 @@ def environment() -> Environment:
         "VERDICTS": glossary.VERDICTS,
         "SIGNS": glossary.SIGNS,
         "APPEARANCE": glossary.APPEARANCE,
+        "LICENCE": LICENCE,
+        "licence": "",
         "notice": NOTICE,
-        "style": Markup(style),
-        "script": Markup(script),
+        "style": style,
+        "script": script,
         # This script, inline style and inline images, and no request at all.
         "policy": f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:; "
         "base-uri 'none'; form-action 'none'",
@@ -88,33 +78,22 @@ def environment() -> Environment:
 
 
 def number(value: Any, digits: int = 3) -> str:
-    """A number with so many significant digits; text as it is; a dash for unknown values.
-
-    Example:
-        >>> number(0.12345), number(1500), number(1234.5), number(None), number(True)
-        ('0.123', '1,500', '1,234', '–', 'yes')
-    """
+    """A number with so many significant digits; text as it is; a dash for unknown values."""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if not isinstance(value, int | float):
-        return BLANK if value is None else str(value)
-    if not math.isfinite(value):
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return BLANK
-    text = f"{value:.{digits}g}"
     if isinstance(value, int):
-        text = f"{value:,}"
-    elif value.is_integer() or ("e" in text and abs(value) >= 1):
-        text = f"{value:,.0f}"
-    return text.replace("-", "−")
+        return f"{value:,}".replace("-", "−")
+    if not isinstance(value, float):
+        return str(value)
+    text = f"{value:.{digits}g}"
+    whole = value.is_integer() or ("e" in text and abs(value) >= 1)
+    return (f"{value:,.0f}" if whole else text).replace("-", "−")
 
 
 def aligned(value: Any, span: float) -> str:
-    """A number with as many decimals as an axis of this length needs, so that columns align.
-
-    Example:
-        >>> aligned(0.5, 1.0), aligned(12.34, 50.0), aligned(None, 1.0)
-        ('0.50', '12.3', '–')
-    """
+    """A number with as many decimals as an axis of this length needs, so that columns align."""
     if not isinstance(value, int | float) or not math.isfinite(value):
         return BLANK
     places = max(0, 2 - math.floor(math.log10(span) + 1e-9))
@@ -122,12 +101,7 @@ def aligned(value: Any, span: float) -> str:
 
 
 def percent(value: Any) -> str:
-    """A share as a percentage, with one decimal next to 0 and 100.
-
-    Example:
-        >>> percent(0.314), percent(0.004), percent(None)
-        ('31\u202f%', '0.4\u202f%', '–')
-    """
+    """A share as a percentage, with one decimal next to 0 and 100."""
     if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
         return BLANK
     places = 1 if 0 < abs(value) < 0.01 or 0.99 < abs(value) < 1 else 0
@@ -144,8 +118,7 @@ def clock(seconds: float) -> str:
     """A duration in the unit that suits it."""
     if seconds < 60:
         return f"{seconds:.1f}\u202fs"
-    minutes = seconds / 60
-    return f"{minutes:.0f}\u202fmin" if minutes < 90 else f"{minutes / 60:.1f}\u202fh"
+    return f"{seconds / 60:.0f}\u202fmin" if seconds < 5400 else f"{seconds / 3600:.1f}\u202fh"
 
 
 @dataclass(frozen=True)
@@ -158,13 +131,7 @@ class Picture:
 
 
 def picture(image: PIL.Image, largest: int = LARGEST, quality: int = 86) -> Picture:
-    """An image as WebP, without loss where it is small enough.
-
-    Args:
-        image: in any mode.
-        largest: longer side at most, in pixels; larger ones are reduced.
-        quality: of lossy compression, 0 to 100.
-    """
+    """An image as WebP, its longer side at most `largest` pixels; without loss where it is small enough."""
     shown = image.convert("RGB")
     exact = max(shown.size) <= EXACT and largest > THUMBNAIL
     shown.thumbnail((largest, largest), PIL.Resampling.LANCZOS)
@@ -194,8 +161,8 @@ def change_colours() -> list[str]:
     return [f"rgb({r} {g} {b})" for r, g, b in stops]
 
 
-def strip(frames: Images, side: int = 192) -> Picture:
-    """Images side by side, each `side` pixels high."""
-    width = max(1, round(side * frames.shape[-1] / frames.shape[-2]))
-    resized = [PIL.fromarray(to_uint8(f)).resize((width, side), PIL.Resampling.BICUBIC) for f in frames]
+def strip(frames: Images) -> Picture:
+    """Images side by side, each 192 pixels high."""
+    size = (max(1, round(192 * frames.shape[-1] / frames.shape[-2])), 192)
+    resized = [PIL.fromarray(to_uint8(frame)).resize(size, PIL.Resampling.BICUBIC) for frame in frames]
     return picture(PIL.fromarray(np.hstack([np.asarray(frame) for frame in resized])), largest=16000, quality=80)

@@ -55,12 +55,7 @@ class Plot:
 
 
 def axis_of(values: Iterable[float | None]) -> Axis:
-    """An axis that holds these values: 0 to 1 for shares, else from 0 to round numbers around them.
-
-    Example:
-        >>> tuple(axis_of([0.2, 0.9])), tuple(axis_of([-3.2, 14.0]))
-        ((0.0, 1.0), (-5.0, 15.0))
-    """
+    """An axis that holds these values: 0 to 1 for shares, else from 0 to round numbers around them."""
     known = [value for value in values if value is not None and math.isfinite(value)]
     if not any(known) or (min(known) >= 0 and 0.25 < max(known) <= 1):
         return Axis(0.0, 1.0)
@@ -72,21 +67,22 @@ def axis_of(values: Iterable[float | None]) -> Axis:
 def plots(rows: pd.DataFrame) -> list[Plot]:
     """The plots whose columns are there, of at least three rows."""
     size = "metric.root_mean_square_change" if "metric.root_mean_square_change" in rows else "metric.mean_change"
-    drawn = []
-    if {"margin", size, "verdict"} <= set(rows):
-        drawn.append(_certainty(_by_verdict(rows.dropna(subset=["margin", size]).head(MOST_POINTS)), size))
-    if {"metric.inside_lesion", "verdict"} <= set(rows):
-        drawn.append(_on_lesion(_by_verdict(rows.dropna(subset=["metric.inside_lesion"]))))
+    drawn = [
+        _certainty(_by_verdict(rows, ["margin", size], MOST_POINTS), size),
+        _on_lesion(_by_verdict(rows, ["metric.inside_lesion"], len(rows))),
+    ]
     return [plot for plot in drawn if sum(plot.counts.values()) >= 3]
 
 
-def _by_verdict(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    groups = {verdict: rows[rows["verdict"] == verdict] for verdict in VERDICTS}
-    return {verdict: some for verdict, some in groups.items() if len(some)}
+def _by_verdict(rows: pd.DataFrame, columns: list[str], most: int) -> dict[str, pd.DataFrame]:
+    """The first rows in which these columns are known, by verdict; nothing where a column is missing."""
+    if not {"verdict", *columns} <= set(rows):
+        return {}
+    known = rows.dropna(subset=columns).head(most)
+    return {verdict: known[known["verdict"] == verdict] for verdict in VERDICTS if verdict in set(known["verdict"])}
 
 
 def _certainty(groups: Mapping[str, pd.DataFrame], size: str) -> Plot:
-    """How certain the prediction was against how much had to change: a point for each row."""
     x, y = Axis(0.0, 1.0), axis_of(value for rows in groups.values() for value in rows[size])
     marks = {
         verdict: [(x.position(a), y.position(b), 0.0) for a, b in zip(rows["margin"], rows[size], strict=True)]
@@ -97,9 +93,8 @@ def _certainty(groups: Mapping[str, pd.DataFrame], size: str) -> Plot:
 
 
 def _on_lesion(groups: Mapping[str, pd.DataFrame]) -> Plot:
-    """How much of the change lies on the lesion: a stacked histogram."""
-    shares = {verdict: rows["metric.inside_lesion"].clip(0, 1) for verdict, rows in groups.items()}
-    heights = np.array([np.histogram(share, BINS, (0, 1))[0] for share in shares.values()]).reshape(-1, BINS)
+    counted = [np.histogram(rows["metric.inside_lesion"].clip(0, 1), BINS, (0, 1))[0] for rows in groups.values()]
+    heights = np.array(counted).reshape(-1, BINS)
     tops, y = heights.cumsum(0), axis_of([5, *heights.sum(0)])
     marks = {
         verdict: [(100 * k / BINS, y.position(tops[i, k]), y.position(n)) for k, n in enumerate(heights[i]) if n]

@@ -7,10 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from cfexplain import Explanation, load
 from cfexplain.audit.section import Summary
 from cfexplain.audit.store import read_rows
-from cfexplain.explanation.explanation import Explanation
-from cfexplain.explanation.folder import load
 from cfexplain.images import write_whole
 from cfexplain.report.audit import audit_page
 from cfexplain.report.gallery import PAGES, Card, card, gallery_page, page_count, page_name
@@ -24,14 +23,9 @@ REPORT = "report.html"
 def render(folder: str | Path, out: str | Path | None = None) -> Path:
     """Write the page of an explanation, of an audit, or of a folder of explanations, and the pages it links to.
 
-    Each file is self-contained and works offline; report.html is written last.
-
     Args:
         folder: as `cfexplain explain` or `cfexplain audit` wrote it.
-        out: folder for report.html and pages/; None is `folder` itself.
-
-    Returns:
-        The path of report.html.
+        out: folder for pages/ and then report.html, whose path is returned; None is `folder` itself.
 
     Raises:
         ValueError: the folder is none of these, holds nothing that can be shown, or cannot be written to.
@@ -47,8 +41,7 @@ def render(folder: str | Path, out: str | Path | None = None) -> Path:
         title = f"Audit of {summary.facts.get('classifiers') or folder.resolve().name}"
         known = {path.parent.name for path in folder.glob("cases/*/result.json")}
         records = [{str(k): plain(v) for k, v in row.items()} for row in rows.to_dict("records")]
-        cases = [row for row in records if row.get("case") in known]
-        cards = _write_cases(folder / "cases", cases, title, out)
+        cards = _write_cases(folder / "cases", [row for row in records if row.get("case") in known], title, out)
         return _write(out / REPORT, audit_page(title, summary, rows, cards))
     lesions = sorted(path.parent.name for path in folder.glob("*/result.json"))
     if not lesions:
@@ -68,11 +61,7 @@ def render_explanation(explanation: Explanation, folder: Path) -> Path:
 
 
 def load_case(folder: Path, row: Mapping[str, Any] | None = None) -> Case:
-    """Read an explanation from its folder; `row` is that of its audit.
-
-    Raises:
-        ValueError: the folder holds no explanation, or a damaged one.
-    """
+    """Read an explanation from its folder, with its row of an audit; a ValueError if it is missing or damaged."""
     explanation = load(folder)
     return Case(folder.name, explanation, row or {}, load_comparison(folder, explanation))
 
@@ -93,25 +82,19 @@ def load_comparison(folder: Path, explanation: Explanation) -> dict[str, Any] | 
     }
     if any(str(record.get(name, value)) != value for name, value in same.items()):
         return None
-    maps, curves = (
-        of_file(path.read_bytes(), largest) if path.is_file() else None
-        for path, largest in ((folder / "comparison.png", 2200), (folder / "curves.png", 1280))
-    )
+    files = (folder / "comparison.png", folder / "curves.png")
+    maps, curves = (of_file(path.read_bytes(), 2200) if path.is_file() else None for path in files)
     names = dict.fromkeys(name for row in rows for name in row if name not in ("image", "method", "curves"))
     columns = [name for name in names if any(isinstance(row.get(name), int | float) for row in rows)]
     return {"maps": maps, "curves": curves, "columns": columns, "rows": rows} if maps or rows else None
 
 
 def load_audit(folder: Path) -> tuple[Summary, pd.DataFrame]:
-    """Read the summary and the rows of an audit; either may be missing.
-
-    Raises:
-        ValueError: the summary is damaged.
-    """
+    """Read the summary and the rows of an audit, either of which may be missing; a ValueError if it is damaged."""
     path, rows = folder / "summary.json", read_rows(folder)
     for name in [name for name in rows if str(name).startswith("meta.")]:
         numbers = pd.to_numeric(rows[name], errors="coerce")
-        if numbers.notna().sum() == rows[name].notna().sum():
+        if numbers.count() == rows[name].count():
             rows[name] = numbers
     try:
         return Summary.load(path) if path.is_file() else Summary({}), rows
@@ -122,8 +105,7 @@ def load_audit(folder: Path) -> tuple[Summary, pd.DataFrame]:
 
 def _write_cases(folder: Path, rows: Sequence[Mapping[str, Any]], title: str, out: Path) -> list[Card]:
     """Write the page of each case, with links to its neighbours, and the gallery's further pages."""
-    cards = []
-    names = [page_name(str(row["case"])) for row in rows]
+    cards, names = [], [page_name(str(row["case"])) for row in rows]
     for k, row in enumerate(rows):
         name = str(row["case"])
         neighbours = [(k - 1, "← previous"), (k + 1, "next →")]
@@ -143,11 +125,10 @@ def _write_cases(folder: Path, rows: Sequence[Mapping[str, Any]], title: str, ou
 
 
 def _write(path: Path, text: str) -> Path:
-    """Write a page atomically."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, text.encode())
     except OSError as error:
-        message = f"the report cannot be written to {path.parent} ({error.strerror}): name another folder"
-        raise ValueError(message) from None
+        reason = f"cannot be written to {path.parent} ({error.strerror}): name another folder"
+        raise ValueError(f"the report {reason}") from None
     return path

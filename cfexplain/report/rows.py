@@ -20,22 +20,16 @@ MOST_CELLS = 250_000  # Keeps a page below about five megabytes; the audit's own
 
 
 def table(rows: pd.DataFrame, pages: Mapping[str, str]) -> dict[str, Any]:
-    """The table as JSON values for the script.
+    """The table as JSON values for the script; `pages` has the file name of each case's page.
 
-    Args:
-        rows: of the audit.
-        pages: file name of each case's page.
-
-    Returns:
-        `rows`, how many are included; `of`, how many there are; `columns`, each with `key`, `title`, `shown` (at
-        first), `filter`, `kind`, and `values`, which for few different texts are indices into `levels`.
+    Of the `of` rows, `rows` are included. A column has `key`, `title`, `shown` (at first), `filter`, `kind`, and
+    `values`, which for few different texts are indices into `levels`.
     """
     included = rows.head(MOST_ROWS)
-    names = [name for name in KEPT if name in included]
-    names += [str(name) for name in included if name not in KEPT and name not in LEFT_OUT]
-    most = max(sum(name in KEPT for name in names), MOST_CELLS // max(len(included), 1))
+    kept = [name for name in KEPT if name in included]
+    others = [str(name) for name in included if name not in KEPT and name not in LEFT_OUT]
     columns = []
-    for name in names[:most]:
+    for name in [*kept, *others][: max(len(kept), MOST_CELLS // max(len(included), 1))]:
         values = [pages.get(v) if name == "case" else plain(v) for v in included[name].tolist()]
         if any(value is not None for value in values):
             about = {"key": name, "title": glossary.title(name), "shown": name in SHOWN, "filter": name in FILTERS}
@@ -44,12 +38,7 @@ def table(rows: pd.DataFrame, pages: Mapping[str, str]) -> dict[str, Any]:
 
 
 def plain(value: Any, digits: int | None = 4) -> Any:
-    """A cell as a JSON value: whole numbers without decimals, others rounded, None for unknown ones.
-
-    Example:
-        >>> plain(72610531.0), plain(0.123456), plain(float("nan"))
-        (72610531, 0.1235, None)
-    """
+    """A cell as a JSON value: whole numbers without decimals, others rounded, None for unknown ones."""
     value = value.item() if hasattr(value, "item") else value
     if value is None or isinstance(value, bool | int | str):
         return value
@@ -57,9 +46,8 @@ def plain(value: Any, digits: int | None = 4) -> Any:
         return None if value != value else str(value)
     if not math.isfinite(value):
         return None
-    if value.is_integer():
-        return int(value)
-    return value if digits is None else float(f"{value:.{digits}g}")
+    rounded = value if digits is None else float(f"{value:.{digits}g}")
+    return int(value) if value.is_integer() else rounded
 
 
 def _typed(name: str, values: Sequence[Any]) -> dict[str, Any]:

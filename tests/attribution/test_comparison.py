@@ -21,6 +21,7 @@ from cfexplain.attribution.measures import (
     EDGES,
     RANDOM,
     agreement,
+    edges,
     energy_inside,
     magnitude,
     pointing,
@@ -137,6 +138,13 @@ def test_measures_of_place():
     assert rank_correlation(a, torch.ones(2, 2)) == 0
     assert top_overlap(a, a.flip(1), share=0.5) == 1
     assert top_overlap(a, a.flip(0), share=0.5) == 0
+    assert top_overlap(a, a.flip(0, 1), share=0.75) == 0.5
+
+
+def test_edges_are_steep_places_averaged_over_a_square():
+    step = torch.zeros(1, 3, 9, 9)
+    step[..., 5:] = 1.0
+    assert edges(step)[0, 4].tolist() == pytest.approx([0, 0, 0.1, 0.2, 0.2, 0.2, 0.2, 0.1, 0], abs=1e-6)
 
 
 def test_energy_and_pointing_read_the_mask(found):

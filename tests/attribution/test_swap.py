@@ -42,7 +42,7 @@ def cout_of_two_pixels(classifier, steps, changes=(0.5, 1.0)):
     change = torch.zeros(1, 3, 1, 2)
     change[0, 0, 0] = torch.tensor(changes)
     edit = of_change(change, query=torch.zeros(1, 3, 1, 2))
-    return swap(classifier, edit, magnitude(change[0]), steps=steps).measures()["cout"]
+    return swap(classifier, edit, magnitude(change[0]), steps=steps).measures["cout"]
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_steps_that_do_not_divide_the_pixels_still_end_at_the_whole_image():
 
 
 def test_cout_without_a_change_is_that_of_the_query():
-    found = swap(Toy(), of_change(torch.zeros(1, 3, 32, 32)), torch.zeros(32, 32), steps=3).measures()["cout"]
+    found = swap(Toy(), of_change(torch.zeros(1, 3, 32, 32)), torch.zeros(32, 32), steps=3).measures["cout"]
     assert found == pytest.approx(math.tanh(-2.0), abs=1e-4)  # redness -4 on grey: sigmoid(-4) - sigmoid(4)
 
 
@@ -93,16 +93,16 @@ def test_sufficiency_and_necessity_by_hand(toy, edit):
     redder = replace(edit, query=query, before=toy(query), image=image, painted=image, after=toy(image), anchor=query)
     heatmap = torch.zeros(32, 32)
     heatmap[8:-8, 8:-8] = 1
-    measures = swap(toy, redder, heatmap, steps=64).measures()
+    measures = swap(toy, redder, heatmap, steps=64).measures
     assert measures["sufficiency"] == pytest.approx(172 / 1024), "171 of 256 pixels, searched in steps of two"
     assert measures["necessity"] == pytest.approx(86 / 1024), "a third of them undoes the change"
-    unsuited = swap(toy, redder, 1 - heatmap, steps=64).measures()
+    unsuited = swap(toy, redder, 1 - heatmap, steps=64).measures
     assert unsuited["sufficiency"] > 0.9
     assert unsuited["necessity"] > 0.8
 
 
 def test_a_counterfactual_that_does_not_flip_has_no_sufficient_share(toy, edit):
-    measures = swap(toy, replace(edit, image=edit.query), torch.ones(32, 32), steps=4).measures()
+    measures = swap(toy, replace(edit, image=edit.query), torch.ones(32, 32), steps=4).measures
     assert math.isnan(measures["sufficiency"])
     assert measures["necessity"] == 0, "nothing has to be undone"
 
