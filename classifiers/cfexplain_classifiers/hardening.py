@@ -10,11 +10,12 @@ from jaxtyping import Float, Int
 from PIL import Image as PIL
 from torch import Tensor
 
+from cfexplain.images import to_uint8
 from cfexplain.types import Images
 from cfexplain_classifiers.network import LesionClassifier
 
+# (a batch of training images, rng) -> out-of-distribution images, any number of them
 Hardening = Callable[[Images, torch.Generator], Images]
-"""(a batch of training images, rng) -> out-of-distribution images, any number of them."""
 
 
 def attack(
@@ -29,18 +30,11 @@ def attack(
     """Perturb images within an L-infinity ball so that their cross entropy increases.
 
     From x + U(-epsilon, epsilon), each step adds a * sign(gradient of the cross entropy) and clips the result to
-    [x - epsilon, x + epsilon] and to [0, 1]; a = 1.25 epsilon for one step, 2.5 epsilon / steps for more.
+    [x - epsilon, x + epsilon] and to [0, 1]; a = 1.25 epsilon for one step, 2.5 epsilon / steps for more. The radius
+    epsilon is in intensity, one for all images or of shape (n, 1, 1, 1).
 
-    The network is attacked in evaluation mode, so that batch-norm statistics do not change, no dropout is drawn, and
-    the attacked function is the deployed one. Its mode is restored afterwards; no parameter's `.grad` is touched.
-
-    Args:
-        network: the classifier to attack.
-        images: clean images.
-        labels: their true classes.
-        epsilon: radius of the ball in intensity, one for all images or of shape (n, 1, 1, 1).
-        rng: for the random start.
-        steps: number of signed gradient steps.
+    The network is attacked in evaluation mode, so that no statistics change and the attacked function is the deployed
+    one. Its mode is restored afterwards; no parameter's `.grad` is touched.
 
     Source: one step: Wong, Rice and Kolter, "Fast is better than free", ICLR 2020, algorithm 3 (random start,
     a = 1.25 epsilon); more steps: Madry et al., ICLR 2018. Evaluation mode is ours.
@@ -63,9 +57,7 @@ def attack(
 def off_distribution(images: Images, rng: torch.Generator) -> Images:
     """Out-of-distribution images made from a batch, one per image, each by a random one of five transforms.
 
-    The transforms: shuffled patches, swapped and mixed colour channels, coloured 1/f noise, pasted rectangles with
-    sharp edges, and strong contrast. White noise, inverted colours and photographs are left for evaluation (see
-    `judgement.strangers_from`).
+    White noise, inverted colours and photographs are left for evaluation (see `judgement.strangers_from`).
 
     Source: ours.
     """
@@ -80,8 +72,7 @@ def disturbed(
     """Clean, attacked and corrupted versions of a batch with their labels, m = 3 n.
 
     The attack takes three steps within a radius of U(0, epsilon) drawn per image, so that losses differ. The clean
-    images are included so that the estimator cannot recognise attacked ones by anything else that distinguishes these
-    batches (here, batch norm in evaluation mode).
+    images keep the estimator from recognising attacked ones by the batch norm in evaluation mode.
 
     Source: ours.
     """
@@ -93,9 +84,7 @@ def disturbed(
 def true_loss(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
     """Cross entropy of each image; with the label -1, which stands for none of the classes, its mean over all labels.
 
-    That mean is ln(k) for a uniform prediction and grows with misplaced confidence.
-
-    Source: the loss of images that belong to no class is ours.
+    That mean (ours) is ln(k) for a uniform prediction and grows with misplaced confidence.
     """
     no_class = -logits.log_softmax(dim=1).mean(dim=1)
     return torch.where(labels < 0, no_class, F.cross_entropy(logits, labels.clamp_min(0), reduction="none"))
@@ -104,9 +93,8 @@ def true_loss(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Float[
 def corrupted(images: Images, rng: torch.Generator) -> Images:
     """Apply one random corruption of random severity to each image of a batch; the label stays valid.
 
-    The corruptions: JPEG of quality 3 to 40; Gaussian blur with a standard deviation of 0.5 to 3 % of the side;
-    Gaussian noise with a standard deviation of 0.02 to 0.2; a colour cast (gain and gamma of each channel up to 40 %
-    off).
+    JPEG of quality 3 to 40, blur with a standard deviation of 0.5 to 3 % of the side, noise with one of 0.02 to 0.2,
+    or a colour cast (gain and gamma of each channel up to 40 % off).
 
     Source: four of the kinds of Hendrycks and Dietterich, ICLR 2019; the severities are ours.
 
@@ -162,19 +150,17 @@ def _contrast(image: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def _jpeg(image: Tensor, severity: float, rng: torch.Generator) -> Tensor:
-    pixels = image.mul(255).round().byte().permute(1, 2, 0).contiguous().numpy()
     file = io.BytesIO()
-    PIL.fromarray(pixels).save(file, "JPEG", quality=round(40 - 37 * severity))
+    PIL.fromarray(to_uint8(image)).save(file, "JPEG", quality=round(40 - 37 * severity))
     return torch.from_numpy(np.array(PIL.open(file))).permute(2, 0, 1).to(image) / 255
 
 
 def _blur(image: Tensor, severity: float, rng: torch.Generator) -> Tensor:
+    from torchvision.transforms.functional import gaussian_blur
+
     deviation = (0.005 + 0.025 * severity) * image.shape[-1]
     reach = min(int(3 * deviation) + 1, image.shape[-1] - 1)
-    bell = torch.exp(-0.5 * (torch.arange(-reach, reach + 1).to(image) / deviation).square())
-    kernel = (bell / bell.sum()).expand(3, 1, 1, -1)
-    padded = F.pad(image[None], (reach,) * 4, mode="reflect")
-    return F.conv2d(F.conv2d(padded, kernel, groups=3), kernel.transpose(2, 3), groups=3)[0]
+    return gaussian_blur(image, [2 * reach + 1] * 2, [deviation] * 2)  # type: ignore[no-any-return]
 
 
 def _noise(image: Tensor, severity: float, rng: torch.Generator) -> Tensor:
@@ -186,5 +172,4 @@ def _colour_cast(image: Tensor, severity: float, rng: torch.Generator) -> Tensor
     return torch.mul(gain, image.clamp_min(1e-4) ** gamma)
 
 
-CORRUPTIONS = (_jpeg, _blur, _noise, _colour_cast)
-"""Of (image, severity in [0, 1], rng)."""
+CORRUPTIONS = (_jpeg, _blur, _noise, _colour_cast)  # of (image, severity in [0, 1], rng)
