@@ -86,7 +86,7 @@ class LesionTable(Dataset[Lesion]):
 
     def readable(self) -> LesionTable:
         """The samples whose image can be read; reads every file once, so that no training fails halfway."""
-        return self.without("damaged or unreadable images", Fingerprints.of(self).damaged)
+        return self.without("damaged or unreadable images", Fingerprints.of(self.table).damaged)
 
 
 def intake(rows: pd.DataFrame, folder: Path, classes: Sequence[str] = (), *, name: str, fetch: str = "") -> LesionTable:
@@ -134,7 +134,6 @@ def intake(rows: pd.DataFrame, folder: Path, classes: Sequence[str] = (), *, nam
 
 
 def _completed(rows: pd.DataFrame, folder: Path, masks: dict[str, str], report: Report) -> pd.DataFrame:
-    """The rows with lesion_id, split and mask_path."""
     lesion = rows["lesion_id"].where(rows["lesion_id"].notna(), rows["id"]).astype(str)
     split = texts([name and split_name(name) for name in texts(rows["split"], rows.index)], rows.index)
     named = texts(rows["mask_path"], rows.index)
