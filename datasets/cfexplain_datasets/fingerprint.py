@@ -69,8 +69,8 @@ class Fingerprints:
         """All pairs that show the same photograph, the most similar first.
 
         All pairs are compared by coarse thumbnails, similar ones by their fine structure (details of 1.5 pixels in 64,
-        with compressed contrast so that one dark mole on plain skin does not decide, at the best shift). Finds copies
-        that were recompressed, resized, recoloured or slightly recropped, but not rotated or mirrored ones.
+        with compressed contrast so that one dark mole on plain skin does not decide, at the best shift). Copies may be
+        recompressed, resized, recoloured or slightly recropped, but not rotated or mirrored.
         """
         copies = pd.Series(self.ids).groupby(self.digests)
         found = [Twin(a, b, "identical", 1.0) for _, ids in copies for a, b in combinations(ids, 2)]

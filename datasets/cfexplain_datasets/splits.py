@@ -81,10 +81,9 @@ def refuse_leaks(dataset: LesionTable) -> None:
 
 
 def without_leaks(dataset: LesionTable) -> LesionTable:
-    """The data set without the images that leak; they are listed in its report.
+    """The data set without the images that leak, which its report lists.
 
-    Of lesions that leaks connect, only the images in the most protected split stay (test before val before train), so
-    a published test set loses nothing.
+    Of lesions that leaks connect, the images in the most protected split stay: test before val before train.
     """
     table, leaks = dataset.table, check_split(dataset)
     group = table["lesion_id"].astype(str)

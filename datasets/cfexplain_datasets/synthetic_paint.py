@@ -63,16 +63,7 @@ class _Canvas:
 
 
 def paint(factors: Factors, nuisance: Nuisance, size: int = 64) -> tuple[Image, Float[Tensor, "1 s s"]]:
-    """Render one lesion.
-
-    Args:
-        factors: the lesion.
-        nuisance: skin, light, hair, ruler, camera, position and random seed.
-        size: pixels a side; the same lesion at every size.
-
-    Returns:
-        The image, RGB in [0, 1], shape (3, size, size), and the lesion's mask of zeros and ones, (1, size, size).
-    """
+    """Render one lesion, the same at every size: RGB in [0, 1], and its mask of zeros and ones."""
     finer = max(2, -(-128 // size))
     image = _skin(nuisance, size * finer)
     cover = _add_lesion(image, factors, nuisance)
@@ -220,7 +211,6 @@ def _dot_opacity(canvas: _Canvas, factors: Factors, nuisance: Nuisance) -> Field
 
 
 def _skin(nuisance: Nuisance, side: int) -> Field:
-    """Bare skin under white light, shape (3, side, side)."""
     rng = nuisance.rng(1)
     blotches, mottle, grain = (smooth_noise(rng, side, cells)[0] for cells in ((3, 6), (9, 18, 36), (64, 110)))
     tan = smoothstep(smooth_noise(rng, side, (7, 14))[0], 1.5, 3.4) * rng.uniform(0, 0.8)
@@ -242,7 +232,6 @@ def _skin_colour(nuisance: Nuisance) -> Field:
 
 
 def _add_hair(image: Field, nuisance: Nuisance) -> None:
-    """Draw the hairs over the image, in place."""
     rng = nuisance.rng(2)
     x, y = grid(image.shape[-1])
     main, dark = rng.uniform(0, np.pi), rng.uniform(0.5, 1)
@@ -260,7 +249,6 @@ def _add_hair(image: Field, nuisance: Nuisance) -> None:
 
 
 def _add_ruler(image: Field, nuisance: Nuisance) -> None:
-    """Draw a millimetre scale along one side, in place."""
     rng = nuisance.rng(3)
     x, y = grid(image.shape[-1])
     along, across = [(x, y), (x, -y), (y, x), (y, -x)][rng.integers(4)]
@@ -274,7 +262,6 @@ def _add_ruler(image: Field, nuisance: Nuisance) -> None:
 
 
 def _camera(image: Field, nuisance: Nuisance) -> Field:
-    """Light, white balance and dark corners on an image under white light, shape (3, side, side)."""
     x, y = grid(image.shape[-1])
     half = FIELD_OF_VIEW / 2
     slope = (x * math.cos(nuisance.gradient_angle) + y * math.sin(nuisance.gradient_angle)) / half
@@ -289,7 +276,6 @@ def _camera(image: Field, nuisance: Nuisance) -> Field:
 
 
 def _sensor_noise(nuisance: Nuisance, size: int) -> Field:
-    """Noise of the final pixels, partly common to the channels, shape (3, size, size)."""
     rng = nuisance.rng(4)
     common, separate = rng.standard_normal((1, size, size)), rng.standard_normal((3, size, size))
     return np.asarray(nuisance.noise * (0.8 * common + 0.6 * separate), dtype=np.float32)

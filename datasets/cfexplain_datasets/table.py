@@ -27,14 +27,11 @@ COLUMNS = ("label", "lesion_id", "split", "path", "mask_path")
 
 @dataclass(frozen=True, eq=False)
 class LesionTable(Dataset[Lesion]):
-    """Lesion images on disk: row i of `table` describes sample i.
+    """Lesion images on disk: row i of `table` describes sample i, with one of `classes` as its label.
 
-    Attributes:
-        classes: names in the order of the labels.
-        table: indexed by image id, with the columns label (class name or None), lesion_id, split (train, val,
-            test or None), path and mask_path (None without a mask), and all other columns of the source as metadata.
-        report: what the reader found and did.
-        name: of the data set.
+    The table is indexed by image id, with the columns label (class name or None), lesion_id, split (train, val, test or
+    None), path and mask_path (None without a mask), and all others of the source as metadata. The `report` says what
+    the reader found and did.
     """
 
     classes: tuple[str, ...]
@@ -46,11 +43,7 @@ class LesionTable(Dataset[Lesion]):
         return len(self.table)
 
     def __getitem__(self, index: int) -> Lesion:
-        """Read one sample; a mask that is empty or damaged counts as none.
-
-        Raises:
-            ImageError: the image is damaged; `readable()` leaves such samples out.
-        """
+        """Read one sample; raises an `ImageError` if the image is damaged (see `readable`)."""
         row = self.table.iloc[index]
         return Lesion(
             id=str(self.table.index[index]),
