@@ -110,12 +110,10 @@ def corrupted(images: Images, rng: torch.Generator) -> Images:
 
 def _shuffled_patches(image: Tensor, rng: torch.Generator) -> Tensor:
     cells = int(torch.randint(2, 6, (), generator=rng))
-    side = image.shape[-1] // cells
-    patches = image[:, : side * cells, : side * cells].unfold(1, side, side).unfold(2, side, side)
-    order = torch.randperm(cells * cells, generator=rng)
-    moved = patches.reshape(3, cells * cells, side, side)[:, order].reshape(3, cells, cells, side, side)
-    result = image.clone()
-    result[:, : side * cells, : side * cells] = moved.permute(0, 1, 3, 2, 4).reshape(3, side * cells, side * cells)
+    side, result = image.shape[-1] // cells, image.clone()
+    cut = result[:, : side * cells, : side * cells]
+    patches = F.unfold(cut[None], side, stride=side)[..., torch.randperm(cells * cells, generator=rng)]
+    cut.copy_(F.fold(patches, cut.shape[1:], side, stride=side)[0])
     return result
 
 

@@ -84,12 +84,7 @@ def strangers_from(images: Images, *, seed: int = 0) -> dict[str, Images]:
 
 
 def sensitivity_at(score: Array, positive: Array, specificity: float) -> float:
-    """Share of the positives above the threshold that this share of the negatives stays below; NaN without either.
-
-    Example:
-        >>> sensitivity_at(np.array([0.1, 0.2, 0.9, 0.8]), np.array([False, False, True, True]), 0.9)
-        1.0
-    """
+    """Share of the positives above the threshold that this share of the negatives stays below; NaN without either."""
     if positive.all() or not positive.any():
         return float("nan")
     threshold = np.quantile(score[~positive], specificity)
@@ -97,10 +92,7 @@ def sensitivity_at(score: Array, positive: Array, specificity: float) -> float:
 
 
 def calibration_error(probabilities: Float[Tensor, "n k"], labels: Int[Tensor, " n"], bins: int = 15) -> float:
-    """Expected calibration error: mean |accuracy - confidence| over equal-width bins of the confidence.
-
-    Source: Guo et al. 2017, equation 3.
-    """
+    """Expected calibration error, mean |accuracy - confidence| over equal-width bins (Guo et al. 2017, equation 3)."""
     confidence, predicted = probabilities.max(1)
     index = (confidence * bins).long().clamp_max(bins - 1)
     gaps = torch.bincount(index, (predicted == labels).double() - confidence)

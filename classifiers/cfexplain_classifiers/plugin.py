@@ -49,8 +49,9 @@ def judge(name: str, samples: Samples, device: str | torch.device = "cpu") -> di
     """Evaluate a classifier on labelled samples, and on out-of-distribution images made from `SUBSAMPLE` of them."""
     network = library.load(name).to(device)
     if list(samples.classes) != list(network.classes):
-        known, given = ", ".join(network.classes), ", ".join(samples.classes)
-        raise ValueError(f"the classifier knows {known}, the data set {given}")
+        raise ValueError(
+            f"the classifier knows {', '.join(network.classes)}, the data set {', '.join(samples.classes)}"
+        )
     batches = list(evaluation_batches(samples, network.image_size))
     some = torch.cat([images for images, _ in batches])[:: max(1, len(samples) // SUBSAMPLE)][:SUBSAMPLE]
     return library.judge(network, batches, strangers=strangers_from(some)).to_dict()

@@ -61,10 +61,9 @@ class Run:
 
 
 def claim(path: Path, wanted: dict[str, Any], defaults: dict[str, Any], kind: str) -> None:
-    """Record the settings or the data of a run in its folder, and refuse a folder that holds a run with others.
+    """Record the settings or the data of a run, and refuse a folder that holds a run with others by a `ValueError`.
 
-    Raises:
-        ValueError: a value differs from the recorded one; what an older record lacks had its default.
+    What an older record lacks had its default.
     """
     started = any((path.parent / name).exists() for name in (STATE, RESULT))
     recorded = defaults | json.loads(path.read_text()) if started and path.exists() else wanted

@@ -145,9 +145,8 @@ def one_cycle(done: float, warm: float = 0.15) -> float:
         >>> [round(one_cycle(t), 3) for t in (0.0, 0.15, 1.0)]
         [0.02, 1.0, 0.0]
     """
-    if done < warm:
-        return 0.02 + 0.98 * done / warm
-    return 0.5 + 0.5 * math.cos(math.pi * (done - warm) / (1 - warm))
+    cosine = 0.5 + 0.5 * math.cos(math.pi * (done - warm) / (1 - warm))
+    return 0.02 + 0.98 * done / warm if done < warm else cosine
 
 
 def _check(train_samples: batches.Samples, val_samples: batches.Samples, labels: Sequence[int]) -> None:
@@ -211,8 +210,7 @@ def _extra_images(
     rng: torch.Generator,
 ) -> list[tuple[Tensor, Tensor]]:
     """Images for the estimator only, made from a quarter of a batch, and their labels: -1 out of distribution."""
-    count = max(1, len(images) // 4)
-    images, labels = images[:count], labels[:count]
+    images, labels = (part[: max(1, len(images) // 4)] for part in (images, labels))
     extra = []
     if hardening is not None:
         outside = hardening(images.cpu(), rng).to(images)

@@ -175,6 +175,6 @@ def _odd_values(table: pd.DataFrame) -> dict[str, Iterable[object]]:
 
 
 def _counts(table: pd.DataFrame, classes: Sequence[str]) -> dict[str, int]:
-    counts = {str(name): int((table["label"] == name).sum()) for name in classes}
+    counts = {name: int((table["label"] == name).sum()) for name in classes}
     missing = int(table["label"].isna().sum())
     return counts | ({"no label": missing} if missing else {})

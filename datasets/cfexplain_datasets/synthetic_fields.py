@@ -6,6 +6,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from scipy.interpolate import BSpline
 
 Field = NDArray[np.float32]
 FIELD_OF_VIEW = 14.0  # side of the image in mm
@@ -15,10 +16,7 @@ FIELD_OF_VIEW = 14.0  # side of the image in mm
 def _spline_basis(side: int, cells: int) -> Field:
     """Weights of cubic B-splines on a lattice of `cells`, at the centres of `side` pixels, shape (side, cells + 3)."""
     position = (np.arange(side) + 0.5) / side * cells
-    distance = np.abs(position[:, None] - (np.arange(cells + 3)[None] - 1))
-    near = 2 / 3 - distance**2 + distance**3 / 2
-    far = np.clip(2 - distance, 0, None) ** 3 / 6
-    return np.asarray(np.where(distance < 1, near, far), dtype=np.float32)
+    return np.asarray(BSpline.design_matrix(position, np.arange(-3.0, cells + 4), 3).toarray(), dtype=np.float32)
 
 
 def smooth_noise(rng: np.random.Generator, side: int, cells: tuple[int, ...], channels: int = 1) -> Field:
@@ -53,10 +51,3 @@ def sample_textures(textures: Field, u: Field, v: Field, reach: float) -> Field:
     where = torch.from_numpy(np.stack([u, v], axis=-1) / np.float32(reach))[None]
     read = F.grid_sample(torch.from_numpy(textures)[None], where, padding_mode="reflection", align_corners=False)
     return np.asarray(read[0])
-
-
-def shrink(fields: Field, factor: int) -> Field:
-    """Mean over blocks of factor x factor pixels, of (channels, side, side)."""
-    side = fields.shape[-1] // factor
-    blocks = fields.reshape(-1, side, factor, side, factor)
-    return np.asarray(blocks.mean(axis=(2, 4)), dtype=np.float32)

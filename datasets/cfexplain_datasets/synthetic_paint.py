@@ -13,15 +13,7 @@ from torch import Tensor
 
 from cfexplain.types import Image
 from cfexplain_datasets.synthetic_factors import Factors, Nuisance
-from cfexplain_datasets.synthetic_fields import (
-    FIELD_OF_VIEW,
-    Field,
-    grid,
-    sample_textures,
-    shrink,
-    smooth_noise,
-    smoothstep,
-)
+from cfexplain_datasets.synthetic_fields import FIELD_OF_VIEW, Field, grid, sample_textures, smooth_noise, smoothstep
 
 ANGLES = 2048  # samples of the outline
 TURN = np.arange(ANGLES) / ANGLES  # the angle of each sample, in turns
@@ -64,14 +56,16 @@ class _Canvas:
 
 def paint(factors: Factors, nuisance: Nuisance, size: int = 64) -> tuple[Image, Float[Tensor, "1 s s"]]:
     """Render one lesion, the same at every size: RGB in [0, 1], and its mask of zeros and ones."""
+    from skimage.measure import block_reduce
+
     finer = max(2, -(-128 // size))
     image = _skin(nuisance, size * finer)
     cover = _add_lesion(image, factors, nuisance)
     _add_hair(image, nuisance)
     if nuisance.ruler:
         _add_ruler(image, nuisance)
-    image = shrink(_camera(image, nuisance), finer) + _sensor_noise(nuisance, size)
-    mask = shrink(cover[None], finer) > 0.5
+    image = block_reduce(_camera(image, nuisance), (1, finer, finer), np.mean) + _sensor_noise(nuisance, size)
+    mask = block_reduce(cover[None], (1, finer, finer), np.mean) > 0.5
     return torch.from_numpy(image.clip(0, 1)), torch.from_numpy(mask.astype(np.float32))
 
 
