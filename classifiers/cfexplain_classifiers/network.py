@@ -36,11 +36,8 @@ class LesionClassifier(nn.Module):
     """A classifier with its loss estimator; `classifier(images)` is a `Prediction`.
 
     The taps are the outputs of the backbone's stages and its final feature map, shallow to deep. Once the network is
-    calibrated, logits are divided by the temperature and estimated losses are standardised by `scale`.
-
-    Args:
-        architecture: what to build.
-        pretrained: load timm's pretrained weights into the backbone (needs internet access).
+    calibrated, logits are divided by the temperature and estimated losses are standardised by `scale`. `pretrained`
+    downloads timm's weights of the backbone.
 
     Raises:
         ValueError: timm has no such model, or the model does not take images of this size.
@@ -141,13 +138,10 @@ def _fold_children(module: nn.Module) -> None:
 
 
 def load_backbone(backbone: nn.Module, path: str | Path) -> None:
-    """Copy the weights of a safetensors file into a backbone.
+    """Copy the weights of a safetensors file into a backbone, all but the last layer.
 
     Tensors are matched by name if the file has the backbone's names, otherwise by order, because libraries name the
-    same layers differently. The last layer, weight and bias, is not copied.
-
-    Raises:
-        ValueError: the file does not hold the weights of this architecture.
+    same layers differently. A file that does not hold the weights of this architecture is refused by a `ValueError`.
     """
     try:
         tensors = safetensors.torch.load_file(path)

@@ -36,16 +36,14 @@ class Run:
         return cast(LesionClassifier, self.averaged.module)
 
     def end_epoch(self, folder: Path, row: dict[str, Any], eligible: bool) -> None:
-        """Log an epoch, save the network if it is the best eligible one, then save the state to resume from.
-
-        The state is written last: after an interruption in between, the epoch is repeated with the same result.
-        """
+        """Log an epoch, save the network if it is the best eligible one, then save the state to resume from."""
         _log(folder / "log.csv", row)
         self.epoch += 1
         self.stale += eligible
         if eligible and row["val_balanced_accuracy"] > self.best:
             self.best, self.stale = row["val_balanced_accuracy"], 0
             checkpoint.save(self.average, folder / BEST)
+        # The state is written last: after an interruption in between, the epoch is repeated with the same result.
         file = io.BytesIO()
         counters = {name: getattr(self, name) for name in COUNTERS}
         torch.save({name: getattr(self, name).state_dict() for name in PARTS} | counters, file)

@@ -68,9 +68,8 @@ class Fingerprints:
     def twins(self) -> list[Twin]:
         """All pairs that show the same photograph, the most similar first.
 
-        All pairs are compared by coarse thumbnails, similar ones by their fine structure (details of 1.5 pixels in 64,
-        with compressed contrast so that one dark mole on plain skin does not decide, at the best shift). Copies may be
-        recompressed, resized, recoloured or slightly recropped, but not rotated or mirrored.
+        All pairs are compared by coarse thumbnails, similar ones by their fine structure at the best shift. Copies may
+        be recompressed, resized, recoloured or slightly recropped, but not rotated or mirrored.
         """
         copies = pd.Series(self.ids).groupby(self.digests)
         found = [Twin(a, b, "identical", 1.0) for _, ids in copies for a, b in combinations(ids, 2)]
@@ -98,9 +97,10 @@ def _coarsely_similar(grey: UInt8[np.ndarray, "n s s"]) -> Iterator[tuple[int, i
 
 
 def _fine_spectrum(grey: UInt8[np.ndarray, "s s"]) -> np.ndarray:
-    """Spectrum of the fine structure, of unit energy."""
+    """Spectrum of the fine structure (details of 1.5 of 64 pixels), of unit energy."""
     values = grey.astype(np.float32)
     detail = values - gaussian_filter(values, 1.5)
+    # With compressed contrast, so that one dark mole on plain skin does not decide.
     detail = np.tanh(detail / (2 * (np.median(np.abs(detail)) + 0.5)))
     window = np.hanning(SIDE + 2)[1:-1]
     detail = detail * np.outer(window, window)

@@ -41,10 +41,9 @@ def hashed_split(lesion_id: str, fractions: Sequence[float] = FRACTIONS) -> str:
 
 
 def with_splits(dataset: LesionTable) -> LesionTable:
-    """The data set with a split of every sample: its own if it has one, otherwise `hashed_split`.
+    """The data set with a split of every sample: its own, else that of its lesion's other images, else `hashed_split`.
 
-    Samples without a split follow the other images of their lesion, or the hash. If the official split has no val,
-    the hash takes it from train, so that test stays as published. If all samples are in one split, it is replaced.
+    If the official split has no val, the hash takes it from train. If all samples are in one split, it is replaced.
     """
     table = dataset.table
     lesions = table["lesion_id"].astype(str)

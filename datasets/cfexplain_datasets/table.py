@@ -95,10 +95,7 @@ def intake(rows: pd.DataFrame, folder: Path, classes: Sequence[str] = (), *, nam
         folder: of the images.
         classes: names in the order of the labels; by default the sorted labels of the table.
         name: of the data set.
-        fetch: command that downloads the images, for the error message.
-
-    Raises:
-        DataError: no image was found, or none has a known class.
+        fetch: command that downloads the images, for the `DataError` if none is here.
     """
     report, (image_dirs, mask_dirs) = Report(), image_folders(folder)
     files = _by_stem(image_dirs)
