@@ -11,9 +11,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from cfexplain.images import ImageError, square, to_uint8
 
+# (image as (h, w, 3) uint8, seed) -> augmented square of the network's size as (s, s, 3) uint8
 Augment = Callable[[np.ndarray, int], np.ndarray]
-"""(image as (h, w, 3) uint8, seed) -> augmented square of the network's size as (s, s, 3) uint8."""
-
 Pair = tuple[Tensor, int]
 
 
@@ -56,32 +55,24 @@ class Squares(Dataset[Pair]):
 def balanced_order(labels: Sequence[int], balance: float, seed: int, epoch: int = 0) -> list[int]:
     """Indices of one epoch: as many draws as samples, each with probability proportional to n_c ** -balance.
 
-    n_c is the number of samples of the class c; `balance` 0 keeps the natural frequencies, 1 draws every class
-    equally often; samples with the label -1 are never drawn. Class imbalance is handled by sampling and not by weights
-    in the loss, so that the target of the loss estimator is the unweighted loss.
+    n_c is the number of samples of the class c; samples with the label -1 are never drawn. Classes are balanced by
+    sampling and not by weights in the loss, so that the target of the loss estimator is the unweighted loss.
     """
     known = torch.tensor(labels)
     counts = torch.bincount(known[known >= 0], minlength=1).double()
     weights = torch.where(known < 0, 0.0, counts.clamp_min(1)[known.clamp_min(0)] ** -balance)
     rng = torch.Generator().manual_seed(seed * 100_003 + epoch)
-    order: list[int] = torch.multinomial(weights, len(weights), replacement=True, generator=rng).tolist()
-    return order
+    return list(torch.multinomial(weights, len(weights), replacement=True, generator=rng).tolist())
 
 
 def training_batches(squares: Squares, order: Sequence[int], batch_size: int, workers: int) -> DataLoader[Pair]:
     """Batches of one epoch in the given order; the last incomplete batch is dropped."""
-    context = _start_method(workers)
-    return DataLoader(
-        squares, batch_size, sampler=order, num_workers=workers, drop_last=True, multiprocessing_context=context
-    )
+    return _loader(squares, batch_size, workers, sampler=order, drop_last=True)
 
 
 def evaluation_batches(samples: Samples, size: int, workers: int = 0) -> DataLoader[Pair]:
     """Every sample once, in order, without augmentation; draws nothing from torch's global generator."""
-    context, rng = _start_method(workers), torch.Generator()
-    return DataLoader(
-        Squares(samples, size), batch_size=64, num_workers=workers, multiprocessing_context=context, generator=rng
-    )
+    return _loader(Squares(samples, size), 64, workers, generator=torch.Generator())
 
 
 def labelled(batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
@@ -92,5 +83,6 @@ def labelled(batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor,
             yield images[keep], labels[keep]
 
 
-def _start_method(workers: int) -> str | None:
-    return "fork" if workers and "fork" in multiprocessing.get_all_start_methods() else None
+def _loader(squares: Squares, batch_size: int, workers: int, **options: Any) -> DataLoader[Pair]:
+    start = "fork" if workers and "fork" in multiprocessing.get_all_start_methods() else None
+    return DataLoader(squares, batch_size, num_workers=workers, multiprocessing_context=start, **options)

@@ -38,11 +38,10 @@ def calibrate(network: LesionClassifier, batches: Iterable[tuple[Tensor, Tensor]
 
 
 def equalise_priors(network: LesionClassifier, counts: Int[Tensor, " k"], balance: float) -> None:
-    """Remove the class prior of the training set from the logits, in place.
+    """Let a classifier predict as if all classes were equally frequent, in place; one without a last bias stays.
 
-    The classifier was trained on draws with class shares pi_c proportional to n_c^(1 - balance); subtracting log pi_c
-    from the bias of the last layer lets it predict as if all classes were equally frequent, which balanced accuracy
-    rewards. Nothing is fitted. A last layer without bias keeps its prior.
+    It was trained on draws with class shares pi_c proportional to n_c^(1 - balance): log pi_c is subtracted from the
+    bias of the last layer.
 
     Source: Menon et al., "Long-tail learning via logit adjustment", ICLR 2021, the post-hoc form with tau = 1.
     """

@@ -24,14 +24,7 @@ class CheckpointError(ValueError):
 
 @dataclass(frozen=True)
 class Card:
-    """Description of a checkpoint besides its architecture.
-
-    Attributes:
-        data: what it was trained on.
-        licence: under which terms it may be used.
-        metrics: as measured by `judge`.
-        recipe: how it was trained.
-    """
+    """What a checkpoint was trained on, its terms of use, its `metrics` as measured by `judge`, its training recipe."""
 
     data: str = ""
     licence: str = ""
@@ -48,13 +41,9 @@ def save(network: LesionClassifier, path: str | Path, card: Card | None = None, 
     if half:
         state |= {name: state[name].half() for name, value in network.named_parameters() if value.ndim > 1}
     write_whole(path, safetensors.torch.save(state))
-    description = {
-        "format": FORMAT,
-        "architecture": asdict(network.architecture),
-        "scale": asdict(network.scale),
-        **asdict(card or Card()),
-    }
-    write_whole(path.with_suffix(".json"), (json.dumps(description, indent=2) + "\n").encode())
+    parts = {"format": FORMAT, "architecture": asdict(network.architecture), "scale": asdict(network.scale)}
+    description = json.dumps(parts | asdict(card or Card()), indent=2)
+    write_whole(path.with_suffix(".json"), f"{description}\n".encode())
     return path
 
 
@@ -78,8 +67,7 @@ def locate(name: str | Path) -> Path:
     """The weights file of a shipped name, the folder of a run, or a path."""
     if str(name) in SHIPPED:
         return Path(str(files("cfexplain_classifiers") / "shipped" / f"{name}.safetensors"))
-    path = Path(name)
-    path = path / "classifier.safetensors" if path.is_dir() else path
+    path = Path(name, "classifier.safetensors") if Path(name).is_dir() else Path(name)
     if not path.is_file():
         raise CheckpointError(
             f"there is no classifier {name}: give one of {', '.join(SHIPPED)}, a training run, or a .safetensors file"
@@ -104,8 +92,7 @@ def describe(path: Path) -> dict[str, Any]:
 
 
 def _build(description: dict[str, Any], path: Path) -> LesionClassifier:
-    """The network without its weights; only the fields of `Architecture` reach timm."""
-    try:
+    try:  # only the fields of `Architecture` reach timm
         given = description["architecture"]
         if given.get("options"):
             raise ValueError(f"timm options {given['options']} are not supported")

@@ -20,8 +20,8 @@ FOLDS, EPOCHS, BATCH_SIZE, LEARNING_RATE, WEIGHT_DECAY = 5, 60, 128, 1e-3, 1e-2
 class LossEstimator(nn.Module):
     """Predicts the loss of a classification from tapped features.
 
-    Each tapped map is averaged over its positions and passed through Linear(channels, width) and ReLU; the results are
-    concatenated and passed through Linear(taps * width, 1).
+    Each is averaged over its positions and passed through Linear(channels, width) and ReLU, and all of these together
+    through Linear(taps * width, 1).
 
     Shape:
         features: one tensor per tap, (n, c, h, w), (n, tokens, c) or (n, c).
@@ -47,9 +47,8 @@ class LossEstimator(nn.Module):
 
 def pool(feature: Tensor) -> Float[Tensor, "n c"]:
     """Average an activation over its positions: maps (n, c, h, w), tokens (n, t, c) or vectors (n, c)."""
-    if feature.ndim == 4:
-        return feature.mean(dim=(2, 3))
-    return feature.mean(dim=1) if feature.ndim == 3 else feature
+    positions = {4: (2, 3), 3: (1,)}.get(feature.ndim)
+    return feature.mean(positions) if positions else feature
 
 
 def ranking_loss(
@@ -64,8 +63,6 @@ def ranking_loss(
     expectation and less variance, is ours.
 
     Example:
-        >>> ranking_loss(torch.tensor([2.0, 0.0]), torch.tensor([5.0, 1.0])).item()
-        0.0
         >>> ranking_loss(torch.tensor([0.0, 2.0]), torch.tensor([5.0, 1.0])).item()
         3.0
     """
@@ -77,16 +74,11 @@ def ranking_loss(
 
 @dataclass(frozen=True)
 class Scale:
-    """Standardisation and quantiles of the raw estimates on validation images.
-
-    Attributes:
-        mean: of the raw estimates.
-        std: of the raw estimates.
-        quantiles: of the standardised estimates of correctly classified images, by class name, at `QUANTILES`.
-    """
+    """Standardisation and quantiles of the raw estimates on validation images."""
 
     mean: float = 0.0
     std: float = 1.0
+    # of the standardised estimates of correctly classified images, by class name, at `QUANTILES`
     quantiles: dict[str, list[float]] = field(default_factory=dict)
 
     @classmethod
@@ -150,7 +142,7 @@ def fit_estimator(
     Args:
         classifier: with tapped features, such as `cfexplain.wrap(model, taps=[...])` returns.
         batches: (images, labels); labels of -1 are left out.
-        seed: of the initial weights, the folds and the order of the images.
+        seed: of weights, folds and order.
 
     Raises:
         ValueError: the classifier has no taps, or there are fewer than 32 labelled images.
@@ -169,7 +161,6 @@ def fit_estimator(
 def _observe(
     classifier: Classifier, batches: Iterable[tuple[Images, Tensor]]
 ) -> tuple[list[Tensor], Tensor, Tensor, Tensor]:
-    """Pooled features, true losses, labels and predicted classes of all labelled images."""
     rows = []
     for images, labels in labelled(batches):
         prediction = classifier(images)
@@ -202,10 +193,7 @@ def _fit_head(pooled: Sequence[Tensor], true: Tensor, seed: int) -> LossEstimato
 
 
 def _out_of_fold(pooled: Sequence[Tensor], true: Tensor, seed: int) -> Tensor:
-    """Estimates of all images, each by a head fitted without it and standardised by that head's own scale.
-
-    Only the order of estimates is trained, so raw estimates of two heads are not comparable.
-    """
+    # Only the order is trained, so estimates of two heads are comparable only in units of each head's own scale.
     estimated = torch.empty_like(true)
     order = torch.randperm(len(true), generator=torch.Generator().manual_seed(seed)).to(true.device)
     for fold in order.chunk(FOLDS):

@@ -10,11 +10,12 @@ from jaxtyping import Float, Int
 from PIL import Image as PIL
 from torch import Tensor
 
+from cfexplain.images import to_uint8
 from cfexplain.types import Images
 from cfexplain_classifiers.network import LesionClassifier
 
+# (a batch of training images, rng) -> out-of-distribution images, any number of them
 Hardening = Callable[[Images, torch.Generator], Images]
-"""(a batch of training images, rng) -> out-of-distribution images, any number of them."""
 
 
 def attack(
@@ -29,18 +30,11 @@ def attack(
     """Perturb images within an L-infinity ball so that their cross entropy increases.
 
     From x + U(-epsilon, epsilon), each step adds a * sign(gradient of the cross entropy) and clips the result to
-    [x - epsilon, x + epsilon] and to [0, 1]; a = 1.25 epsilon for one step, 2.5 epsilon / steps for more.
+    [x - epsilon, x + epsilon] and to [0, 1]; a = 1.25 epsilon for one step, 2.5 epsilon / steps for more. The radius
+    epsilon is in intensity, one for all images or of shape (n, 1, 1, 1).
 
-    The network is attacked in evaluation mode, so that batch-norm statistics do not change, no dropout is drawn, and
-    the attacked function is the deployed one. Its mode is restored afterwards; no parameter's `.grad` is touched.
-
-    Args:
-        network: the classifier to attack.
-        images: clean images.
-        labels: their true classes.
-        epsilon: radius of the ball in intensity, one for all images or of shape (n, 1, 1, 1).
-        rng: for the random start.
-        steps: number of signed gradient steps.
+    The network is attacked in evaluation mode, so that no statistics change and the attacked function is the deployed
+    one. Its mode is restored afterwards; no parameter's `.grad` is touched.
 
     Source: one step: Wong, Rice and Kolter, "Fast is better than free", ICLR 2020, algorithm 3 (random start,
     a = 1.25 epsilon); more steps: Madry et al., ICLR 2018. Evaluation mode is ours.
@@ -63,9 +57,7 @@ def attack(
 def off_distribution(images: Images, rng: torch.Generator) -> Images:
     """Out-of-distribution images made from a batch, one per image, each by a random one of five transforms.
 
-    The transforms: shuffled patches, swapped and mixed colour channels, coloured 1/f noise, pasted rectangles with
-    sharp edges, and strong contrast. White noise, inverted colours and photographs are left for evaluation (see
-    `judgement.strangers_from`).
+    White noise, inverted colours and photographs are left for evaluation (see `judgement.strangers_from`).
 
     Source: ours.
     """
@@ -80,8 +72,7 @@ def disturbed(
     """Clean, attacked and corrupted versions of a batch with their labels, m = 3 n.
 
     The attack takes three steps within a radius of U(0, epsilon) drawn per image, so that losses differ. The clean
-    images are included so that the estimator cannot recognise attacked ones by anything else that distinguishes these
-    batches (here, batch norm in evaluation mode).
+    images keep the estimator from recognising attacked ones by the batch norm in evaluation mode.
 
     Source: ours.
     """
@@ -93,9 +84,7 @@ def disturbed(
 def true_loss(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
     """Cross entropy of each image; with the label -1, which stands for none of the classes, its mean over all labels.
 
-    That mean is ln(k) for a uniform prediction and grows with misplaced confidence.
-
-    Source: the loss of images that belong to no class is ours.
+    That mean (ours) is ln(k) for a uniform prediction and grows with misplaced confidence.
     """
     no_class = -logits.log_softmax(dim=1).mean(dim=1)
     return torch.where(labels < 0, no_class, F.cross_entropy(logits, labels.clamp_min(0), reduction="none"))
@@ -104,9 +93,8 @@ def true_loss(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Float[
 def corrupted(images: Images, rng: torch.Generator) -> Images:
     """Apply one random corruption of random severity to each image of a batch; the label stays valid.
 
-    The corruptions: JPEG of quality 3 to 40; Gaussian blur with a standard deviation of 0.5 to 3 % of the side;
-    Gaussian noise with a standard deviation of 0.02 to 0.2; a colour cast (gain and gamma of each channel up to 40 %
-    off).
+    JPEG of quality 3 to 40, blur with a standard deviation of 0.5 to 3 % of the side, noise with one of 0.02 to 0.2,
+    or a colour cast (gain and gamma of each channel up to 40 % off).
 
     Source: four of the kinds of Hendrycks and Dietterich, ICLR 2019; the severities are ours.
 
@@ -122,12 +110,10 @@ def corrupted(images: Images, rng: torch.Generator) -> Images:
 
 def _shuffled_patches(image: Tensor, rng: torch.Generator) -> Tensor:
     cells = int(torch.randint(2, 6, (), generator=rng))
-    side = image.shape[-1] // cells
-    patches = image[:, : side * cells, : side * cells].unfold(1, side, side).unfold(2, side, side)
-    order = torch.randperm(cells * cells, generator=rng)
-    moved = patches.reshape(3, cells * cells, side, side)[:, order].reshape(3, cells, cells, side, side)
-    result = image.clone()
-    result[:, : side * cells, : side * cells] = moved.permute(0, 1, 3, 2, 4).reshape(3, side * cells, side * cells)
+    side, result = image.shape[-1] // cells, image.clone()
+    cut = result[:, : side * cells, : side * cells]
+    patches = F.unfold(cut[None], side, stride=side)[..., torch.randperm(cells * cells, generator=rng)]
+    cut.copy_(F.fold(patches, cut.shape[1:], side, stride=side)[0])
     return result
 
 
@@ -162,9 +148,8 @@ def _contrast(image: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def _jpeg(image: Tensor, severity: float, rng: torch.Generator) -> Tensor:
-    pixels = image.mul(255).round().byte().permute(1, 2, 0).contiguous().numpy()
     file = io.BytesIO()
-    PIL.fromarray(pixels).save(file, "JPEG", quality=round(40 - 37 * severity))
+    PIL.fromarray(to_uint8(image)).save(file, "JPEG", quality=round(40 - 37 * severity))
     return torch.from_numpy(np.array(PIL.open(file))).permute(2, 0, 1).to(image) / 255
 
 
@@ -186,5 +171,4 @@ def _colour_cast(image: Tensor, severity: float, rng: torch.Generator) -> Tensor
     return torch.mul(gain, image.clamp_min(1e-4) ** gamma)
 
 
-CORRUPTIONS = (_jpeg, _blur, _noise, _colour_cast)
-"""Of (image, severity in [0, 1], rng)."""
+CORRUPTIONS = (_jpeg, _blur, _noise, _colour_cast)  # of (image, severity in [0, 1], rng)

@@ -26,10 +26,9 @@ class Judgement:
         n: number of images.
         classifier: accuracy, balanced accuracy, macro AUROC, recalls, sensitivities, expected calibration error.
         estimator: rank agreement of estimated and true loss, overall and within classes.
-        misclassification: AUROC for separating wrong from right predictions by estimator, max-softmax, entropy, and
-            `combined`, the mean rank of estimator and max-softmax; the differences of estimator and combined from
-            max-softmax with paired intervals.
-        out_of_distribution: AUROC for separating out-of-distribution images from lesions, by kind and score.
+        misclassification: AUROC of wrong against right predictions by estimator, max-softmax, entropy, and `combined`,
+            the mean rank of the first two; gains over max-softmax with paired intervals.
+        out_of_distribution: AUROC of out-of-distribution images against lesions, by kind and score.
         reliability: mean true loss and error rate in ten bins of the estimate, lowest first.
     """
 
@@ -51,12 +50,9 @@ def judge(
     *,
     strangers: Mapping[str, Images] | None = None,
 ) -> Judgement:
-    """Evaluate a classifier and its estimator on batches of (images, labels).
+    """Evaluate a classifier in evaluation mode and its estimator on batches of (images, labels).
 
-    Args:
-        network: in evaluation mode.
-        batches: labelled images; labels of -1 are left out.
-        strangers: out-of-distribution images by kind, at the network's size (see `strangers_from`).
+    Labels of -1 are left out. `strangers` are out-of-distribution images by kind, at the network's size.
     """
     logits, estimated, labels = predict_all(network, batches)
     true = F.cross_entropy(logits, labels, reduction="none")
@@ -75,8 +71,7 @@ def judge(
 def strangers_from(images: Images, *, seed: int = 0) -> dict[str, Images]:
     """Out-of-distribution images of the shape of a batch of lesions: photographs, inverted colours, white noise.
 
-    The photographs are random square crops of four of scikit-image's (chelsea, coffee, astronaut, rocket), at least a
-    third of the shorter side.
+    The photographs are random square crops of scikit-image's, at least a third of the shorter side.
     """
     from skimage import data
 
@@ -89,12 +84,7 @@ def strangers_from(images: Images, *, seed: int = 0) -> dict[str, Images]:
 
 
 def sensitivity_at(score: Array, positive: Array, specificity: float) -> float:
-    """Share of the positives above the threshold that this share of the negatives stays below; NaN without either.
-
-    Example:
-        >>> sensitivity_at(np.array([0.1, 0.2, 0.9, 0.8]), np.array([False, False, True, True]), 0.9)
-        1.0
-    """
+    """Share of the positives above the threshold that this share of the negatives stays below; NaN without either."""
     if positive.all() or not positive.any():
         return float("nan")
     threshold = np.quantile(score[~positive], specificity)
@@ -102,15 +92,11 @@ def sensitivity_at(score: Array, positive: Array, specificity: float) -> float:
 
 
 def calibration_error(probabilities: Float[Tensor, "n k"], labels: Int[Tensor, " n"], bins: int = 15) -> float:
-    """Expected calibration error: mean |accuracy - confidence| over equal-width bins of the confidence.
-
-    Source: Guo et al. 2017, equation 3.
-    """
+    """Expected calibration error, mean |accuracy - confidence| over equal-width bins (Guo et al. 2017, equation 3)."""
     confidence, predicted = probabilities.max(1)
-    right = (predicted == labels).double()
     index = (confidence * bins).long().clamp_max(bins - 1)
-    gaps = [abs(float(right[index == b].sum() - confidence[index == b].double().sum())) for b in range(bins)]
-    return sum(gaps) / len(labels)
+    gaps = torch.bincount(index, (predicted == labels).double() - confidence)
+    return float(gaps.abs().sum()) / len(labels)
 
 
 def _classifier_quality(logits: Tensor, labels: Tensor, network: LesionClassifier) -> dict[str, float]:
@@ -201,7 +187,6 @@ def _out_of_distribution(
 
 
 def _reliability(estimated: Tensor, true: Tensor, wrong: Tensor, bins: int = 10) -> dict[str, list[float]]:
-    """Means in bins of equal count of the estimate; of a good estimator they rise."""
     parts = [p for p in estimated.argsort().chunk(bins) if len(p)]
     return {
         "estimated": [float(estimated[p].mean()) for p in parts],

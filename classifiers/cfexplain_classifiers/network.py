@@ -36,18 +36,14 @@ class LesionClassifier(nn.Module):
     """A classifier with its loss estimator; `classifier(images)` is a `Prediction`.
 
     The taps are the outputs of the backbone's stages and its final feature map, shallow to deep. Once the network is
-    calibrated, logits are divided by the temperature and estimated losses are standardised by `scale`.
-
-    Args:
-        architecture: what to build.
-        pretrained: load timm's pretrained weights into the backbone (needs internet access).
+    calibrated, logits are divided by the temperature and estimated losses are standardised by `scale`. `pretrained`
+    downloads timm's weights of the backbone.
 
     Raises:
         ValueError: timm has no such model, or the model does not take images of this size.
 
     Example:
-        >>> network = LesionClassifier(Architecture("lcnet_035", ("benign", "malignant"), 32)).eval()
-        >>> network(torch.rand(2, 3, 32, 32)).logits.shape
+        >>> LesionClassifier(Architecture("lcnet_035", ("a", "b"), 32))(torch.rand(2, 3, 32, 32)).logits.shape
         torch.Size([2, 2])
     """
 
@@ -110,18 +106,14 @@ class LesionClassifier(nn.Module):
 def folded(network: LesionClassifier) -> LesionClassifier:
     """A copy for inference in which every batch-norm layer is merged into the convolution before it.
 
-    The result is the same up to rounding (about 1e-5 in the logits), with faster predictions and gradients on a CPU,
-    where batch norm is bound by memory. Layers are paired by their order in the module, which is the order of
-    execution in timm's backbones; if outputs for random images differ by more than 1e-3, the original is returned.
-
-    Args:
-        network: in evaluation mode; it is not changed.
+    It is in evaluation mode and the same up to rounding (about 1e-5 in the logits), but faster on a CPU, where batch
+    norm is bound by memory. Layers are paired by their order in the module, which is the order of execution in timm's
+    backbones; if outputs for random images differ by more than 1e-3, the original is returned.
 
     Example:
         >>> from cfexplain_classifiers import load
-        >>> network = load("synthetic")
-        >>> sum(isinstance(m, nn.BatchNorm2d) for m in folded(network).modules())
-        0
+        >>> any(isinstance(m, nn.BatchNorm2d) for m in folded(load("synthetic")).modules())
+        False
     """
     fast = copy.deepcopy(network)
     for module in list(fast.backbone.modules()):
@@ -146,13 +138,10 @@ def _fold_children(module: nn.Module) -> None:
 
 
 def load_backbone(backbone: nn.Module, path: str | Path) -> None:
-    """Copy the weights of a safetensors file into a backbone.
+    """Copy the weights of a safetensors file into a backbone, all but the last layer.
 
     Tensors are matched by name if the file has the backbone's names, otherwise by order, because libraries name the
-    same layers differently; shapes must agree. The last layer, weight and bias, is not copied.
-
-    Raises:
-        ValueError: the file does not hold the weights of this architecture.
+    same layers differently. A file that does not hold the weights of this architecture is refused by a `ValueError`.
     """
     try:
         tensors = safetensors.torch.load_file(path)
@@ -173,7 +162,7 @@ def load_backbone(backbone: nn.Module, path: str | Path) -> None:
 
 def _layer_order(name: str) -> tuple[bool, list[tuple[int, int, str]]]:
     """Sort key of a tensor's name: numbered parts compare as numbers, statistics come after weights, the head last."""
-    kinds = {"weight": 0, "bias": 1, "running_mean": 2, "running_var": 3}
     *parts, last = name.split(".")
     numbered = [(0, int(p), "") if p.isdigit() else (1, 0, p) for p in parts]
-    return name.startswith(("classifier", "fc", "head")), [*numbered, (2, kinds.get(last, 9), last)]
+    kind = {"weight": 0, "bias": 1, "running_mean": 2, "running_var": 3}.get(last, 9)
+    return name.startswith(("classifier", "fc", "head")), [*numbered, (2, kind, last)]

@@ -16,7 +16,6 @@ from cfexplain_classifiers.network import LesionClassifier
 
 NAMES = checkpoint.SHIPPED
 SUBSAMPLE = 300
-"""Samples, at most, from which out-of-distribution images are made."""
 
 
 def load(name: str) -> LesionClassifier:
@@ -36,14 +35,10 @@ def train(
     augment: Callable[[int], Augment],
     **options: Any,
 ) -> Path:
-    """Train a classifier and return the path of its checkpoint.
+    """`cfexplain_classifiers.train`, with the fields of `Recipe` by name.
 
-    Args:
-        recipe: fields of `Recipe`; missing ones have their defaults.
-        samples: training samples, which also have `labels`, and validation samples.
-        out: folder of the run.
-        augment: image size -> augmentation.
-        options: others of `cfexplain_classifiers.train`: `weights`, `pretrained`, `device`, `card`, `progress`.
+    The samples are those of training, which also have `labels`, and of validation; `augment` maps the image size to an
+    augmentation; `options` are the other arguments of `cfexplain_classifiers.train`.
     """
     plan, (training, validation) = library.Recipe(**recipe), samples
     options |= {"labels": training.labels, "augment": augment(plan.image_size), "hardening": off_distribution}
@@ -51,15 +46,12 @@ def train(
 
 
 def judge(name: str, samples: Samples, device: str | torch.device = "cpu") -> dict[str, Any]:
-    """Evaluate a classifier on labelled samples and on out-of-distribution images made from some of them.
-
-    Raises:
-        ValueError: the classes of the samples differ from the classifier's.
-    """
+    """Evaluate a classifier on labelled samples, and on out-of-distribution images made from `SUBSAMPLE` of them."""
     network = library.load(name).to(device)
     if list(samples.classes) != list(network.classes):
-        known, given = ", ".join(network.classes), ", ".join(samples.classes)
-        raise ValueError(f"the classifier knows {known}, the data set {given}")
+        raise ValueError(
+            f"the classifier knows {', '.join(network.classes)}, the data set {', '.join(samples.classes)}"
+        )
     batches = list(evaluation_batches(samples, network.image_size))
     some = torch.cat([images for images, _ in batches])[:: max(1, len(samples) // SUBSAMPLE)][:SUBSAMPLE]
     return library.judge(network, batches, strangers=strangers_from(some)).to_dict()

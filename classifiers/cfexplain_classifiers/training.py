@@ -44,8 +44,7 @@ class Recipe:
         bfloat16: mixed precision; None uses it on a GPU only.
         averaging: decay of the moving average of the weights that is validated and saved; 0 is none.
         adversarial: radius (intensity, such as 2 / 255) of the attack on every training image; 0 is none.
-        disturbed: radius of the attack on images that the detached estimator sees, together with corrupted ones (see
-            `hardening.disturbed`); 0 shows it neither.
+        disturbed: radius of the attack on images that only the detached estimator sees, with corrupted ones; 0 is none.
 
     Source: ranking loss, its weight and detaching after 60 % of the epochs: Yoo and Kweon 2019; averaging: Polyak and
     Juditsky 1992, as in timm; attack: Wong et al. 2020 (see `hardening`); optimiser, schedule and balance are ours.
@@ -87,11 +86,10 @@ def train(
 ) -> Path:
     """Train a classifier jointly with its loss estimator, and return the path of the checkpoint.
 
-    Minimises mean cross entropy + `ranking_weight` * ranking loss, whose target is the unweighted cross entropy of
-    the images that the network sees, attacked ones included. After `detach_after` of the epochs the tapped features
-    are detached, and the estimator also ranks out-of-distribution images (`hardening`) and disturbed ones
-    (`Recipe.disturbed`). Of these last epochs the one with the highest validation score (balanced accuracy) is saved,
-    its class priors are equalised, and it is calibrated.
+    Minimises mean cross entropy + `ranking_weight` * ranking loss of the unweighted cross entropies. After
+    `detach_after` of the epochs the tapped features are detached, and the estimator also ranks out-of-distribution
+    images (`hardening`) and disturbed ones. Of these last epochs the one with the highest balanced accuracy on the
+    validation images is saved, its class priors are equalised, and it is calibrated.
 
     Args:
         recipe: hyperparameters.
@@ -112,7 +110,7 @@ def train(
             not one label per sample, or there are too few samples.
     """
     _check(train_samples, val_samples, labels)
-    out, device = Path(out), torch.device(device)
+    out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     claim(out / "recipe.json", asdict(recipe), asdict(Recipe()), "settings")
     digest = hashlib.sha256(repr(list(map(int, labels))).encode()).hexdigest()[:16]
@@ -147,9 +145,8 @@ def one_cycle(done: float, warm: float = 0.15) -> float:
         >>> [round(one_cycle(t), 3) for t in (0.0, 0.15, 1.0)]
         [0.02, 1.0, 0.0]
     """
-    if done < warm:
-        return 0.02 + 0.98 * done / warm
-    return 0.5 + 0.5 * math.cos(math.pi * (done - warm) / (1 - warm))
+    cosine = 0.5 + 0.5 * math.cos(math.pi * (done - warm) / (1 - warm))
+    return 0.02 + 0.98 * done / warm if done < warm else cosine
 
 
 def _check(train_samples: batches.Samples, val_samples: batches.Samples, labels: Sequence[int]) -> None:
@@ -164,7 +161,7 @@ def _check(train_samples: batches.Samples, val_samples: batches.Samples, labels:
 
 
 def _start(
-    recipe: Recipe, samples: batches.Samples, weights: str | Path | None, pretrained: bool, device: torch.device
+    recipe: Recipe, samples: batches.Samples, weights: str | Path | None, pretrained: bool, device: str | torch.device
 ) -> Run:
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
@@ -187,7 +184,6 @@ def _start(
 def _train_epoch(
     run: Run, recipe: Recipe, shuffled: Batches, detached: bool, hardening: Hardening | None
 ) -> dict[str, float]:
-    """Train one epoch; returns mean cross entropy, ranking loss and accuracy."""
     device = next(run.network.parameters()).device
     rng = torch.Generator().manual_seed(recipe.seed * 7919 + run.epoch)
     sums, count = torch.zeros(3), 0
@@ -214,8 +210,7 @@ def _extra_images(
     rng: torch.Generator,
 ) -> list[tuple[Tensor, Tensor]]:
     """Images for the estimator only, made from a quarter of a batch, and their labels: -1 out of distribution."""
-    count = max(1, len(images) // 4)
-    images, labels = images[:count], labels[:count]
+    images, labels = (part[: max(1, len(images) // 4)] for part in (images, labels))
     extra = []
     if hardening is not None:
         outside = hardening(images.cpu(), rng).to(images)

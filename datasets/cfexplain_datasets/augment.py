@@ -17,26 +17,17 @@ class Augmentation:
     so that corners come from the image around it; then follow mild changes of brightness, contrast, saturation and
     hue, and sometimes blur, noise or JPEG compression.
 
-    Attributes:
-        size: pixels a side of the output.
-        scale: smallest and largest magnification.
-        stretch: largest ratio of the two sides' magnifications, above and below 1.
-        shift: largest shift as a share of the square.
-        colour: strength of the colour changes.
-        degrade: probability of blur, of noise and of JPEG compression each.
-
     Example:
-        >>> image = np.zeros((150, 200, 3), np.uint8)
-        >>> Augmentation(64)(image, 7).shape
+        >>> Augmentation(64)(np.zeros((150, 200, 3), np.uint8), seed=7).shape
         (64, 64, 3)
     """
 
-    size: int
-    scale: tuple[float, float] = (0.85, 1.3)
-    stretch: float = 1.1
-    shift: float = 0.08
-    colour: float = 1.0
-    degrade: float = 0.1
+    size: int  # pixels a side of the output
+    scale: tuple[float, float] = (0.85, 1.3)  # smallest and largest magnification
+    stretch: float = 1.1  # largest ratio of the two sides' magnifications, above and below 1
+    shift: float = 0.08  # largest shift as a share of the square
+    colour: float = 1.0  # strength of the colour changes
+    degrade: float = 0.1  # probability of blur, of noise and of JPEG compression each
 
     def __call__(self, image: np.ndarray, seed: int) -> np.ndarray:
         """The augmented square of an image (h, w, 3), shape (size, size, 3), uint8."""
@@ -71,14 +62,11 @@ def _colours(colour: float, degrade: float) -> Any:
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # otherwise it connects to the internet
     import albumentations as A
 
+    light, saturation, hue = 0.15 * colour, 0.2 * colour, 0.02 * colour
     return A.Compose(
         [
             A.ColorJitter(
-                brightness=(1 - 0.15 * colour, 1 + 0.15 * colour),
-                contrast=(1 - 0.15 * colour, 1 + 0.15 * colour),
-                saturation=(1 - 0.2 * colour, 1 + 0.2 * colour),
-                hue=(-0.02 * colour, 0.02 * colour),
-                p=0.8,
+                (1 - light, 1 + light), (1 - light, 1 + light), (1 - saturation, 1 + saturation), (-hue, hue), 0.8
             ),
             A.GaussianBlur(blur_limit=(3, 5), p=degrade),
             A.GaussNoise(std_range=(0.01, 0.05), p=degrade),

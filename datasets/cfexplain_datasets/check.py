@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from cfexplain_datasets.fingerprint import Fingerprints, Twin
-from cfexplain_datasets.lesion import LesionDataset
 from cfexplain_datasets.report import Report, first_few
 from cfexplain_datasets.splits import Leak, check_split
 from cfexplain_datasets.table import SPLITS, LesionTable, load_mask_or_none
@@ -18,17 +17,14 @@ COVERS = 0.95  # masks that cover a larger share of the image leave no skin besi
 SHORTCUT = 0.2  # columns with a larger Cramér's V predict the label well enough to be mentioned
 NO_SHORTCUTS = ["label", "lesion_id", "path", "mask_path", "split", "near_duplicate_of", "patient_id"]
 
-COMPARED = 20_000
-"""Images, at most, of a data set that are read to find photographs in several splits, which takes a minute or two."""
-
+COMPARED = 20_000  # images, at most, that are read to find photographs in several splits, which takes a minute or two
 SHARED = {
     "lesion": "pairs of one lesion in this split and another",
     "identical": "pairs of one file in this split and another",
     "near-duplicate": "pairs of one photograph in this split and another",
 }
 
-Row = tuple[str, int | None, str]
-"""A finding, how often it was made (None: unknown), and on which images."""
+Row = tuple[str, int | None, str]  # a finding, how often it was made (None: unknown), and on which images
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,24 +65,18 @@ class DataReport:
         return "\n".join(lines)
 
 
-def check(dataset: LesionDataset) -> DataReport:
-    """Read every image and mask of a data set once, and report what it contains.
-
-    Example:
-        >>> from cfexplain_datasets.synthetic import SyntheticLesions
-        >>> check(SyntheticLesions(4, size=32)).images
-        4
-    """
-    table, prints = dataset.table, Fingerprints.of(dataset)
+def check(dataset: LesionTable) -> DataReport:
+    """Read every image and mask of a data set once, and report what it contains."""
+    table, prints = dataset.table, Fingerprints.of(dataset.table)
     twins = prints.twins()
     return DataReport(
-        name=str(getattr(dataset, "name", "") or type(dataset).__name__),
+        name=dataset.name,
         images=len(table),
         lesions=int(table["lesion_id"].nunique()),
-        masks=int(table["mask_path"].notna().sum()) if "mask_path" in table else 0,
+        masks=int(table["mask_path"].notna().sum()),
         classes=_counts(table, dataset.classes),
         splits={str(split): _counts(rows, dataset.classes) for split, rows in table.groupby("split")},
-        intake=getattr(dataset, "report", Report()),
+        intake=dataset.report,
         leaks=check_split(dataset, twins),
         oddities=_oddities(table, prints, twins),
         shortcuts=shortcuts(table),
@@ -94,24 +84,21 @@ def check(dataset: LesionDataset) -> DataReport:
 
 
 def findings(whole: LesionTable, audited: LesionTable) -> pd.DataFrame:
-    """The findings on the audited images, one per row, with the columns `finding`, `count` and `which`.
-
-    Args:
-        whole: the data set with all of its own splits.
-        audited: the images of it that are audited.
-    """
+    """The findings on the audited images of a whole data set, with the columns `finding`, `count` and `which`."""
     report = check(audited)
-    rows: list[Row] = [("images", report.images, f"of {report.lesions} lesions"), ("with a mask", report.masks, "")]
-    rows += [(f"class {name}", count, "") for name, count in report.classes.items()]
-    rows += shared(whole, audited)
     known = (*report.intake.findings, *report.oddities.findings)
-    rows += [(finding.what, len(finding.which), first_few(finding.which)) for finding in known]
-    for name, value in report.shortcuts.items():
-        rows.append((f"{name} goes with the label", None, f"Cramér's V {value:.2f}"))
+    rows: list[Row] = [
+        ("images", report.images, f"of {report.lesions} lesions"),
+        ("with a mask", report.masks, ""),
+        *((f"class {name}", count, "") for name, count in report.classes.items()),
+        *_shared(whole, audited),
+        *((finding.what, len(finding.which), first_few(finding.which)) for finding in known),
+        *((f"{name} goes with the label", None, f"Cramér's V {v:.2f}") for name, v in report.shortcuts.items()),
+    ]
     return pd.DataFrame(rows, columns=["finding", "count", "which"])
 
 
-def shared(whole: LesionTable, audited: LesionTable) -> Iterator[Row]:
+def _shared(whole: LesionTable, audited: LesionTable) -> Iterator[Row]:
     """What the audited images share with other splits; photographs are not compared beyond `COMPARED` images."""
     if not whole.table["split"].notna().any():
         return
@@ -128,10 +115,7 @@ def shared(whole: LesionTable, audited: LesionTable) -> Iterator[Row]:
 
 
 def shortcuts(table: pd.DataFrame) -> dict[str, float]:
-    """Cramér's V (bias-corrected) of each categorical column with the label, the largest first.
-
-    Columns that the label determines, such as malignant, are left out: they summarise it and cannot cause it.
-    """
+    """Cramér's V (bias-corrected) of each categorical column that the label does not determine, the largest first."""
     strength = {}
     for column in table.columns.difference(NO_SHORTCUTS, sort=False):
         known = table[[column, "label"]].dropna()
@@ -143,9 +127,8 @@ def shortcuts(table: pd.DataFrame) -> dict[str, float]:
 
 def _cramers_v(counts: np.ndarray) -> float:
     """Cramér's V with the bias correction of Bergsma (J. Korean Stat. Soc. 42, 2013)."""
-    n = counts.sum()
+    n, (rows, columns) = counts.sum(), counts.shape
     expected = np.outer(counts.sum(1), counts.sum(0)) / n
-    rows, columns = counts.shape
     phi = max(0.0, float(((counts - expected) ** 2 / expected).sum() / n) - (rows - 1) * (columns - 1) / (n - 1))
     smaller = min(rows - (rows - 1) ** 2 / (n - 1), columns - (columns - 1) ** 2 / (n - 1)) - 1
     return float(np.sqrt(phi / smaller)) if smaller > 0 else 0.0
@@ -154,20 +137,20 @@ def _cramers_v(counts: np.ndarray) -> float:
 def _oddities(table: pd.DataFrame, prints: Fingerprints, twins: Sequence[Twin]) -> Report:
     lesion = table["lesion_id"]
     near = [twin for twin in twins if twin.kind == "near-duplicate"]
-    small = [name for name, size in zip(prints.ids, prints.sizes, strict=True) if min(size) < SMALL]
+    paths = table["mask_path"].dropna()
+    share = paths.map(lambda path: np.nan if (mask := load_mask_or_none(path)) is None else float(mask.mean()))
+    report = Report()
+    report.add("images that cannot be read", prints.damaged, "kept; readable() leaves them out")
     odd: dict[str, Iterable[object]] = {
-        f"images under {SMALL} pixels a side": small,
+        f"images under {SMALL} pixels a side": [
+            i for i, s in zip(prints.ids, prints.sizes, strict=True) if min(s) < SMALL
+        ],
         "byte-identical pairs": [twin for twin in twins if twin.kind == "identical"],
         "near-duplicate pairs within one lesion": [t for t in near if lesion[t.first] == lesion[t.second]],
         "near-duplicate pairs of different lesion ids": [t for t in near if lesion[t.first] != lesion[t.second]],
+        "masks that are empty or cannot be read": share.index[share.isna()],
+        f"masks that cover over {COVERS:.0%} of the image": share.index[share > COVERS],
     }
-    if "mask_path" in table:
-        paths = table["mask_path"].dropna()
-        share = paths.map(lambda path: np.nan if (mask := load_mask_or_none(path)) is None else float(mask.mean()))
-        odd["masks that are empty or cannot be read"] = share.index[share.isna()]
-        odd[f"masks that cover over {COVERS:.0%} of the image"] = share.index[share > COVERS]
-    report = Report()
-    report.add("images that cannot be read", prints.damaged, "kept; readable() leaves them out")
     for what, which in (odd | _odd_values(table)).items():
         report.add(what, which, "kept")
     return report
@@ -192,6 +175,6 @@ def _odd_values(table: pd.DataFrame) -> dict[str, Iterable[object]]:
 
 
 def _counts(table: pd.DataFrame, classes: Sequence[str]) -> dict[str, int]:
-    counts = {str(name): int((table["label"] == name).sum()) for name in classes}
+    counts = {name: int((table["label"] == name).sum()) for name in classes}
     missing = int(table["label"].isna().sum())
     return counts | ({"no label": missing} if missing else {})

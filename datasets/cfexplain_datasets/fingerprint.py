@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
@@ -18,7 +19,6 @@ from scipy.ndimage import gaussian_filter
 
 from cfexplain.images import ImageError, load_picture, resize
 from cfexplain.types import Image
-from cfexplain_datasets.lesion import LesionDataset
 
 SIDE = 64  # pixels a side of the grey thumbnails
 SHIFT = 6  # largest shift between two copies, in pixels of the thumbnails
@@ -45,7 +45,7 @@ class Twin:
 
 @dataclass(frozen=True, eq=False)
 class Fingerprints:
-    """The fingerprints of all readable images of a data set, in the order of its table."""
+    """The fingerprints of all readable images of a table, in its order."""
 
     ids: list[str]
     digests: list[str]  # SHA-256 of each file
@@ -54,25 +54,22 @@ class Fingerprints:
     damaged: list[str]  # ids of the images that cannot be read
 
     @classmethod
-    def of(cls, dataset: LesionDataset) -> Fingerprints:
-        """Read every image once."""
+    def of(cls, table: pd.DataFrame) -> Fingerprints:
+        """Read every image of the column `path` once."""
         prints: dict[str, tuple[Any, ...]] = {}
-        damaged = []
-        for i, name in enumerate(map(str, dataset.table.index)):
-            try:
-                digest, image = _read(dataset, i)
-                prints[name] = digest, _thumbnail(image), (image.shape[-2], image.shape[-1])
-            except (ImageError, OSError):
-                damaged.append(name)
+        for name, path in table["path"].items():
+            with suppress(ImageError, OSError):
+                digest, image = hashlib.sha256(Path(path).read_bytes()).hexdigest(), load_picture(path)
+                prints[str(name)] = digest, _thumbnail(image), (image.shape[-2], image.shape[-1])
+        damaged = [name for name in map(str, table.index) if name not in prints]
         digests, grey, sizes = ([found[k] for found in prints.values()] for k in range(3))
         return cls([*prints], digests, np.array(grey, np.uint8).reshape(-1, SIDE, SIDE), sizes, damaged)
 
     def twins(self) -> list[Twin]:
         """All pairs that show the same photograph, the most similar first.
 
-        All pairs are compared by coarse thumbnails, similar ones by their fine structure (details of 1.5 pixels in 64,
-        with compressed contrast so that one dark mole on plain skin does not decide, at the best shift). Finds copies
-        that were recompressed, resized, recoloured or slightly recropped, but not rotated or mirrored ones.
+        All pairs are compared by coarse thumbnails, similar ones by their fine structure at the best shift. Copies may
+        be recompressed, resized, recoloured or slightly recropped, but not rotated or mirrored.
         """
         copies = pd.Series(self.ids).groupby(self.digests)
         found = [Twin(a, b, "identical", 1.0) for _, ids in copies for a, b in combinations(ids, 2)]
@@ -81,14 +78,6 @@ class Fingerprints:
             if self.digests[i] != self.digests[j] and (likeness := _largest_correlation(fine(i), fine(j))) >= FINE:
                 found.append(Twin(self.ids[i], self.ids[j], "near-duplicate", likeness))
         return sorted(found, key=lambda twin: (twin.kind, -twin.likeness, twin.first))
-
-
-def _read(dataset: LesionDataset, index: int) -> tuple[str, Image]:
-    if "path" not in dataset.table:  # synthetic images have no file
-        image = dataset[index].image
-        return hashlib.sha256(image.contiguous().numpy().tobytes()).hexdigest(), image
-    path = Path(dataset.table["path"].iloc[index])
-    return hashlib.sha256(path.read_bytes()).hexdigest(), load_picture(path)
 
 
 def _thumbnail(image: Image) -> UInt8[np.ndarray, "s s"]:
@@ -108,9 +97,10 @@ def _coarsely_similar(grey: UInt8[np.ndarray, "n s s"]) -> Iterator[tuple[int, i
 
 
 def _fine_spectrum(grey: UInt8[np.ndarray, "s s"]) -> np.ndarray:
-    """Spectrum of the fine structure, of unit energy."""
+    """Spectrum of the fine structure (details of 1.5 of 64 pixels), of unit energy."""
     values = grey.astype(np.float32)
     detail = values - gaussian_filter(values, 1.5)
+    # With compressed contrast, so that one dark mole on plain skin does not decide.
     detail = np.tanh(detail / (2 * (np.median(np.abs(detail)) + 0.5)))
     window = np.hanning(SIDE + 2)[1:-1]
     detail = detail * np.outer(window, window)

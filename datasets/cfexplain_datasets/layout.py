@@ -26,11 +26,7 @@ SPLIT_WORDS = {"Training": "train", "Validation": "val", "Test": "test"}  # in t
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a CSV file separated by commas, semicolons or tabs, with known columns renamed and unnamed ones dropped.
-
-    Raises:
-        DataError: the file is not a table.
-    """
+    """Read a CSV file separated by commas, semicolons or tabs, with known columns renamed and unnamed ones dropped."""
     try:
         with path.open(encoding="utf-8-sig") as file:
             first = file.readline()
@@ -84,11 +80,7 @@ class Layout:
     finish: Callable[[LesionTable, Path], LesionTable] | None = None  # (data set, folder) -> data set, at the end
 
     def __call__(self, folder: str | Path) -> LesionTable:
-        """Read the data set.
-
-        Raises:
-            DataError: there is no table, or there are no images.
-        """
+        """Read the data set; a `DataError` says which tables or images are missing."""
         folder = Path(folder)
         rows = self._rows(folder)
         if "age" in rows:

@@ -1,10 +1,8 @@
-"""One lesion image with everything known about it, and the interface of data sets of them."""
+"""One lesion image with everything known about it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
-import pandas as pd
 from jaxtyping import Float
 from torch import Tensor
 
@@ -19,10 +17,10 @@ _LONG_NAMES = {
     "nv": ("nevus", "NV"),
     "vasc": ("vascular_lesion", "VASC"),
 }
+# The other name of a diagnosis: ISIC's long name for HAM10000's short one, and the short one for any other.
 OTHER_NAMES: Mapping[str, str] = {name: short for short, names in _LONG_NAMES.items() for name in names} | {
     short: names[0] for short, names in _LONG_NAMES.items()
 }
-"""The other name of a diagnosis: ISIC's long name for HAM10000's short one, and the short one for any other."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,17 +42,3 @@ class Lesion:
     mask: Float[Tensor, "1 h w"] | None = None
     lesion_id: str = ""
     metadata: Mapping[str, object] = field(default_factory=dict)
-
-
-class LesionDataset(Protocol):
-    """What splits and checks need of a data set.
-
-    Row i of `table` describes sample i. The index is the image id; the columns include `label` (class name, None if
-    unknown), `lesion_id` and, where the data is split, `split` (train, val, test or None).
-    """
-
-    @property
-    def classes(self) -> Sequence[str]: ...  # noqa: D102
-    @property
-    def table(self) -> pd.DataFrame: ...  # noqa: D102
-    def __getitem__(self, index: int, /) -> Lesion: ...

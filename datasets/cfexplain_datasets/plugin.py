@@ -21,11 +21,7 @@ from cfexplain_datasets.table import LesionTable
 
 
 def subset(dataset: LesionTable, split: str) -> LesionTable:
-    """The images of a split, of `all` splits, or of `auto`: the test split if there is one, and all otherwise.
-
-    Raises:
-        DataError: the split has no images.
-    """
+    """The images of a split, of `all` splits, or of `auto`: the test split if there is one, and all otherwise."""
     if split == "auto":
         split = "test" if "test" in set(dataset.table["split"]) else "all"
     samples = dataset if split == "all" else dataset.subset(split)
@@ -35,14 +31,9 @@ def subset(dataset: LesionTable, split: str) -> LesionTable:
 
 
 def demo_lesion(seed: int, predict: Callable[[Images], Tensor]) -> Lesion:
-    """A malignant synthetic test lesion of 64 pixels that a classifier predicts as malignant (class 1).
-
-    Args:
-        seed: chooses among them.
-        predict: maps images to class indices.
-    """
+    """A synthetic test lesion of class 1, malignant, that `predict` (images to class indices) recognises; any seed."""
     samples = SyntheticLesions(40, size=64, split="test")
     malignant = [lesion for lesion in map(samples.__getitem__, range(len(samples))) if lesion.label == 1]
-    predicted = predict(torch.stack([lesion.image for lesion in malignant])).tolist()
-    known: list[Lesion] = [lesion for lesion, index in zip(malignant, predicted, strict=True) if index == 1]
+    predicted = predict(torch.stack([lesion.image for lesion in malignant]))
+    known = [lesion for lesion, index in zip(malignant, predicted, strict=True) if index == 1]
     return known[seed % len(known)]

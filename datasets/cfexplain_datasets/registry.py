@@ -26,11 +26,9 @@ READERS = tuple(registered())
 
 
 def open_dataset(name: str, data: str | Path) -> LesionTable:
-    """Open the data set at a path.
+    """Open the data set at a path: a folder, for csv also a file.
 
-    Args:
-        name: one of `READERS`, "auto" for the first that recognises the data, or "module:function" of your own.
-        data: the folder (for csv, also the file).
+    The name is one of `READERS`, "auto" for the first that recognises the data, or "module:function" of your own.
 
     Raises:
         DataError: there is no such reader, or it does not find its data.
@@ -54,7 +52,7 @@ def open_dataset(name: str, data: str | Path) -> LesionTable:
 
 
 def _recognise(path: Path) -> LesionTable:
-    reasons = []
+    reasons = [f"no reader recognises {path}:"]
     for name in ("csv",) if path.is_file() else registered():
         try:
             dataset = open_dataset(name, path)
@@ -64,8 +62,4 @@ def _recognise(path: Path) -> LesionTable:
         if name != "folder" or dataset.classes or not any(path.glob("*.csv")):
             return dataset
         # Images without labels beside a table that no reader understands: do not ignore the table silently.
-    raise DataError(
-        f"no reader recognises {path}:\n  "
-        + "\n  ".join(reasons)
-        + "\nname the reader `folder` to use the images without the table beside them"
-    )
+    raise DataError("\n  ".join(reasons) + "\nname the reader `folder` to use the images without the table beside them")

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from cfexplain_datasets.fingerprint import Fingerprints, Twin
-from cfexplain_datasets.lesion import LesionDataset
 from cfexplain_datasets.report import DataError, first_few
 from cfexplain_datasets.table import SPLITS, LesionTable
 
@@ -29,11 +28,7 @@ class Leak:
 def hashed_split(lesion_id: str, fractions: Sequence[float] = FRACTIONS) -> str:
     """The split of a lesion by a hash of its id alone: it does not depend on the machine or on the other lesions.
 
-    The hash is independent of the class, so every class is divided by the same fractions up to chance.
-
-    Args:
-        lesion_id: of the lesion.
-        fractions: of train, val and test; scaled to a sum of 1.
+    The fractions are those of train, val and test, scaled to a sum of 1.
 
     Example:
         >>> hashed_split("HAM_0000550"), hashed_split("HAM_0003577", (0.0, 0.0, 1.0))
@@ -46,10 +41,9 @@ def hashed_split(lesion_id: str, fractions: Sequence[float] = FRACTIONS) -> str:
 
 
 def with_splits(dataset: LesionTable) -> LesionTable:
-    """The data set with a split of every sample: its own if it has one, otherwise `hashed_split`.
+    """The data set with a split of every sample: its own, else that of its lesion's other images, else `hashed_split`.
 
-    Samples without a split follow the other images of their lesion, or the hash. If the official split has no val,
-    the hash takes it from train, so that test stays as published. If all samples are in one split, it is replaced.
+    If the official split has no val, the hash takes it from train. If all samples are in one split, it is replaced.
     """
     table = dataset.table
     lesions = table["lesion_id"].astype(str)
@@ -61,30 +55,23 @@ def with_splits(dataset: LesionTable) -> LesionTable:
     return replace(dataset, table=table.assign(split=split.astype(object)))
 
 
-def check_split(dataset: LesionDataset, twins: Sequence[Twin] | None = None) -> list[Leak]:
+def check_split(dataset: LesionTable, twins: Sequence[Twin] | None = None) -> list[Leak]:
     """All pairs of images in different splits that show one lesion, or are one file or one photograph.
 
-    Args:
-        dataset: with a column `split`; samples without a split are ignored.
-        twins: the pairs of one photograph, if they are known; otherwise every image is read to find them.
+    Unless `twins` gives the pairs of one photograph, every image is read to find them.
     """
     table = dataset.table.dropna(subset="split")
     lesion, split = table["lesion_id"], table["split"]
-    twins = Fingerprints.of(dataset).twins() if twins is None else twins
+    twins = Fingerprints.of(dataset.table).twins() if twins is None else twins
     pairs = [("lesion", ids[0], other) for ids in table.groupby("lesion_id").groups.values() for other in ids[1:]]
     pairs += [(t.kind, t.first, t.second) for t in twins if lesion.get(t.first) != lesion.get(t.second)]
     known = [(kind, a, b) for kind, a, b in pairs if a in split.index and b in split.index]
     return [Leak(kind, a, b, (split[a], split[b])) for kind, a, b in known if split[a] != split[b]]
 
 
-def refuse_leaks(dataset: LesionDataset) -> None:
-    """Check that a split has no leaks.
-
-    Raises:
-        DataError: there are leaks; the message lists them and says what to do.
-    """
-    leaks = check_split(dataset)
-    if leaks:
+def refuse_leaks(dataset: LesionTable) -> None:
+    """Raise a `DataError` that lists the leaks of a split, if there are any."""
+    if leaks := check_split(dataset):
         raise DataError(
             f"{len(leaks)} pairs of images are in two splits, so that any measure would look better than it is: "
             f"{first_few(leaks, '; ', '; and ')}. "
@@ -93,10 +80,9 @@ def refuse_leaks(dataset: LesionDataset) -> None:
 
 
 def without_leaks(dataset: LesionTable) -> LesionTable:
-    """The data set without the images that leak; they are listed in its report.
+    """The data set without the images that leak, which its report lists.
 
-    Of lesions that leaks connect, only the images in the most protected split stay (test before val before train), so
-    a published test set loses nothing.
+    Of lesions that leaks connect, the images in the most protected split stay: test before val before train.
     """
     table, leaks = dataset.table, check_split(dataset)
     group = table["lesion_id"].astype(str)

@@ -1,12 +1,8 @@
-"""Synthetic dermoscopic lesions with known causes: a data set whose true explanations are known.
-
-The lesion's factors (`Factors`) cause the label by a rule (`score`, `label`), the rest of the image (`Nuisance`) does
-not, and `true_counterfactual` is the lesion that would have had the other label.
-"""
+"""Synthetic dermoscopic lesions with known causes: a data set whose true explanations are known."""
 
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,26 +31,17 @@ class SyntheticLesions(Dataset[Lesion]):
 
     Of the samples 2 j and 2 j + 1 one is benign and one malignant. Samples are rendered on access, not stored.
 
-    Attributes:
-        n: number of samples.
-        size: pixels a side.
-        seed: of the whole set.
-        split: train, val or test; the three have no sample in common.
-        shortcut: a nuisance that is correlated with the malignant class, for audits: ruler, hair or vignette.
-        strength: share of samples in which the shortcut agrees with the label; 0.5 is none, 1 always.
-
     Example:
-        >>> lesion = SyntheticLesions(4, size=32)[1]
-        >>> lesion.image.shape, lesion.id
-        (torch.Size([3, 32, 32]), 'synthetic-0-train-000001')
+        >>> SyntheticLesions(4, size=32)[1].id
+        'synthetic-0-train-000001'
     """
 
-    n: int
-    size: int = 64
-    seed: int = 0
-    split: Literal["train", "val", "test"] = "train"
-    shortcut: Literal["ruler", "hair", "vignette"] | None = None
-    strength: float = 0.9
+    n: int  # number of samples
+    size: int = 64  # pixels a side
+    seed: int = 0  # of the whole set
+    split: str = "train"  # train, val or test; the three have no sample in common
+    shortcut: str | None = None  # a nuisance of `SHORTCUTS` that is correlated with the malignant class, for audits
+    strength: float = 0.9  # share of samples in which the shortcut agrees with the label; 0.5 is none, 1 always
     classes = CLASSES
 
     def __post_init__(self) -> None:
@@ -97,16 +84,15 @@ class SyntheticLesions(Dataset[Lesion]):
     @cached_property
     def table(self) -> pd.DataFrame:
         """One row for each sample: label, lesion_id, split, score and all factors; indexed by id."""
+        known = {"split": self.split}
         rows = [
-            {"label": CLASSES[label(factors)], "lesion_id": self._id(index), "split": self.split}
-            | _metadata(factors, nuisance)
-            for index, (factors, nuisance) in enumerate(map(self.recipe, range(self.n)))
+            {"label": CLASSES[label(recipe[0])], "lesion_id": self._id(index)} | known | _metadata(*recipe)
+            for index, recipe in enumerate(map(self.recipe, range(self.n)))
         ]
         return pd.DataFrame(rows, index=pd.Index([row["lesion_id"] for row in rows], name="id"))
 
     def _lesion(self, index: int, factors: Factors, nuisance: Nuisance) -> Lesion:
-        image, mask = paint(factors, nuisance, self.size)
-        name = self._id(index)
+        (image, mask), name = paint(factors, nuisance, self.size), self._id(index)
         return Lesion(name, image, label(factors), mask, name, _metadata(factors, nuisance))
 
     def _id(self, index: int) -> str:

@@ -80,12 +80,8 @@ def score(factors: Factors) -> float:
     TDS = 1.3 A + 0.1 B + 0.5 C + 0.5 D with A = 1.5 asymmetry + 0.5 colour_spread (0 to 2), B = 8 border (0 to 8),
     C = sum of the six colours (0 to 6), D = sum of the four structures (0 to 4).
 
-    Source: Stolz 1994, Nachbar 1994 (see the module) for weights and parts. Ours: continuous parts where the rule
-    counts; the spread of colours as a quarter of A; four structures where the rule has five.
-
-    Example:
-        >>> round(score(Factors(asymmetry=1, border=0.5)), 3)
-        3.215
+    Source: Stolz 1994, Nachbar 1994 (see the module). Ours: continuous parts where the rule counts; the spread of
+    colours as a quarter of A; four structures where the rule has five.
     """
     return float(sum(weight * getattr(factors, name) for name, weight in WEIGHTS.items()))
 
@@ -101,13 +97,10 @@ def sample_factors(rng: np.random.Generator, target: int) -> Factors:
     A hidden severity correlates the causal factors loosely, so that each varies in both classes; draws on the wrong
     side of the rule are rejected. The factors that cause nothing are independent of the class.
     """
-    shape = {
-        "diameter": float(rng.triangular(4.0, 8.0, 11.0)),
-        "elongation": float(rng.uniform(0, 0.4)),
-        "pigmentation": float(rng.uniform(0, 1)),
-    }
+    shape = {"diameter": float(rng.triangular(4.0, 8.0, 11.0)), "elongation": float(rng.uniform(0, 0.4))}
+    shape["pigmentation"] = float(rng.uniform(0, 1))
     while True:
-        factors = Factors(**_causes(rng, rng.uniform(0.62, 1.0) if target else rng.uniform(0.0, 0.55)), **shape)
+        factors = Factors(**_causes(rng, rng.uniform(*((0.62, 1.0) if target else (0.0, 0.55)))), **shape)
         if score(factors) > MALIGNANT_ABOVE if target else score(factors) < BENIGN_BELOW:
             return factors
 
@@ -148,11 +141,8 @@ def true_counterfactual(factors: Factors, target: int) -> Factors:
     """The nearest lesion of the target class: causal factors changed least, all others kept.
 
     Least in the Euclidean norm of the causal factors, which all run from 0 to 1: each moves along its weight in the
-    rule, x' = clip(x + step w, 0, 1), with the smallest step whose score lies `MARGIN` beyond the target's bound.
-
-    Args:
-        factors: the lesion.
-        target: class index; a lesion that already has the target's score is returned unchanged.
+    rule, x' = clip(x + step w, 0, 1), with the smallest step whose score lies `MARGIN` beyond the target's bound. A
+    lesion that already has the target's score is returned unchanged.
 
     Example:
         >>> label(true_counterfactual(Factors(), 1))

@@ -27,14 +27,11 @@ COLUMNS = ("label", "lesion_id", "split", "path", "mask_path")
 
 @dataclass(frozen=True, eq=False)
 class LesionTable(Dataset[Lesion]):
-    """Lesion images on disk: row i of `table` describes sample i.
+    """Lesion images on disk: row i of `table` describes sample i, with one of `classes` as its label.
 
-    Attributes:
-        classes: names in the order of the labels.
-        table: indexed by image id, with the columns label (class name or None), lesion_id, split (train, val,
-            test or None), path and mask_path (None without a mask), and all other columns of the source as metadata.
-        report: what the reader found and did.
-        name: of the data set.
+    The table is indexed by image id, with the columns label (class name or None), lesion_id, split (train, val, test or
+    None), path and mask_path (None without a mask), and all others of the source as metadata. The `report` says what
+    the reader found and did.
     """
 
     classes: tuple[str, ...]
@@ -46,11 +43,7 @@ class LesionTable(Dataset[Lesion]):
         return len(self.table)
 
     def __getitem__(self, index: int) -> Lesion:
-        """Read one sample; a mask that is empty or damaged counts as none.
-
-        Raises:
-            ImageError: the image is damaged; `readable()` leaves such samples out.
-        """
+        """Read one sample; raises an `ImageError` if the image is damaged (see `readable`)."""
         row = self.table.iloc[index]
         return Lesion(
             id=str(self.table.index[index]),
@@ -86,7 +79,7 @@ class LesionTable(Dataset[Lesion]):
 
     def readable(self) -> LesionTable:
         """The samples whose image can be read; reads every file once, so that no training fails halfway."""
-        return self.without("damaged or unreadable images", Fingerprints.of(self).damaged)
+        return self.without("damaged or unreadable images", Fingerprints.of(self.table).damaged)
 
 
 def intake(rows: pd.DataFrame, folder: Path, classes: Sequence[str] = (), *, name: str, fetch: str = "") -> LesionTable:
@@ -102,10 +95,7 @@ def intake(rows: pd.DataFrame, folder: Path, classes: Sequence[str] = (), *, nam
         folder: of the images.
         classes: names in the order of the labels; by default the sorted labels of the table.
         name: of the data set.
-        fetch: command that downloads the images, for the error message.
-
-    Raises:
-        DataError: no image was found, or none has a known class.
+        fetch: command that downloads the images, for the `DataError` if none is here.
     """
     report, (image_dirs, mask_dirs) = Report(), image_folders(folder)
     files = _by_stem(image_dirs)
@@ -134,7 +124,6 @@ def intake(rows: pd.DataFrame, folder: Path, classes: Sequence[str] = (), *, nam
 
 
 def _completed(rows: pd.DataFrame, folder: Path, masks: dict[str, str], report: Report) -> pd.DataFrame:
-    """The rows with lesion_id, split and mask_path."""
     lesion = rows["lesion_id"].where(rows["lesion_id"].notna(), rows["id"]).astype(str)
     split = texts([name and split_name(name) for name in texts(rows["split"], rows.index)], rows.index)
     named = texts(rows["mask_path"], rows.index)

@@ -10,7 +10,6 @@ from PIL import Image as PIL
 
 from cfexplain_datasets import open_dataset
 from cfexplain_datasets.check import DataReport, check, shortcuts
-from cfexplain_datasets.synthetic import SyntheticLesions
 from cfexplain_datasets.table import LesionTable
 
 
@@ -132,10 +131,3 @@ def test_a_shortcut_is_measured() -> None:
     assert strength["half"] == pytest.approx(0.5, abs=0.06)
     assert strength["idle"] < 0.06
     assert "constant" not in strength
-
-
-def test_a_data_set_that_is_no_table_of_files_can_be_checked() -> None:
-    report = check(SyntheticLesions(6, size=64))
-    assert report.images == 6
-    assert sum(report.classes.values()) == 6
-    assert report.name

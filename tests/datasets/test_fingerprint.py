@@ -11,7 +11,6 @@ from PIL import ImageEnhance, ImageOps
 
 from cfexplain_datasets import open_dataset
 from cfexplain_datasets.fingerprint import BLOCK, Fingerprints, Twin
-from cfexplain_datasets.synthetic import SyntheticLesions
 from cfexplain_datasets.table import LesionTable
 
 
@@ -27,7 +26,7 @@ def listed(folder: Path) -> LesionTable:
 
 
 def twins(folder: Path) -> list[Twin]:
-    return Fingerprints.of(listed(folder)).twins()
+    return Fingerprints.of(listed(folder).table).twins()
 
 
 def names(found: list[Twin]) -> set[tuple[str, str]]:
@@ -76,7 +75,7 @@ def test_mirrored_copies_are_not_found(
 def test_different_lesions_in_the_same_dark_frame_are_not_twins(isic_data: Path) -> None:
     dataset = open_dataset("ham10000", isic_data / "ham10000_200x150")
     alike = ["ISIC_0033076", "ISIC_0033922", "ISIC_0033439", "ISIC_0034301", "ISIC_0026657", "ISIC_0028438"]
-    assert not Fingerprints.of(dataset.select(alike)).twins()
+    assert not Fingerprints.of(dataset.select(alike).table).twins()
 
 
 def test_each_pair_of_identical_files_is_listed_once_even_if_they_are_blank(tmp_path: Path) -> None:
@@ -95,8 +94,8 @@ def test_damaged_and_missing_files_are_listed_and_skipped(tmp_path: Path, lesion
     (tmp_path / "c.jpg").write_bytes(b"")
     whole = listed(tmp_path)
     (tmp_path / "c.jpg").unlink()
-    assert set(Fingerprints.of(dataset).damaged) == {"b.jpg"}
-    prints = Fingerprints.of(whole)
+    assert set(Fingerprints.of(dataset.table).damaged) == {"b.jpg"}
+    prints = Fingerprints.of(whole.table)
     assert set(prints.damaged) == {"b.jpg", "c.jpg"}
     assert prints.ids == ["a.jpg"]
     assert prints.sizes == [(150, 200)]
@@ -116,19 +115,13 @@ def test_no_pair_is_missed_between_blocks() -> None:
     assert {(int(t.first), int(t.second)) for t in prints.twins()} == {(3, BLOCK + 29), (BLOCK + 25, BLOCK + 28)}
 
 
-def test_rendered_lesions_have_fingerprints_too() -> None:
-    prints = Fingerprints.of(SyntheticLesions(3, size=32))
-    assert len(set(prints.digests)) == 3
-    assert prints.grey.shape == (3, 64, 64)
-
-
 def test_all_known_near_duplicates_of_isic_2017_are_found_and_only_copies(isic_data: Path) -> None:
     dataset = open_dataset("isic2017", isic_data / "isic2017_256")
     known = {(min(p), max(p)) for p in dataset.table["near_duplicate_of"].dropna().items()}
     some = sorted(
         {i for pair in known for i in pair} | {"ISIC_0012222", "ISIC_0016003"} | set(dataset.table.index[::8])
     )
-    found = names(Fingerprints.of(dataset.select(some)).twins())
+    found = names(Fingerprints.of(dataset.select(some).table).twins())
     assert len(known) == 12
     assert known <= found
     assert found - known <= {("ISIC_0012222", "ISIC_0016003")}
@@ -147,13 +140,13 @@ FILED_TWICE = [
 def test_images_of_ham10000_that_are_filed_under_two_lesions_are_found(isic_data: Path) -> None:
     dataset = open_dataset("ham10000", isic_data / "ham10000_200x150").select([i for p in FILED_TWICE for i in p])
     assert dataset.table["lesion_id"].nunique() == 12
-    assert names(Fingerprints.of(dataset).twins()) == set(FILED_TWICE)
+    assert names(Fingerprints.of(dataset.table).twins()) == set(FILED_TWICE)
 
 
 def test_all_other_twins_of_ham10000_show_one_lesion(isic_data: Path) -> None:
     dataset = open_dataset("ham10000", isic_data / "ham10000_200x150")
     lesions = dataset.table["lesion_id"]
     some = dataset.select(lesions.index[lesions.isin(lesions.unique()[::6])])
-    found = names(Fingerprints.of(some).twins())
+    found = names(Fingerprints.of(some.table).twins())
     assert found
     assert all(lesions[a] == lesions[b] for a, b in found - set(FILED_TWICE))

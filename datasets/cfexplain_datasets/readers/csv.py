@@ -13,8 +13,7 @@ def read(table: str | Path) -> LesionTable:
     """Read a CSV file, or a folder with exactly one, whose images lie beside it or in a folder below.
 
     Images (by file name, path relative to the table, or id), labels and masks are in the first of `IMAGE_COLUMNS`,
-    `LABEL_COLUMNS` and `MASK_COLUMNS` that exists; without a column of masks, they are looked up by name in folders of
-    masks. The classes are the sorted labels.
+    `LABEL_COLUMNS` and `MASK_COLUMNS` that exists. The classes are the sorted labels.
 
     Raises:
         DataError: the file or the columns are missing.

@@ -14,8 +14,7 @@ NO_CLASS = (".", "mask", "segmentation")  # how the names of folders begin that 
 def read(folder: str | Path) -> LesionTable:
     """Read `DIR/<class>/*.jpg`, `DIR/{train,val,test}/<class>/*.jpg` with splits, or `DIR/*.jpg` without labels.
 
-    Splits may also be called training, validation and testing. The id is the path below the folder without its
-    suffix; each image counts as a lesion of its own.
+    The id is the path below the folder without its suffix; each image counts as a lesion of its own.
 
     Raises:
         DataError: there are neither class folders with images nor images.

@@ -1,9 +1,4 @@
-"""HAM10000, which is also the training set of ISIC 2018 task 3: 10,015 images of seven diagnoses.
-
-Any of its tables is read: `HAM10000_metadata` (with or without .csv), the challenge's one-hot
-`ISIC2018_Task3_*_GroundTruth.csv` with its `*_LesionGroupings.csv`, the `metadata.csv` of the isic command-line tool,
-or `labels.csv`.
-"""
+"""HAM10000, which is also the training set of ISIC 2018 task 3: 10,015 images of seven diagnoses."""
 
 from pathlib import Path
 
@@ -12,7 +7,7 @@ import pandas as pd
 from cfexplain_datasets.layout import Layout, load_table, one_hot
 
 CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
-CHALLENGE = "ISIC2018_Task3_*GroundTruth*.csv"
+CHALLENGE = "ISIC2018_Task3_*GroundTruth*.csv"  # with one-hot labels
 # The archive's present names, as `isic image download` writes them to metadata.csv.
 DIAGNOSES = {
     "Nevus": "nv",

@@ -1,8 +1,7 @@
 """ISIC 2017 challenge, part 3: 2,750 images; melanoma, nevus, seborrheic keratosis; CC0.
 
-The tables are the challenge's `ISIC-2017_*_Part3_GroundTruth.csv` with its `*_metadata.csv`, or `labels.csv`. Copies
-of the challenge's tables are in circulation in which the ids are row numbers: they are replaced by the names of the
-images where a split has exactly one image for each row, and refused otherwise.
+Copies of its tables are in circulation in which the ids are row numbers: they are replaced by the names of the images
+where a split has exactly one image for each row, and refused otherwise.
 """
 
 from pathlib import Path

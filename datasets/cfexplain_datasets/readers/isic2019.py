@@ -1,7 +1,4 @@
-"""ISIC 2019 challenge: 25,331 training images of eight diagnoses (HAM10000, BCN20000 and MSK together).
-
-Images of the ninth column, `UNK`, are unlabelled.
-"""
+"""ISIC 2019 challenge: 25,331 training images of eight diagnoses; those of the ninth column, `UNK`, are unlabelled."""
 
 from cfexplain_datasets.layout import Layout, load_table, one_hot
 

@@ -1,7 +1,6 @@
 """ISIC 2020 challenge: 33,126 training images of 2,056 patients, benign or malignant.
 
-The patient is the `lesion_id`, so that splits keep a patient's images together. Of the duplicates that the archive
-lists, the second is left out.
+The patient is the `lesion_id`, so that splits keep a patient's images together.
 """
 
 from pathlib import Path
