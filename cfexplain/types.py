@@ -17,6 +17,8 @@ Image = Float[Tensor, "3 h w"]
 Images = Float[Tensor, "n 3 h w"]
 """A batch of RGB images, values in [0, 1]; normalisation happens inside the classifier."""
 
+Mask = Float[Tensor, "1 h w"]
+"""1 on the pixels that are meant, such as those of a lesion, else 0."""
 
 Which = slice | list[int]
 """Some images of a batch."""

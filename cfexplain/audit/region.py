@@ -2,33 +2,27 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
-from torch import Tensor
 
-from cfexplain.audit.row import AuditRow
+from cfexplain.audit.row import Row
 from cfexplain.classifier.checks import predict
 from cfexplain.dermoscopy.artefacts import find_artefacts
 from cfexplain.dermoscopy.skin_tone import ita, tone
 from cfexplain.images import central_square, paste_change, resize, square
 from cfexplain.search.edit import Edit
-from cfexplain.types import Classifier, Image
+from cfexplain.types import Classifier, Image, Mask
 
 PLACES = ("lesion", "border", "skin")
 BORDER = 0.05  # Half the width of the band around the outline, as a share of the image's side.
 PRESENT = 0.003  # Share of the image from which an artefact is present: a hair across a tenth of it.
 
-Mask = Float[Tensor, "1 h w"]
 
-
-def with_regions(row: AuditRow, picture: Image, edit: Edit, classifier: Classifier) -> AuditRow:
-    """The row with artefacts, skin tone and, if a counterfactual was found, the change and its effect by region.
+def by_region(picture: Image, edit: Edit, classifier: Classifier) -> Row:
+    """Artefacts, skin tone and, if a counterfactual was found, the change and its effect by region.
 
     Args:
-        row: of the edit.
         picture: at its own resolution, where hairs are visible.
         edit: of the picture's square, with its lesion mask.
         classifier: the explained one.
@@ -37,18 +31,18 @@ def with_regions(row: AuditRow, picture: Image, edit: Edit, classifier: Classifi
     lesion = edit.mask[0].cpu()
     before, added, masks = artefacts(picture, edit)
     angle = ita(square(picture, edit.query.shape[-1]), lesion)
-    row = replace(row, artefact=before, added=added, ita=angle, tone=None if math.isnan(angle) else tone(angle))
+    tone_class = None if math.isnan(angle) else tone(angle)
+    row: Row = {"artefact.*": before, "added.*": added, "ita": angle, "tone": tone_class}
     if not edit.found[0]:
         return row
     parts = places(lesion)
-    return replace(
-        row,
-        place=energy_shares(edit, parts),
-        area={name: float(mask.mean()) for name, mask in parts.items()},
-        on=energy_shares(edit, masks),
-        effect=effects(edit, classifier, {**parts, **masks}),
-        excess=excess(edit, classifier, masks),
-    )
+    return row | {
+        "place.*": energy_shares(edit, parts),
+        "area.*": {name: float(mask.mean()) for name, mask in parts.items()},
+        "on.*": energy_shares(edit, masks),
+        "effect.*": effects(edit, classifier, parts | masks),
+        "excess.*": excess(edit, classifier, masks),
+    }
 
 
 def places(lesion: Mask) -> dict[str, Mask]:

@@ -27,9 +27,8 @@ FAINTEST = 4.0
 def segment(images: Images) -> Float[Tensor, "n 1 h w"]:
     """Segment the lesion in each image: 1 on the lesion, 0 elsewhere. The mask is never empty.
 
-    Each pixel's colour distance to the image's own skin (`colour_distance`) is thresholded at `OTSU_SHARE` of Otsu's
-    threshold; the most central connected component is kept and its holes are filled. Where nothing is found, the mask
-    is a central disc (`central_disc`).
+    Each pixel's distance to the colour of the image's own skin is thresholded at `OTSU_SHARE` of Otsu's threshold; the
+    most central component is kept and its holes are filled. Where nothing is found, the mask is a central disc.
 
     Args:
         images: RGB in [0, 1], shape (n, 3, h, w), any size; skin is expected near the edges of the image.
@@ -48,7 +47,12 @@ def segment(images: Images) -> Float[Tensor, "n 1 h w"]:
     1997, for the idea of `without_hair`. The rest is ours; measured by experiments/readout_check.py.
     """
     check_images(images)
-    return torch.stack([torch.from_numpy(_segmented(as_array(image)))[None].to(images) for image in images])
+    found = []
+    for image in images:
+        distance, valid = colour_distance(as_array(image))
+        lesion = lesion_above(distance, valid, outline_level(distance, valid))
+        found.append(lesion if lesion.any() else central_disc(lesion.shape))
+    return torch.from_numpy(np.stack(found)[:, None]).to(images)
 
 
 def as_array(image: Image) -> Array:
@@ -56,12 +60,15 @@ def as_array(image: Image) -> Array:
     return image.detach().cpu().double().permute(1, 2, 0).numpy()
 
 
-def as_mask(mask: Tensor, image: Image) -> Array:
-    """A mask as booleans, shape (h, w).
+def lab(colours: Array) -> Array:
+    """CIELAB of RGB in [0, 1], shape (h, w, 3)."""
+    from skimage.color import rgb2lab
 
-    Raises:
-        ValueError: the mask is of another size than the image.
-    """
+    return np.asarray(rgb2lab(colours))
+
+
+def as_mask(mask: Tensor, image: Image) -> Array:
+    """A mask as booleans, shape (h, w); a ValueError where its size is not the image's."""
     height, width = image.shape[-2:]
     if mask.shape[-2:] != (height, width) or mask.numel() != height * width:
         raise ValueError(f"the mask must have shape (1, {height}, {width}), got {tuple(mask.shape)}")
@@ -118,12 +125,11 @@ def colour_distance(image: Array) -> tuple[Array, Array]:
     darker pixels count, and blue light is what melanin absorbs most.
     """
     from scipy import ndimage
-    from skimage.color import rgb2lab
 
     clean = without_hair(image)
     corners = dark_corners(clean)
     skin = skin_colour(clean, corners)
-    lightness, green_red, blue_yellow = np.moveaxis(rgb2lab(clean) - rgb2lab(skin[None, None]), 2, 0)
+    lightness, green_red, blue_yellow = np.moveaxis(lab(clean) - lab(skin[None, None]), 2, 0)
     blue = 100 * np.minimum(clean[..., 2] - skin[2], 0)
     squared = np.minimum(lightness, 0) ** 2 + 2 * green_red**2 + 2 * blue_yellow**2 + blue**2
     return ndimage.gaussian_filter(np.sqrt(squared), pixels(image, 2)), ~corners
@@ -180,9 +186,3 @@ def radius(image: Array) -> Array:
     """Distance from the centre, 1 at the middle of each side, shape (h, w)."""
     y, x = (np.linspace(-1, 1, n) for n in image.shape[:2])
     return np.hypot(y[:, None], x[None])
-
-
-def _segmented(image: Array) -> Array:
-    distance, valid = colour_distance(image)
-    lesion = lesion_above(distance, valid, outline_level(distance, valid))
-    return lesion if lesion.any() else central_disc(image.shape)
