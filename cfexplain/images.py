@@ -14,7 +14,7 @@ from PIL import Image as PIL
 from PIL import ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from cfexplain.types import Image, Images
+from cfexplain.types import Image, Images, Mask
 
 SMALLEST_SIDE = 16
 """Pictures with a shorter side than this hold no lesion that a person could see."""
@@ -73,7 +73,7 @@ def load_picture(path: str | Path) -> Image:
     return torch.from_numpy(np.array(pixels)).permute(2, 0, 1).float().div_(255)
 
 
-def load_mask(path: str | Path) -> Float[Tensor, "1 h w"]:
+def load_mask(path: str | Path) -> Mask:
     """Read a mask as 0 and 1 (any value above half of the brightest is 1; transparent is black), shape (1, h, w)."""
     with _open(path) as opened:
         read = _read(opened, path)
@@ -91,10 +91,7 @@ def load_images(paths: str | Path | Iterable[str | Path], size: int) -> Images:
 
 
 def square(picture: Image, size: int) -> Image:
-    """The classifier's view of one picture: its central square, bilinearly resized with antialiasing.
-
-    Masks follow the same rule, and are then cut at one half (`square_mask`).
-    """
+    """The classifier's view of one picture: its central square, bilinearly resized with antialiasing."""
     return resize(central_square(picture)[None], size)[0].clamp(0, 1)
 
 
@@ -106,7 +103,7 @@ def paste_change(picture: Image, change: Float[Tensor, "3 s s"]) -> Image:
     return result
 
 
-def square_mask(mask: Float[Tensor, "1 h w"], picture: Image, size: int) -> Float[Tensor, "1 s s"]:
+def square_mask(mask: Mask, picture: Image, size: int) -> Mask:
     """A mask of the picture, or of its square, as the classifier's square of zeros and ones.
 
     A mask of the picture's size is cut like the picture; a square mask of another size is taken as one of
@@ -124,12 +121,13 @@ def square_mask(mask: Float[Tensor, "1 h w"], picture: Image, size: int) -> Floa
     return cut
 
 
-def check_images(images: Tensor) -> None:
-    """Refuse what is not a finite float batch of RGB images in [0, 1], and say what came instead."""
+def check_images(images: Tensor, channels: tuple[int, ...] = (3,)) -> None:
+    """Refuse what is not a finite float batch of images in [0, 1], RGB by default, and say what came instead."""
+    shape = f"(n, {' or '.join(map(str, channels))}, h, w)"
     if not isinstance(images, Tensor):
-        raise TypeError(f"images must be a torch.Tensor of shape (n, 3, h, w), got {type(images).__name__}")
-    if images.ndim != 4 or images.shape[1] != 3:
-        raise ValueError(f"images must have shape (n, 3, h, w), got {tuple(images.shape)}")
+        raise TypeError(f"images must be a torch.Tensor of shape {shape}, got {type(images).__name__}")
+    if images.ndim != 4 or images.shape[1] not in channels:
+        raise ValueError(f"images must have shape {shape}, got {tuple(images.shape)}")
     if not images.is_floating_point():
         raise TypeError(f"images must be floating point in [0, 1], got {images.dtype}; divide 8-bit values by 255")
     if images.shape[0] == 0:

@@ -15,7 +15,7 @@ from cfexplain.explanation.metrics import evaluate
 from cfexplain.explanation.metrics.seeds import agreement_map, noise_floor, seed_agreement
 from cfexplain.explanation.readout import Readout, readout
 from cfexplain.explanation.record import Provenance, Record, Seeds, parse
-from cfexplain.explanation.verdict import Verdict, judge_edits
+from cfexplain.explanation.verdict import Verdict, judge
 from cfexplain.search.edit import Edit
 from cfexplain.types import Classifier, Prediction, Status
 
@@ -223,7 +223,7 @@ def describe(
     return Explanation(
         edit=edit,
         metrics={str(name): finite(None if value is None else float(value)) for name, value in measured.items()},
-        verdict=judge_edits(edit, classifier, oracles)[0],
+        verdict=judge(edit, classifier, oracles),
         readout=readout(edit.query[0].cpu(), edit.image[0].cpu(), mask) if edited else None,
         seeds=_compare([edit, *others]) if others and edited else None,
         provenance=replace(provenance or Provenance(), device=str(edit.query.device)),

@@ -14,13 +14,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cfexplain.images import to_uint8, write_whole
+from cfexplain.search.edit import Edit
 from cfexplain.types import Image
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from cfexplain.search.edit import Edit
 
 SCALES = (0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 BEFORE, AFTER, INK, MUTED = "#8a8f98", "#b2182b", "#22262b", "#5c636d"

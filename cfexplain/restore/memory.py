@@ -1,7 +1,5 @@
 """Reuse of freed memory, which saves most of the time that large images lose on a CPU."""
 
-from __future__ import annotations
-
 import ctypes
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # of malloc.h

@@ -1,17 +1,17 @@
 """Image files with their depth and transparency: grey or colour, 8 or 16 bits."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from cfexplain.images import LARGEST_SIDE, SMALLEST_SIDE, ImageError, load_picture, write_whole
@@ -36,11 +36,10 @@ class Picture:
     alpha: Float[Tensor, "1 1 h w"] | None = None
     bits: Literal[8, 16] = 8
 
-    def of(self, values: Float[Tensor, "1 c h w"]) -> Picture:
+    def of(self, values: Float[Tensor, "1 c h w"]) -> "Picture":
         """The same file with other values; the opacity is resized to their size."""
-        if self.alpha is None:
-            return replace(self, values=values)
-        return replace(self, values=values, alpha=F.interpolate(self.alpha, values.shape[-2:], mode="bilinear"))
+        alpha = None if self.alpha is None else F.interpolate(self.alpha, values.shape[-2:], mode="bilinear")
+        return replace(self, values=values, alpha=alpha)
 
 
 def read(path: str | Path) -> Picture:
@@ -71,8 +70,6 @@ def write(path: str | Path, picture: Picture) -> None:
     Raises:
         ImageError: the format is unknown or does not support 16 bits or transparency.
     """
-    import cv2
-
     path, values, top = Path(path), picture.values, 2**picture.bits - 1
     check_kind(path, picture)
     if picture.alpha is not None:
@@ -99,9 +96,6 @@ def check_kind(path: Path, picture: Picture) -> None:
 
 def _decoded(path: Path) -> np.ndarray | None:
     """Grey or RGB and opacity, shape (h, w) or (h, w, c); None for other colour modes and files that cannot be read."""
-    import cv2
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
     try:
         content = path.read_bytes()
         deep = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)

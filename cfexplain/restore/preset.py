@@ -3,8 +3,6 @@
 The tasks differ in their data term; the rest is the generator, the steps, and the rule that selects the output.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 

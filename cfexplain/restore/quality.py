@@ -1,7 +1,5 @@
 """Quality of a restored image, as the restoration literature measures it."""
 
-from __future__ import annotations
-
 from jaxtyping import Float
 from torch import Tensor
 

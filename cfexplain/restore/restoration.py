@@ -4,8 +4,6 @@ Every task takes a method, such as those of `PRESETS`, and a `Run`. Images are r
 their type, shape or range is wrong.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +15,7 @@ from torch import Tensor
 
 from cfexplain.engine.executor import generate
 from cfexplain.generators.noise import generator_for
+from cfexplain.images import check_images
 from cfexplain.method.objective import Term
 from cfexplain.method.stage import Method
 from cfexplain.method.stop import Step, decibels
@@ -88,7 +87,7 @@ def denoise(images: AnyImages, *, method: Method = DENOISE, run: Run = ONCE) -> 
         >>> denoise(torch.rand(1, 3, 20, 30), method=quick).image.shape
         torch.Size([1, 3, 20, 30])
     """
-    check_any_images(images)
+    _check(images)
     return _restore([(x, Problem(x)) for x in images.split(1)], method, run)
 
 
@@ -119,7 +118,7 @@ def inpaint(
 
     Source: Ulyanov et al. 2018, equation 5. That known pixels are kept: ours, see `Restoration.painted`.
     """
-    check_any_images(images)
+    _check(images)
     if missing.shape[0] != len(images) or missing.shape[-2:] != images.shape[-2:] or missing.ndim != 4:
         raise ValueError(f"the mask must be of the picture's size, {_size(images)}, and is of {_size(missing)}")
     if bool((missing.flatten(1) > 0.5).all(1).any()):
@@ -145,7 +144,7 @@ def superresolve(images: AnyImages, factor: int = 4, *, method: Method | None = 
 
     Source: Ulyanov et al. 2018, equation 4.
     """
-    check_any_images(images)
+    _check(images)
     if factor < 2:
         raise ValueError(f"factor is 2 or more, got {factor}")
     method = method or (SUPERRESOLVE_8 if factor > 4 else SUPERRESOLVE_4)
@@ -169,8 +168,8 @@ def flash(
 
     Source: Ulyanov et al. 2018, figure 9, and the released notebook.
     """
-    check_any_images(images)
-    check_any_images(guides)
+    _check(images)
+    _check(guides)
     if guides.shape[-2:] != images.shape[-2:] or len(guides) != len(images):
         raise ValueError(f"photographs with and without flash differ in size: {_size(guides)} and {_size(images)}")
     if guides.shape[1] != images.shape[1]:
@@ -178,16 +177,10 @@ def flash(
     return _restore([(g, Problem(x)) for x, g in zip(images.split(1), guides.split(1), strict=True)], method, run)
 
 
-def check_any_images(images: Tensor) -> None:
-    """Refuse anything but a finite float batch of grey or RGB images in [0, 1]."""
-    if not isinstance(images, Tensor) or not images.is_floating_point():
-        raise TypeError("pictures must be a floating point torch.Tensor in [0, 1]; divide 8-bit values by 255")
-    if images.ndim != 4 or images.shape[1] not in (1, 3) or len(images) == 0:
-        raise ValueError(f"pictures must have shape (n, 1 or 3, h, w), got {tuple(images.shape)}")
-    if not bool(images.isfinite().all()) or float(images.min()) < 0 or float(images.max()) > 1:
-        raise ValueError("pictures must be finite and lie in [0, 1]")
+def _check(images: Tensor) -> None:
+    check_images(images, channels=(1, 3))
     if min(images.shape[-2:]) < 4:
-        raise ValueError(f"pictures must have at least 4 pixels a side, got {tuple(images.shape[-2:])}")
+        raise ValueError(f"images must have at least 4 pixels a side, got {tuple(images.shape[-2:])}")
 
 
 def _restore(tasks: Sequence[tuple[Tensor, Problem]], method: Method, run: Run) -> Restoration:
