@@ -16,11 +16,9 @@ from torch import Tensor
 
 from cfexplain.types import Image, Images, Mask
 
-SMALLEST_SIDE = 16
-"""Pictures with a shorter side than this hold no lesion that a person could see."""
+SMALLEST_SIDE = 16  # Pictures with a shorter side than this hold no lesion that a person could see.
 
-LARGEST_SIDE = 4096
-"""Larger pictures are reduced to this many pixels on the longer side when they are read."""
+LARGEST_SIDE = 4096  # Larger pictures are reduced to this many pixels on the longer side when they are read.
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 

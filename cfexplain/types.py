@@ -17,11 +17,9 @@ Image = Float[Tensor, "3 h w"]
 Images = Float[Tensor, "n 3 h w"]
 """A batch of RGB images, values in [0, 1]; normalisation happens inside the classifier."""
 
-Mask = Float[Tensor, "1 h w"]
-"""1 on the pixels that are meant, such as those of a lesion, else 0."""
+Mask = Float[Tensor, "1 h w"]  # 1 on the pixels that are meant, such as those of a lesion, else 0.
 
-Which = slice | list[int]
-"""Some images of a batch."""
+Which = slice | list[int]  # Some images of a batch.
 
 
 @dataclass(frozen=True, eq=False)

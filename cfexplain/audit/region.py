@@ -22,10 +22,7 @@ PRESENT = 0.003  # Share of the image from which an artefact is present: a hair 
 def by_region(picture: Image, edit: Edit, classifier: Classifier) -> Row:
     """Artefacts, skin tone and, if a counterfactual was found, the change and its effect by region.
 
-    Args:
-        picture: at its own resolution, where hairs are visible.
-        edit: of the picture's square, with its lesion mask.
-        classifier: the explained one.
+    The edit is of the square of `picture`, which has its own resolution, in which hairs are visible.
     """
     assert edit.mask is not None
     lesion = edit.mask[0].cpu()
@@ -53,10 +50,7 @@ def places(lesion: Mask) -> dict[str, Mask]:
 
 
 def artefacts(picture: Image, edit: Edit) -> tuple[dict[str, float], dict[str, float], dict[str, Mask]]:
-    """Areas of each artefact before the edit, gains in area, and masks of those that are present before or after.
-
-    Areas are shares of the square. Masks are dilated by one pixel, shape (1, h, w).
-    """
+    """Area of each artefact and its gain (shares of the square); masks, dilated by a pixel, of those ever present."""
     size, edited = edit.query.shape[-1], paste_change(picture, (edit.image - edit.query)[0].cpu())
     before, after = (
         {name: resize(central_square(mask)[None], size)[0] for name, mask in find_artefacts(image).items()}

@@ -32,8 +32,7 @@ CHUNK = 10_000  # Rows decoded at a time: as Python objects they take ten times 
 def writing(folder: Path, settings: Mapping[str, Any]) -> Iterator[None]:
     """Be the folder's only writer: compare the settings, delete unfinished cases, and write the table at the end.
 
-    Raises:
-        ValueError: another process writes here, or the folder holds other things or an audit with other settings.
+    Raises a ValueError where another process writes, or where other things are or an audit with other settings is.
     """
     rows, cases = folder / "rows", folder / "cases"
     rows.mkdir(parents=True, exist_ok=True)

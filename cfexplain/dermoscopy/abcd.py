@@ -19,6 +19,9 @@ from cfexplain.dermoscopy.segment import (
 from cfexplain.images import check_images
 from cfexplain.types import Image, Mask
 
+# Typical colours of the ABCD rule as CIELAB differences from `REFERENCE_SKIN`; a pixel gets the nearest one.
+# Ours: 30 k-means clusters of the lesion pixels of 300 HAM10000 training lesions, named by eye, not by a
+# dermatologist.
 PALETTE = {
     "white": ((12, -10, -2), (3, -9, -4)),
     "red": ((-13, 12, 1), (-21, 20, 8), (-30, 22, 10)),
@@ -28,17 +31,13 @@ PALETTE = {
     "black": ((-58, -12, -4), (-54, -3, 2)),
     "skin": ((0, 0, 0), (-6, 2, 4)),
 }
-"""Typical colours of the ABCD rule as CIELAB differences from `REFERENCE_SKIN`; a pixel gets the nearest one.
-Ours: 30 k-means clusters of the lesion pixels of 300 HAM10000 training lesions, named by eye, not by a
-dermatologist."""
 
+# The skin of every image is scaled to this RGB (the median of those 300) before colours are named.
 REFERENCE_SKIN = (0.84, 0.63, 0.67)
-"""The skin of every image is scaled to this RGB (the median of those 300) before colours are named."""
 
 COLOURS = tuple(name for name in PALETTE if name != "skin")
 
-PRESENT = 0.05
-"""A colour counts when it covers at least this share of the lesion."""
+PRESENT = 0.05  # A colour counts when it covers at least this share of the lesion.
 
 
 @dataclass(frozen=True)

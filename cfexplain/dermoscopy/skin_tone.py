@@ -9,11 +9,10 @@ from cfexplain.dermoscopy.artefacts.scene import Scene, corners
 from cfexplain.dermoscopy.segment import as_array, as_mask, lab, pixels
 from cfexplain.types import Image, Mask
 
-MARGIN = 5
-"""Pixels at `REFERENCE_SIDE` around the lesion and the dark corners that do not count as skin: borders fade."""
+MARGIN = 5  # Pixels at `REFERENCE_SIDE` around the lesion and the dark corners that do not count as skin: borders fade.
 
+# Each class with the angle, in degrees, that its members exceed; the first that fits is the tone.
 TONES = {"very light": 55.0, "light": 41.0, "intermediate": 28.0, "tan": 10.0, "brown": -30.0, "dark": -math.inf}
-"""Each class with the angle, in degrees, that its members exceed; the first that fits is the tone."""
 
 
 def ita(image: Image, lesion: Mask, exclude: Mask | None = None) -> float:

@@ -122,9 +122,6 @@ def schema() -> dict[str, Any]:
     return msgspec.json.schema(Record)
 
 
-FORMER_METRICS = {"colour_cast": "colour_shift"}
-
-
 def _upgraded(old: Mapping[str, Any]) -> dict[str, Any]:
     """A record of format 1 in today's layout."""
     verdict, words = old.get("verdict") or {}, str(old.get("words") or "")
@@ -133,7 +130,7 @@ def _upgraded(old: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **{name: old[name] for name in Record.__annotations__ if name in old},
         "format": FORMAT,
-        "metrics": {FORMER_METRICS.get(name, name): value for name, value in old.get("metrics", {}).items()},
+        "metrics": {name.replace("colour_cast", "colour_shift"): v for name, v in old.get("metrics", {}).items()},
         "finding": words,
         "qualification": "",
         "alpha": old.get("alpha", 1.0),

@@ -97,6 +97,7 @@ def hair(scene: Scene) -> Array:
     return thin_lines(scene) & ~rings(scene) & ~other
 
 
+# The finders by name; each says where something is, shape (h, w).
 ARTEFACTS: dict[str, Callable[[Scene], Array]] = {
     "hair": hair,
     "ruler": ruler,
@@ -104,7 +105,6 @@ ARTEFACTS: dict[str, Callable[[Scene], Array]] = {
     "dark_corner": corners,
     "bubbles": bubbles,
 }
-"""The finders by name; each says where something is, shape (h, w)."""
 
 
 def find_artefacts(image: Image, lesion: Mask | None = None) -> dict[str, Mask]:

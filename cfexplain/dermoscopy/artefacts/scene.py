@@ -10,8 +10,7 @@ from cfexplain.dermoscopy.segment import Array, radius
 from cfexplain.images import check_images, to_uint8
 from cfexplain.types import Image, Mask
 
-LONGEST = 300
-"""Larger images are reduced to this longer side; all lengths below are shares of the longer side."""
+LONGEST = 300  # Larger images are reduced to this longer side; all lengths below are shares of the longer side.
 
 
 class Scene:
@@ -54,8 +53,7 @@ class Scene:
         return torch.from_numpy((grown > 0.5).astype(np.float32))[None]
 
 
-once = lru_cache(maxsize=1)
-"""Decorates finders that others build on: the result for the latest scene is kept."""
+once = lru_cache(maxsize=1)  # Decorates finders that others build on: the result for the latest scene is kept.
 
 
 def large_parts(found: Array, least: int) -> Array:

@@ -27,9 +27,6 @@ def seed_agreement(edits: Sequence[Edit]) -> Float[Tensor, " n"]:
     Args:
         edits: of the same n images, one a seed; at least two.
 
-    Raises:
-        ValueError: there are fewer than two seeds, or their shapes differ.
-
     Source: ours; strength is the sum over channels of |painted - anchor|.
     """
     strongest = _strongest(edits).flatten(2)
@@ -53,28 +50,16 @@ def noise_floor(anchors: Sequence[Images]) -> Float[Tensor, "n 1 h w"]:
     Args:
         anchors: of the same n images, shape (n, 3, h, w) each, one a seed; at least two.
 
-    Raises:
-        ValueError: there are fewer than two anchors, or their shapes differ.
-
     Source: ours.
     """
-    _check([anchor.shape for anchor in anchors])
     mean = torch.stack([(a - b).abs().mean(1, keepdim=True) for a, b in combinations(anchors, 2)]).mean(0)
     return F.avg_pool2d(mean, SMOOTHING, stride=1, padding=SMOOTHING // 2, count_include_pad=False)
 
 
 def _strongest(edits: Sequence[Edit]) -> Bool[Tensor, "seeds n 1 h w"]:
     """Whether a pixel is among the strongest tenth of its image; of equals, the first by rows; never unchanged."""
-    _check([edit.painted.shape for edit in edits])
     strength = torch.stack([change(edit).abs().sum(1, keepdim=True) for edit in edits])
     pixels = strength.flatten(2)
     rank = pixels.argsort(dim=2, descending=True, stable=True).argsort(dim=2)
     chosen = (rank < math.ceil(DECILE * pixels.shape[2])) & (pixels > 0)
     return chosen.view_as(strength)
-
-
-def _check(shapes: Sequence[torch.Size]) -> None:
-    if len(shapes) < 2:
-        raise ValueError(f"seeds are compared in pairs: give at least two, got {len(shapes)}")
-    if len(set(shapes)) > 1:
-        raise ValueError(f"seeds must be of the same images, got shapes {sorted(tuple(s) for s in set(shapes))}")
