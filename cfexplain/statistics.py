@@ -119,10 +119,9 @@ def calibration_error(confidence: ArrayLike, right: ArrayLike) -> float:
 
 
 def _known(values: ArrayLike, groups: ArrayLike | None) -> tuple[Array, Array]:
-    """The values that are not NaN, and their groups."""
     numbers = np.asarray(values, float)
-    known = ~np.isnan(numbers)
     names = np.arange(len(numbers)) if groups is None else np.asarray(groups)
+    known = ~np.isnan(numbers)
     return numbers[known], names[known]
 
 
@@ -150,7 +149,6 @@ def _bounds(samples: Sequence[tuple[Array, Array]], signs: Sequence[float]) -> t
 
 
 def _wilson(share: float, n: int) -> tuple[float, float]:
-    """Wilson's interval of a share."""
     middle = (share + Z * Z / (2 * n)) / (1 + Z * Z / n)
     reach = Z / (1 + Z * Z / n) * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
     return max(0.0, middle - reach), min(1.0, middle + reach)

@@ -32,7 +32,6 @@ class Samples(Protocol):
 
     @property
     def table(self) -> pd.DataFrame: ...  # noqa: D102
-    def __len__(self) -> int: ...
     def __getitem__(self, index: int, /) -> Sample: ...
 
 

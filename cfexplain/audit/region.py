@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping
 
 import torch
-import torch.nn.functional as F
 
 from cfexplain.audit.row import Row
 from cfexplain.classifier.checks import predict
@@ -28,8 +27,12 @@ def by_region(picture: Image, edit: Edit, classifier: Classifier) -> Row:
     lesion = edit.mask[0].cpu()
     before, added, masks = artefacts(picture, edit)
     angle = ita(square(picture, edit.query.shape[-1]), lesion)
-    tone_class = None if math.isnan(angle) else tone(angle)
-    row: Row = {"artefact.*": before, "added.*": added, "ita": angle, "tone": tone_class}
+    row: Row = {
+        "artefact.*": before,
+        "added.*": added,
+        "ita": angle,
+        "tone": None if math.isnan(angle) else tone(angle),
+    }
     if not edit.found[0]:
         return row
     parts = places(lesion)
@@ -97,4 +100,4 @@ def excess(edit: Edit, classifier: Classifier, masks: Mapping[str, Mask]) -> dic
 
 
 def _dilated(mask: Mask, pixels: int) -> Mask:
-    return F.max_pool2d(mask[None], 2 * pixels + 1, stride=1, padding=pixels)[0]
+    return torch.nn.functional.max_pool2d(mask[None], 2 * pixels + 1, stride=1, padding=pixels)[0]

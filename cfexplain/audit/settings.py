@@ -53,8 +53,8 @@ def check_same(settings: Mapping[str, Any], stored: Mapping[str, Any], folder: P
 
 def fingerprint(classifier: Classifier) -> str:
     """Sixteen hexadecimal digits of a classifier's classes, image size, plain attributes and weights."""
-    attributes = sorted(getattr(classifier, "__dict__", {}).items())
-    plain = {k: v for k, v in attributes if isinstance(v, str | int | float | bool | tuple)}
+    attributes = getattr(classifier, "__dict__", {})
+    plain = {k: v for k, v in sorted(attributes.items()) if isinstance(v, str | int | float | bool | tuple)}
     digest = hashlib.sha256(repr((list(classifier.classes), classifier.image_size, plain)).encode())
     module = classifier if isinstance(classifier, torch.nn.Module) else getattr(classifier, "module", None)
     for name, value in module.state_dict().items() if isinstance(module, torch.nn.Module) else ():

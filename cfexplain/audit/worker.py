@@ -77,8 +77,8 @@ class Worker:
     def _result(self, item: Item, sample: Sample, edit: Edit, mask: str) -> Result:
         classifier = self.classifiers[item.classifier]
         others = {name: other for name, other in self.classifiers.items() if name != item.classifier}
-        provenance = Provenance(item.image_id, item.classifier)
-        explanation = describe(edit, classifier, {**self.oracles, **others}, provenance=provenance)
+        origin = Provenance(item.image_id, item.classifier)
+        explanation = describe(edit, classifier, {**self.oracles, **others}, provenance=origin)
         row = self._known(item) | explained(explanation) | by_region(sample.image, edit, classifier)
         return row | {"mask": mask, "case": item.case}, files(explanation, figures=False)
 

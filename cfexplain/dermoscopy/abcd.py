@@ -36,7 +36,6 @@ PALETTE = {
 REFERENCE_SKIN = (0.84, 0.63, 0.67)
 
 COLOURS = tuple(name for name in PALETTE if name != "skin")
-
 PRESENT = 0.05  # A colour counts when it covers at least this share of the lesion.
 
 
@@ -203,6 +202,5 @@ def _shares(image: Array, skin: Array, lesion: Array) -> dict[str, float]:
     balanced = (image[lesion] * np.array(REFERENCE_SKIN) / skin.clip(0.05)).clip(0, 1)
     step = lab(balanced[None])[0] - lab(np.array(REFERENCE_SKIN)[None, None])[0]
     names = np.array([name for name, colours in PALETTE.items() for _ in colours])
-    distance = ((step[:, None] - np.concatenate(list(PALETTE.values()))) ** 2).sum(2)
-    nearest = names[distance.argmin(1)]
+    nearest = names[((step[:, None] - np.concatenate(list(PALETTE.values()))) ** 2).sum(2).argmin(1)]
     return {name: float((nearest == name).mean()) for name in COLOURS}

@@ -14,12 +14,10 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 # Lengths in pixels below hold for an image whose shorter side is this long, and scale with the image.
 REFERENCE_SIDE = 128
-
 # The outline lies at this share of Otsu's threshold: experts outline generously, Otsu keeps only the dark core.
 # A compromise between 150 training lesions of HAM10000 (mean IoU .78, .77, .74 at 0.6, 0.7, 0.8) and 80 synthetic ones,
 # for which a higher share recovers the true border and asymmetry better.
 OTSU_SHARE = 0.65
-
 FAINTEST = 4.0  # An outline level below this colour distance (CIELAB units) is skin noise, not a lesion.
 
 
@@ -77,9 +75,8 @@ def as_mask(mask: Tensor, image: Image) -> Array:
 def without_hair(image: Array) -> Array:
     """The image with thin dark lines replaced by their surroundings, shape (h, w, 3).
 
-    A line is a connected component that a morphological closing with a disc brightens by more than 0.06 and that is
-    long (a fifth of the side) and thin (at most four pixels at `REFERENCE_SIDE`). Dots and networks of pigment are
-    neither, and stay.
+    A line is a component that a closing with a disc brightens by more than 0.06 and that is long (a fifth of the side)
+    and thin (at most four pixels at `REFERENCE_SIDE`). Dots and networks of pigment are neither, and stay.
     """
     from scipy import ndimage
     from skimage.morphology import disk
@@ -145,11 +142,8 @@ def outline_level(distance: Array, valid: Array) -> float:
 def lesion_above(distance: Array, valid: Array, level: float, near: Array | None = None) -> Array:
     """The connected component above a colour distance that is the lesion, without holes; may be empty.
 
-    Args:
-        distance: see `colour_distance`, shape (h, w).
-        valid: where to look, shape (h, w).
-        level: colour distance at the outline; below `FAINTEST` nothing is found.
-        near: weights; the component with the largest sum of them is the lesion. None prefers the centre.
+    Of the components where `valid`, that with the largest sum of the weights `near` is the lesion; None prefers the
+    centre. Below the level `FAINTEST` nothing is found.
     """
     from scipy import ndimage
     from skimage.morphology import disk

@@ -10,7 +10,6 @@ from cfexplain.dermoscopy.segment import as_array, as_mask, lab, pixels
 from cfexplain.types import Image, Mask
 
 MARGIN = 5  # Pixels at `REFERENCE_SIDE` around the lesion and the dark corners that do not count as skin: borders fade.
-
 # Each class with the angle, in degrees, that its members exceed; the first that fits is the tone.
 TONES = {"very light": 55.0, "light": 41.0, "intermediate": 28.0, "tan": 10.0, "brown": -30.0, "dark": -math.inf}
 
@@ -21,9 +20,8 @@ def ita(image: Image, lesion: Mask, exclude: Mask | None = None) -> float:
     ITA = arctan((L* - 50) / b*) 180 / pi of each skin pixel, then the median. Skin is what is neither lesion nor dark
     corner, nor within `MARGIN` of either, nor excluded; less than 2 % of the image is too little.
 
-    Limits: white balance and exposure of the camera enter, so the angle describes the image and is only a proxy of
-    the person's skin. Where b* is not positive, as in bluish images, the formula has no meaning; the angle is then 90
-    or -90 degrees, with the sign of L* - 50.
+    Limits: white balance and exposure enter, so the angle is only a proxy of the person's skin. Where b* is not
+    positive, as in bluish images, it has no meaning, and is 90 or -90 degrees, with the sign of L* - 50.
 
     Args:
         image: RGB in [0, 1], shape (3, h, w).

@@ -28,13 +28,12 @@ STAGES = {"before": "query", "at_anchor": "anchor", "after": "counterfactual"}
 
 @dataclass(frozen=True, eq=False)
 class SeedAgreement:
-    """How far explanations of one image with different seeds agree.
+    """How far explanations of one image with different seeds agree; see `cfexplain.explanation.metrics.seeds`.
 
     Attributes:
-        overlap: mean intersection over union, over pairs of seeds, of the strongest tenth of the change; .05 is chance.
+        overlap: of the strongest tenths of the change, over pairs of seeds; .05 is chance.
         agreement: share of the seeds whose strongest tenth holds a pixel, shape (h, w).
-        floor: mean difference between two anchors of the image (intensity), shape (h, w); None where the generator
-            starts at the query.
+        floor: the anchors' noise floor, shape (h, w); None where the generator starts at the query.
     """
 
     overlap: float
@@ -173,11 +172,7 @@ class Explanation:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> "Explanation":
-        """An explanation from its record, of this format or an earlier one, and its tensors.
-
-        Raises:
-            ValueError: the record does not follow the schema, or a tensor is missing.
-        """
+        """An explanation from its record, of this format or an earlier one, and its tensors; else a ValueError."""
         kept = parse(values)
         try:
             edit = _edit(kept, tensors)
@@ -219,7 +214,7 @@ def describe(
         raise ValueError(f"an explanation is of one image: this result holds {len(edit)}, give result[i]")
     edited = edit.status[0] is not Status.ALREADY_TARGET
     mask = None if edit.mask is None else edit.mask[0].cpu()
-    measured = evaluate(edit).iloc[0].to_dict()
+    measured = evaluate(edit).iloc[0]
     return Explanation(
         edit=edit,
         metrics={str(name): finite(None if value is None else float(value)) for name, value in measured.items()},

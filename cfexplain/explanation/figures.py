@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
 def fullsize_figure(edit: Edit, picture: Image) -> dict[str, bytes]:
     """The change pasted into the picture at its own resolution: fullsize.png."""
-    change = edit.image[0].cpu() - edit.query[0].cpu()
-    return {"fullsize.png": png_bytes(paste_change(picture, change))}
+    return {"fullsize.png": png_bytes(paste_change(picture, (edit.image - edit.query)[0].cpu()))}
 
 
 def path_figures(edit: Edit, classifier: Classifier) -> dict[str, bytes]:

@@ -90,10 +90,7 @@ def judge(edit: Edit, classifier: Classifier, oracles: Mapping[str, Classifier] 
     - unconfirmed: the flip is robust, and no oracle counts;
     - fragile: everything else.
 
-    Args:
-        edit: the result of `explain` for one image.
-        classifier: the explained one.
-        oracles: independent classifiers by name, never optimised against.
+    Oracles are independent classifiers by name, never optimised against.
 
     Source: ours. The evidence is that of Hvilshøj et al. 2021 (oracles) and of the literature on robustness.
     """

@@ -9,7 +9,6 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from cfexplain.dermoscopy.artefacts import find_artefacts
@@ -71,7 +70,7 @@ def dehair(image: Image, *, mask: Mask | None = None, method: Method | str = DEH
 
 
 def hair_mask(image: Image) -> Mask:
-    """Detected hair and ruler marks, grown by their rim, see `grown`."""
+    """Detected hair and ruler marks, `grown` by their rim."""
     found = find_artefacts(image)
     return grown(torch.maximum(found["hair"], found["ruler"]))
 
@@ -79,14 +78,13 @@ def hair_mask(image: Image) -> Mask:
 def grown(mask: Mask) -> Mask:
     """A mask dilated by a square of `RIM` of the longer side, at least one pixel, on each side."""
     reach = max(1, round(RIM * max(mask.shape[-2:])))
-    return F.max_pool2d(mask[None].float(), 2 * reach + 1, 1, reach)[0]
+    return torch.nn.functional.max_pool2d(mask[None].float(), 2 * reach + 1, 1, reach)[0]
 
 
 def dullrazor(image: Image, mask: Mask) -> Image:
-    """DullRazor: each masked pixel from the two nearest skin pixels across the hair, then a median along the mask.
+    """DullRazor: each masked pixel from the skin at both ends of the shortest of four lines across the hair.
 
-    Of the horizontal, vertical and two diagonal lines through a pixel, the one on which the hair is narrowest is used;
-    the value is interpolated linearly between the skin pixels at its ends.
+    The value is interpolated linearly; a median along the mask follows.
 
     Source: Lee et al., "DullRazor", Comput. Biol. Med. 27, 1997, steps 2 and 3. Deviations: the skin pixels are the
     nearest (they use the 11th beyond the hair's border), the median is 3 x 3 (5 x 5 there); detection is `hair_mask`.
@@ -95,8 +93,7 @@ def dullrazor(image: Image, mask: Mask) -> Image:
     filled = values.copy()
     for y, x in np.argwhere(hair):
         filled[y, x] = _across(values, hair, int(y), int(x))
-    smooth = cv2.medianBlur(filled.astype(np.float32), 3)
-    filled[hair] = smooth[hair]
+    filled[hair] = cv2.medianBlur(filled.astype(np.float32), 3)[hair]
     return torch.from_numpy(filled).permute(2, 0, 1).to(image)
 
 

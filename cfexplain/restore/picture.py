@@ -9,17 +9,14 @@ from typing import Literal
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from cfexplain.images import LARGEST_SIDE, SMALLEST_SIDE, ImageError, load_picture, write_whole
 
-# File types with 16 bits and transparency.
-DEEP = (".png", ".tif", ".tiff")
-# File types without transparency.
-OPAQUE = (".jpg", ".jpeg", ".bmp")
+DEEP = (".png", ".tif", ".tiff")  # File types with 16 bits and transparency.
+OPAQUE = (".jpg", ".jpeg", ".bmp")  # File types without transparency.
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,16 +35,14 @@ class Picture:
 
     def of(self, values: Float[Tensor, "1 c h w"]) -> "Picture":
         """The same file with other values; the opacity is resized to their size."""
-        alpha = None if self.alpha is None else F.interpolate(self.alpha, values.shape[-2:], mode="bilinear")
+        if self.alpha is None:
+            return replace(self, values=values)
+        alpha = torch.nn.functional.interpolate(self.alpha, values.shape[-2:], mode="bilinear")
         return replace(self, values=values, alpha=alpha)
 
 
 def read(path: str | Path) -> Picture:
-    """Read an image at its own size and depth, upright by its EXIF tag.
-
-    Raises:
-        ImageError: the file is missing, not an image, damaged, or has too few or too many pixels.
-    """
+    """Read an image at its own size and depth, upright by its EXIF tag; an ImageError says why it cannot be used."""
     array = _decoded(Path(path))
     if array is None:  # other colour modes, and every kind of error
         return Picture(load_picture(path)[None])
@@ -65,11 +60,7 @@ def read(path: str | Path) -> Picture:
 
 
 def write(path: str | Path, picture: Picture) -> None:
-    """Write an image atomically, rounded to its bits; the file name's extension selects the format.
-
-    Raises:
-        ImageError: the format is unknown or does not support 16 bits or transparency.
-    """
+    """Write an image whole, rounded to its bits, in the format of the name's ending; see `check_kind`."""
     path, values, top = Path(path), picture.values, 2**picture.bits - 1
     check_kind(path, picture)
     if picture.alpha is not None:

@@ -26,8 +26,7 @@ from cfexplain.terms import KnownPixels, LowResolution, SamePixels
 from cfexplain.terms.low_resolution import upsample
 from cfexplain.types import Candidate, Problem
 
-# Grey (c = 1) or RGB (c = 3) images with values in [0, 1].
-AnyImages = Float[Tensor, "n c h w"]
+AnyImages = Float[Tensor, "n c h w"]  # Grey (c = 1) or RGB (c = 3) images with values in [0, 1].
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,9 +123,8 @@ def inpaint(
     if bool((missing.flatten(1) > 0.5).all(1).any()):
         raise ValueError("everything is missing: the mask is 1 where a pixel is to be painted and 0 where it is known")
     holes = (missing > 0.5).to(images)
-    known = images * (1 - holes)
-    tasks = [(x, Problem(x, region=hole)) for x, hole in zip(known.split(1), holes.split(1), strict=True)]
-    found = _restore(tasks, method, run)
+    pairs = zip((images * (1 - holes)).split(1), holes.split(1), strict=True)
+    found = _restore([(x, Problem(x, region=hole)) for x, hole in pairs], method, run)
     return replace(found, image=torch.where(holes.bool(), found.painted, images))
 
 
@@ -147,8 +145,8 @@ def superresolve(images: AnyImages, factor: int = 4, *, method: Method | None = 
     _check(images)
     if factor < 2:
         raise ValueError(f"factor is 2 or more, got {factor}")
-    method = method or (SUPERRESOLVE_8 if factor > 4 else SUPERRESOLVE_4)
-    method = _with_term(method, LowResolution, LowResolution(factor))
+    published = SUPERRESOLVE_8 if factor > 4 else SUPERRESOLVE_4
+    method = _with_term(method or published, LowResolution, LowResolution(factor))
     return _restore([(upsample(x, factor), Problem(x)) for x in images.split(1)], method, run)
 
 

@@ -33,16 +33,12 @@ def ask_oracle(edit: Edit, oracle: Classifier, *, classes: Sequence[str] | None 
     """Ask an independent classifier about the query and the shown image.
 
     The flip rate of an oracle is the mean of `flipped` over `counted`. Classes are matched by name, and images are
-    resized to the oracle's size (`cfexplain.images.resize`). An oracle trained on grey pictures is asked like any
-    other: it takes RGB and greys it itself.
+    resized to the oracle's size.
 
     Args:
         edit: n images.
         oracle: a classifier in evaluation mode, best of another architecture and other training data.
         classes: names in the order of the explained classifier's logits; by default the edit's own.
-
-    Returns:
-        Four values an image.
 
     Raises:
         ValueError: the names are not as many as the logits; the oracle is in training mode or answers with undefined

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from itertools import combinations
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -53,7 +52,7 @@ def noise_floor(anchors: Sequence[Images]) -> Float[Tensor, "n 1 h w"]:
     Source: ours.
     """
     mean = torch.stack([(a - b).abs().mean(1, keepdim=True) for a, b in combinations(anchors, 2)]).mean(0)
-    return F.avg_pool2d(mean, SMOOTHING, stride=1, padding=SMOOTHING // 2, count_include_pad=False)
+    return torch.nn.functional.avg_pool2d(mean, SMOOTHING, stride=1, padding=SMOOTHING // 2, count_include_pad=False)
 
 
 def _strongest(edits: Sequence[Edit]) -> Bool[Tensor, "seeds n 1 h w"]:
@@ -61,5 +60,4 @@ def _strongest(edits: Sequence[Edit]) -> Bool[Tensor, "seeds n 1 h w"]:
     strength = torch.stack([change(edit).abs().sum(1, keepdim=True) for edit in edits])
     pixels = strength.flatten(2)
     rank = pixels.argsort(dim=2, descending=True, stable=True).argsort(dim=2)
-    chosen = (rank < math.ceil(DECILE * pixels.shape[2])) & (pixels > 0)
-    return chosen.view_as(strength)
+    return ((rank < math.ceil(DECILE * pixels.shape[2])) & (pixels > 0)).view_as(strength)
