@@ -216,7 +216,6 @@ def _rgb(picture: PIL.Image) -> PIL.Image:
 
 
 def _opaque(picture: PIL.Image, ground: str) -> PIL.Image:
-    """The picture laid on a colour where it is transparent."""
     if picture.mode not in ("RGBA", "LA", "PA") and "transparency" not in picture.info:
         return picture
     layer = picture.convert("RGBA")

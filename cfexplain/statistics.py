@@ -31,13 +31,9 @@ UNKNOWN = Interval(0, math.nan, math.nan, math.nan)
 def bootstrap_mean(values: ArrayLike, groups: ArrayLike | None = None) -> Interval:
     """The mean of the values that are not NaN, with the percentile bootstrap over groups.
 
-    Args:
-        values: numbers, shape (n,).
-        groups: the group of each, such as its patient or lesion, shape (n,): whole groups are drawn, so that several
-            values of one group count as one. None makes every value a group.
-
-    Returns:
-        The interval; where all values are 0 or 1 it is no narrower than Wilson's, which has a width for equal values.
+    Whole groups, such as patients or lesions, are drawn, so that several values of one count as one; None makes every
+    value a group. Where all values are 0 or 1 the interval is no narrower than Wilson's, which has a width for equal
+    values.
 
     Example:
         >>> bootstrap_mean([1.0, 1.0, float("nan")]).mean
@@ -71,9 +67,7 @@ def bootstrap_difference(
 def bootstrap(statistic: Callable[[Array], float], groups: ArrayLike) -> Interval:
     """Any statistic with the percentile bootstrap over groups; draws without a finite statistic are left out.
 
-    Args:
-        statistic: of the sample's members at these indices, shape (m,), some of them several times.
-        groups: the group of each member, shape (n,).
+    The statistic takes indices of the sample's members, some of them several times; `groups` has the group of each.
     """
     names = np.asarray(groups)
     value = statistic(np.arange(len(names)))
@@ -104,9 +98,7 @@ def calibration_error(confidence: ArrayLike, right: ArrayLike) -> float:
     A perfectly calibrated classifier scores sum_b (n_b / n) sqrt(2 v_b / (pi n_b)) by chance, where v_b is the mean of
     p (1 - p) in bin b: .07 with 200 images. It is subtracted in squares.
 
-    Args:
-        confidence: probability of the predicted class, shape (n,).
-        right: 1 where that is the true class, else 0, shape (n,).
+    Takes the probability of the predicted class, and 1 where that is the true class, else 0; shape (n,).
 
     Source: ours, after Guo et al., "On calibration of modern neural networks", ICML 2017.
     """

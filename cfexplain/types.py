@@ -155,11 +155,7 @@ def join_predictions(parts: Sequence[Prediction]) -> Prediction:
 
 
 def join_problems(problems: Sequence[Problem]) -> Problem:
-    """The problems of single images as one; they must share the classifier.
-
-    Raises:
-        ValueError: some have a region and some have none.
-    """
+    """The problems of single images, which share the classifier, as one; all have a region, or none has."""
     first = problems[0]
     if len(problems) == 1:
         return first

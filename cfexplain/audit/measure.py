@@ -100,7 +100,6 @@ def _labelled(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _ranking(rows: pd.DataFrame) -> float:
-    """Spearman's correlation of the estimated with the true cross-entropy."""
     pairs = rows[["estimated_loss", "true_loss"]].dropna()
     return spearman(pairs["estimated_loss"], pairs["true_loss"]) if len(pairs) >= FEWEST else np.nan
 

@@ -86,12 +86,8 @@ class Appearance:
 def describe(image: Image, mask: Mask) -> Appearance:
     """Measure the lesion within a mask.
 
-    Args:
-        image: RGB in [0, 1], shape (3, h, w).
-        mask: 1 on the lesion, shape (1, h, w).
-
     Raises:
-        ValueError: the mask is empty or of another size; the image is out of range.
+        TypeError, ValueError: not an image, see `check_images`; the mask is empty or of another size.
 
     Example:
         >>> import torch
@@ -198,7 +194,6 @@ def _slope(distance: Array, outline: Array, scale: float) -> float:
 
 
 def _shares(image: Array, skin: Array, lesion: Array) -> dict[str, float]:
-    """Share of the lesion's pixels that are nearest to each colour of the palette."""
     balanced = (image[lesion] * np.array(REFERENCE_SKIN) / skin.clip(0.05)).clip(0, 1)
     step = lab(balanced[None])[0] - lab(np.array(REFERENCE_SKIN)[None, None])[0]
     names = np.array([name for name, colours in PALETTE.items() for _ in colours])

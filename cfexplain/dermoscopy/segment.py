@@ -27,12 +27,10 @@ def segment(images: Images) -> Float[Tensor, "n 1 h w"]:
     Each pixel's distance to the colour of the image's own skin is thresholded at `OTSU_SHARE` of Otsu's threshold; the
     most central component is kept and its holes are filled. Where nothing is found, the mask is a central disc.
 
-    Args:
-        images: RGB in [0, 1], shape (n, 3, h, w), any size; skin is expected near the edges of the image.
+    Skin is expected near the edges of the image.
 
     Raises:
-        TypeError: images are not a floating-point tensor.
-        ValueError: images have another shape or range.
+        TypeError, ValueError: not images, see `check_images`.
 
     Example:
         >>> grey = torch.full((1, 3, 32, 32), 0.7)

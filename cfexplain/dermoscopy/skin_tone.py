@@ -24,9 +24,9 @@ def ita(image: Image, lesion: Mask, exclude: Mask | None = None) -> float:
     positive, as in bluish images, it has no meaning, and is 90 or -90 degrees, with the sign of L* - 50.
 
     Args:
-        image: RGB in [0, 1], shape (3, h, w).
-        lesion: 1 on the lesion, shape (1, h, w); all zeros where there is none.
-        exclude: 1 on what else is not skin, such as artefacts, shape (1, h, w).
+        image: RGB in [0, 1].
+        lesion: 1 on the lesion; all zeros where there is none.
+        exclude: 1 on what else is not skin, such as artefacts.
 
     Raises:
         TypeError, ValueError: not an image, see `check_images`; a mask has another size.

@@ -21,7 +21,7 @@ from cfexplain.types import Classifier, Prediction, Status
 
 # Decibels from anchor to query below which a change is cautioned against; the methods reach 30. Source: ours.
 ROUGH = 25.0
-IMAGES = ("query", "anchor", "painted", "image", "region", "mask")
+IMAGES = ("query", "anchor", "painted", "image", "region", "mask", "target")
 # Predictions of an edit, and the images that they are of.
 STAGES = {"before": "query", "at_anchor": "anchor", "after": "counterfactual"}
 
@@ -158,17 +158,13 @@ class Explanation:
     def tensors(self) -> dict[str, Tensor]:
         """The images, logits and maps, by name, on the CPU."""
         edit, seeds = self.edit, self.seeds
-        found = {name: getattr(edit, name) for name in IMAGES if getattr(edit, name) is not None}
-        found["target"] = edit.target
+        found = {name: getattr(edit, name) for name in IMAGES}
         for part in STAGES:
             prediction = getattr(edit, part)
-            found[f"{part}.logits"] = prediction.logits
-            if prediction.loss is not None:
-                found[f"{part}.loss"] = prediction.loss
+            found |= {f"{part}.logits": prediction.logits, f"{part}.loss": prediction.loss}
         if seeds is not None:
-            found["seeds.agreement"] = seeds.agreement
-            found |= {} if seeds.floor is None else {"seeds.floor": seeds.floor}
-        return {name: value.detach().cpu().contiguous() for name, value in found.items()}
+            found |= {"seeds.agreement": seeds.agreement, "seeds.floor": seeds.floor}
+        return {name: value.detach().cpu().contiguous() for name, value in found.items() if value is not None}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> "Explanation":

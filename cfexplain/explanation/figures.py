@@ -44,18 +44,11 @@ def seed_figures(edits: Sequence[Edit], seeds: SeedAgreement | None) -> dict[str
 
 @dataclass(frozen=True, eq=False)
 class Path:
-    """Frames between a query and beyond its counterfactual.
-
-    Attributes:
-        edit: of one image.
-        alphas: share of the shown change in each frame: 0 is the query, 1 the counterfactual, more exaggerates it.
-        frames: query + alpha * (painted - anchor), eight bits, shape (k, 3, h, w).
-        prediction: of the frames.
-    """
+    """Frames between the query of one image and beyond its counterfactual, with their prediction."""
 
     edit: Edit
-    alphas: Float[Tensor, " k"]
-    frames: Images
+    alphas: Float[Tensor, " k"]  # Share of the change: 0 is the query, 1 the counterfactual, more exaggerates it.
+    frames: Images  # query + alpha * (painted - anchor), eight bits.
     prediction: Prediction
 
     def plot(self) -> "Figure":

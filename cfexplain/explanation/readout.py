@@ -95,13 +95,7 @@ class Readout:
         return self.change[name] / (max(SPREAD[name], PRESENT) if name in COLOURS else SPREAD[name])
 
     def finding(self, source: str, target: str, *, flipped: bool = True, most: int = 3) -> str:
-        """One sentence: the largest changes relative to their natural spread.
-
-        Args:
-            source: class predicted of the query.
-            target: class asked for.
-            flipped: whether the counterfactual is predicted as the target.
-            most: changes named at most.
+        """One sentence with at most so many changes, the largest relative to their natural spread first.
 
         Example:
             >>> from dataclasses import replace
@@ -166,14 +160,8 @@ def readout(query: Image, counterfactual: Image, mask: Mask | None = None) -> Re
     Where nothing matches it (IoU below `MATCH`), or the counterfactual has no lesion left at that distance, the query's
     outline serves both and only colours are compared.
 
-    Args:
-        query: RGB in [0, 1], shape (3, h, w).
-        counterfactual: of the same shape.
-        mask: 1 on the query's lesion, shape (1, h, w); None to find it.
-
     Raises:
-        TypeError: an image is not a floating-point tensor.
-        ValueError: shapes differ, values lie outside [0, 1], or the mask is empty.
+        TypeError, ValueError: not images, see `check_images`; their sizes differ; the mask is empty.
     """
     if query.shape != counterfactual.shape:
         raise ValueError(f"query {tuple(query.shape)} and counterfactual {tuple(counterfactual.shape)} differ in size")

@@ -127,7 +127,6 @@ def _ask(edit: Edit, oracle: Classifier) -> OracleAnswer:
 
 
 def _naturalness(edit: Edit, classifier: Classifier) -> float | None:
-    """Percentile by linear interpolation between the quantiles that the classifier carries."""
     usual = getattr(classifier, "usual_loss", None)
     if usual is None or edit.after.loss is None:
         return None

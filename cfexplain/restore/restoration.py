@@ -133,12 +133,9 @@ def superresolve(images: AnyImages, factor: int = 4, *, method: Method | None = 
 
     Args:
         images: small images.
-        factor: on each side, also of the method's data term. 4 and 8 have published settings.
+        factor: on each side, at least 2, also of the method's data term. 4 and 8 have published settings.
         method: None is `SUPERRESOLVE_4` up to factor 4 and `SUPERRESOLVE_8` beyond.
         run: see `Run`.
-
-    Raises:
-        ValueError: the factor is below 2.
 
     Source: Ulyanov et al. 2018, equation 4.
     """
@@ -186,8 +183,7 @@ def _restore(tasks: Sequence[tuple[Tensor, Problem]], method: Method, run: Run) 
     started, outputs, last = time.perf_counter(), [], []
     for k, (template, problem) in enumerate(tasks):
         ends = [started + run.budget * (k + (r + 1) / run.runs) / len(tasks) for r in range(run.runs)]
-        seeds = range(run.seed, run.seed + run.runs)
-        found = [_fit(template, problem, method, replace(run, seed=s), end) for s, end in zip(seeds, ends, strict=True)]
+        found = [_fit(template, problem, method, replace(run, seed=run.seed + r), end) for r, end in enumerate(ends)]
         outputs.append(torch.stack([solution.image for solution in found]).mean(0))
         last.append(found[-1])
     data = method.edit.objective.parts[0].term
@@ -231,7 +227,6 @@ def _holding_out(method: Method, problem: Problem) -> Method:
 
 
 def _with_term(method: Method, old: type[Term], new: Term) -> Method:
-    """The method with all terms of one kind replaced."""
     objective = method.edit.objective
     parts = tuple(replace(part, term=new) if isinstance(part.term, old) else part for part in objective.parts)
     return replace(method, edit=replace(method.edit, objective=replace(objective, parts=parts)))

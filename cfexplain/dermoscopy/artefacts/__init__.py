@@ -108,14 +108,9 @@ ARTEFACTS: dict[str, Callable[[Scene], Array]] = {
 
 
 def find_artefacts(image: Image, lesion: Mask | None = None) -> dict[str, Mask]:
-    """Find all artefacts of one image, by the names of `ARTEFACTS`; none overlaps a dark corner.
+    """Masks of all artefacts of one image of any size, by the names of `ARTEFACTS`; none overlaps a dark corner.
 
-    Args:
-        image: RGB in [0, 1], shape (3, h, w), any size.
-        lesion: 1 on the lesion, shape (1, h, w); ink on it is then ignored, because blue there is pigment.
-
-    Returns:
-        Masks of zeros and ones, each (1, h, w).
+    Ink on a given lesion is ignored, because blue there is pigment.
 
     Raises:
         TypeError, ValueError: not an image, see `check_images`; the mask has another size.

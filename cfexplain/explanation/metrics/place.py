@@ -35,10 +35,8 @@ def area_lift(edit: Edit) -> Float[Tensor, " n"] | None:
 def high_frequency_share(edit: Edit) -> Float[Tensor, " n"]:
     """Share of the squared change at frequencies beyond half of Nyquist's, |f| > N/4."""
     power = torch.fft.fft2(change(edit).float()).abs().square().sum(1)
-    height, width = power.shape[-2:]
-    rows = torch.fft.fftfreq(height, device=power.device)[:, None] * 2
-    columns = torch.fft.fftfreq(width, device=power.device)[None] * 2
-    fine = (rows.square() + columns.square()).sqrt() > 0.5
+    rows, columns = (torch.fft.fftfreq(side, device=power.device) * 2 for side in power.shape[-2:])
+    fine = (rows[:, None].square() + columns.square()).sqrt() > 0.5
     share: Tensor = (power * fine).flatten(1).sum(1) / power.flatten(1).sum(1).clamp_min(1e-12)
     return share
 

@@ -20,11 +20,8 @@ SMOOTHING = 5  # Side, in pixels, of the square over which the noise floor is av
 def seed_agreement(edits: Sequence[Edit]) -> Float[Tensor, " n"]:
     """Mean over pairs of seeds of the intersection over union of their strongest tenths of changed pixels.
 
-    1 is the same pixels under every seed; two tenths drawn at random share 0.05. A seed that changes nothing
-    shares nothing: 0. Where more than a tenth changes by one and the same value, which pixels count is chance.
-
-    Args:
-        edits: of the same n images, one a seed; at least two.
+    The edits are of the same n images, one a seed, at least two. 1 is the same pixels under every seed; two tenths
+    drawn at random share 0.05; a seed that changes nothing shares nothing.
 
     Source: ours; strength is the sum over channels of |painted - anchor|.
     """
@@ -43,11 +40,8 @@ def agreement_map(edits: Sequence[Edit]) -> Float[Tensor, "n 1 h w"]:
 def noise_floor(anchors: Sequence[Images]) -> Float[Tensor, "n 1 h w"]:
     """How much two paintings of the same image differ without any edit: a change below this is no finding.
 
-    Mean over pairs of anchors and over channels of |anchor_i - anchor_j| (intensity), averaged over squares of
-    `SMOOTHING` pixels, of which those at the border hold fewer.
-
-    Args:
-        anchors: of the same n images, shape (n, 3, h, w) each, one a seed; at least two.
+    Mean over pairs of anchors, one a seed, and over channels of |anchor_i - anchor_j| (intensity), averaged over
+    squares of `SMOOTHING` pixels, of which those at the border hold fewer.
 
     Source: ours.
     """
