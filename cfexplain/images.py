@@ -8,20 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from PIL import Image as PIL
 from PIL import ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from cfexplain.types import Image, Images
+from cfexplain.types import Image, Images, Mask
 
-SMALLEST_SIDE = 16
-"""Pictures with a shorter side than this hold no lesion that a person could see."""
-
-LARGEST_SIDE = 4096
-"""Larger pictures are reduced to this many pixels on the longer side when they are read."""
-
+SMALLEST_SIDE = 16  # Pictures with a shorter side than this hold no lesion that a person could see.
+LARGEST_SIDE = 4096  # Larger pictures are reduced to this many pixels on the longer side when they are read.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 
 
@@ -46,7 +41,7 @@ def resize(images: Float[Tensor, "n c h w"], size: int) -> Float[Tensor, "n c s 
     """Bilinear resize to a square with antialiasing; no work where the size is right."""
     if images.shape[-2:] == (size, size):
         return images
-    return F.interpolate(images, (size, size), mode="bilinear", antialias=True, align_corners=False)
+    return torch.nn.functional.interpolate(images, (size, size), mode="bilinear", antialias=True, align_corners=False)
 
 
 def load_picture(path: str | Path) -> Image:
@@ -58,12 +53,10 @@ def load_picture(path: str | Path) -> Image:
     Raises:
         ImageError: the file is missing, not a picture, cut short, or smaller than `SMALLEST_SIDE`.
     """
-    with _open(path) as opened:
-        if opened.mode == "F":
-            raise ImageError(f"{path} holds floating point values: save it with 8 or 16 bits a value")
-        if max(opened.size) > LARGEST_SIDE:
-            opened.draft("RGB", (LARGEST_SIDE, LARGEST_SIDE))
-        pixels = _rgb(_read(opened, path))
+    picture = _read(path, reduced=True)
+    if picture.mode == "F":
+        raise ImageError(f"{path} holds floating point values: save it with 8 or 16 bits a value")
+    pixels = _rgb(picture)
     if min(pixels.size) < SMALLEST_SIDE:
         width, height = pixels.size
         raise ImageError(
@@ -73,12 +66,11 @@ def load_picture(path: str | Path) -> Image:
     return torch.from_numpy(np.array(pixels)).permute(2, 0, 1).float().div_(255)
 
 
-def load_mask(path: str | Path) -> Float[Tensor, "1 h w"]:
+def load_mask(path: str | Path) -> Mask:
     """Read a mask as 0 and 1 (any value above half of the brightest is 1; transparent is black), shape (1, h, w)."""
-    with _open(path) as opened:
-        read = _read(opened, path)
-        deep = read.mode.startswith(("I", "F"))  # to 8 bits they would be cut off at 255
-        grey = np.array(read if deep else _opaque(read, "black").convert("L"), dtype=np.float32)
+    read = _read(path)
+    deep = read.mode.startswith(("I", "F"))  # to 8 bits they would be cut off at 255
+    grey = np.array(read if deep else _opaque(read, "black").convert("L"), dtype=np.float32)
     if not grey.any():
         raise ImageError(f"the mask {path} is empty: paint white what may change, or leave the mask out")
     return torch.from_numpy((grey > grey.max() / 2).astype(np.float32))[None]
@@ -91,10 +83,7 @@ def load_images(paths: str | Path | Iterable[str | Path], size: int) -> Images:
 
 
 def square(picture: Image, size: int) -> Image:
-    """The classifier's view of one picture: its central square, bilinearly resized with antialiasing.
-
-    Masks follow the same rule, and are then cut at one half (`square_mask`).
-    """
+    """The classifier's view of one picture: its central square, bilinearly resized with antialiasing."""
     return resize(central_square(picture)[None], size)[0].clamp(0, 1)
 
 
@@ -106,11 +95,10 @@ def paste_change(picture: Image, change: Float[Tensor, "3 s s"]) -> Image:
     return result
 
 
-def square_mask(mask: Float[Tensor, "1 h w"], picture: Image, size: int) -> Float[Tensor, "1 s s"]:
+def square_mask(mask: Mask, picture: Image, size: int) -> Mask:
     """A mask of the picture, or of its square, as the classifier's square of zeros and ones.
 
-    A mask of the picture's size is cut like the picture; a square mask of another size is taken as one of
-    the square; anything else is refused.
+    One of the picture's shape is cut like the picture, a square one is of the square; anything else is refused.
     """
     height, width = mask.shape[-2:]
     if (height, width) != tuple(picture.shape[-2:]) and not _same_shape(mask, picture) and height != width:
@@ -124,12 +112,13 @@ def square_mask(mask: Float[Tensor, "1 h w"], picture: Image, size: int) -> Floa
     return cut
 
 
-def check_images(images: Tensor) -> None:
-    """Refuse what is not a finite float batch of RGB images in [0, 1], and say what came instead."""
+def check_images(images: Tensor, channels: tuple[int, ...] = (3,)) -> None:
+    """Refuse what is not a finite float batch of images in [0, 1], RGB by default, and say what came instead."""
+    shape = f"(n, {' or '.join(map(str, channels))}, h, w)"
     if not isinstance(images, Tensor):
-        raise TypeError(f"images must be a torch.Tensor of shape (n, 3, h, w), got {type(images).__name__}")
-    if images.ndim != 4 or images.shape[1] != 3:
-        raise ValueError(f"images must have shape (n, 3, h, w), got {tuple(images.shape)}")
+        raise TypeError(f"images must be a torch.Tensor of shape {shape}, got {type(images).__name__}")
+    if images.ndim != 4 or images.shape[1] not in channels:
+        raise ValueError(f"images must have shape {shape}, got {tuple(images.shape)}")
     if not images.is_floating_point():
         raise TypeError(f"images must be floating point in [0, 1], got {images.dtype}; divide 8-bit values by 255")
     if images.shape[0] == 0:
@@ -192,30 +181,30 @@ def write_whole(path: str | Path, content: bytes) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _open(path: str | Path) -> PIL.Image:
+def _read(path: str | Path, *, reduced: bool = False) -> PIL.Image:
+    """The picture in a file, upright; `reduced` where the format can leave out pixels beyond `LARGEST_SIDE`."""
     if not Path(path).is_file():
         raise ImageError(f"there is no file {path}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PIL.DecompressionBombWarning)
-            return PIL.open(path)
+            opened = PIL.open(path)
+        with opened:
+            if reduced and max(opened.size) > LARGEST_SIDE:
+                opened.draft("RGB", (LARGEST_SIDE, LARGEST_SIDE))
+            opened.load()
+            return ImageOps.exif_transpose(opened)
     except UnidentifiedImageError:
         raise ImageError(
             f"{path} is not a picture that can be read: give a JPEG, PNG, TIFF, BMP or WebP file"
         ) from None
     except PIL.DecompressionBombError:
         raise ImageError(f"{path} has too many pixels to read safely: save a smaller copy and use that") from None
-    except OSError as error:
-        reason = f"cannot be opened: {error.strerror}" if error.strerror else f"is damaged or cut short ({error})"
-        raise ImageError(f"{path} {reason}") from None
-
-
-def _read(opened: PIL.Image, path: str | Path) -> PIL.Image:
-    try:
-        opened.load()
-        return ImageOps.exif_transpose(opened) or opened
     except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise ImageError(f"{path} is damaged or cut short ({error}): fetch or save it again") from None
+        reason = f"is damaged or cut short ({error}): fetch or save it again"
+        if isinstance(error, OSError) and error.strerror:
+            reason = f"cannot be opened: {error.strerror}"
+        raise ImageError(f"{path} {reason}") from None
 
 
 def _rgb(picture: PIL.Image) -> PIL.Image:
@@ -227,7 +216,6 @@ def _rgb(picture: PIL.Image) -> PIL.Image:
 
 
 def _opaque(picture: PIL.Image, ground: str) -> PIL.Image:
-    """The picture laid on a colour where it is transparent."""
     if picture.mode not in ("RGBA", "LA", "PA") and "transparency" not in picture.info:
         return picture
     layer = picture.convert("RGBA")

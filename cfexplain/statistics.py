@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[Any]
 
-LEVEL, Z = 0.95, 1.96
+Z = 1.96
+# Groups above which a mean gets the normal limit of its bootstrap: draws times groups would fill the memory.
 NORMAL_FROM = 2000
-"""Groups above which a mean gets the normal limit of its bootstrap: draws times groups would fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -28,28 +28,22 @@ class Interval:
 UNKNOWN = Interval(0, math.nan, math.nan, math.nan)
 
 
-def bootstrap_mean(values: ArrayLike, groups: ArrayLike | None = None, *, draws: int = 1000) -> Interval:
+def bootstrap_mean(values: ArrayLike, groups: ArrayLike | None = None) -> Interval:
     """The mean of the values that are not NaN, with the percentile bootstrap over groups.
 
-    Args:
-        values: numbers, shape (n,).
-        groups: the group of each, such as its patient or lesion, shape (n,): whole groups are drawn, so that several
-            values of one group count as one. None makes every value a group.
-        draws: of the bootstrap.
-
-    Returns:
-        The interval; where all values are 0 or 1 it is no narrower than Wilson's, which has a width for equal values.
+    Whole groups, such as patients or lesions, are drawn, so that several values of one count as one; None makes every
+    value a group. Where all values are 0 or 1 the interval is no narrower than Wilson's, which has a width for equal
+    values.
 
     Example:
-        >>> bootstrap_mean([1.0, 1.0, float("nan")], draws=100).mean
+        >>> bootstrap_mean([1.0, 1.0, float("nan")]).mean
         1.0
     """
-    known = _known(values, groups)
-    numbers, names = known
+    numbers, names = _known(values, groups)
     if len(numbers) == 0:
         return UNKNOWN
     mean = float(numbers.mean())
-    low, high = _bounds([known], [1.0], draws)
+    low, high = _bounds([(numbers, names)], [1.0])
     if np.isin(numbers, (0.0, 1.0)).all():
         least, most = _wilson(mean, len(set(names.tolist())))
         low, high = min(low, least), max(high, most)
@@ -57,27 +51,23 @@ def bootstrap_mean(values: ArrayLike, groups: ArrayLike | None = None, *, draws:
 
 
 def bootstrap_difference(
-    first: ArrayLike, second: ArrayLike, first_groups: ArrayLike, second_groups: ArrayLike, *, draws: int = 1000
+    first: ArrayLike, second: ArrayLike, first_groups: ArrayLike, second_groups: ArrayLike
 ) -> Interval:
     """The first mean less the second, as in `bootstrap_mean`; a group with values in both is drawn for both.
 
-    Returns:
-        The interval; n is the number of first values.
+    In the interval, n is the number of first values.
     """
     one, other = _known(first, first_groups), _known(second, second_groups)
     if len(one[0]) == 0 or len(other[0]) == 0:
         return UNKNOWN
-    low, high = _bounds([one, other], [1.0, -1.0], draws)
+    low, high = _bounds([one, other], [1.0, -1.0])
     return Interval(len(one[0]), float(one[0].mean() - other[0].mean()), low, high)
 
 
-def bootstrap(statistic: Callable[[Array], float], groups: ArrayLike, *, draws: int = 200) -> Interval:
-    """Any statistic with the percentile bootstrap over groups.
+def bootstrap(statistic: Callable[[Array], float], groups: ArrayLike) -> Interval:
+    """Any statistic with the percentile bootstrap over groups; draws without a finite statistic are left out.
 
-    Args:
-        statistic: of the sample's members at these indices, shape (m,), some of them several times.
-        groups: the group of each member, shape (n,).
-        draws: of the bootstrap; those without a finite statistic are left out.
+    The statistic takes indices of the sample's members, some of them several times; `groups` has the group of each.
     """
     names = np.asarray(groups)
     value = statistic(np.arange(len(names)))
@@ -86,7 +76,7 @@ def bootstrap(statistic: Callable[[Array], float], groups: ArrayLike, *, draws: 
     codes = _codes(names)
     members = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
     rng = np.random.default_rng(0)
-    drawn = [rng.integers(len(members), size=len(members)) for _ in range(draws)]
+    drawn = [rng.integers(len(members), size=len(members)) for _ in range(200)]
     values = [statistic(np.concatenate([members[i] for i in draw])) for draw in drawn]
     return Interval(len(names), float(value), *_percentiles(np.asarray(values)))
 
@@ -108,9 +98,7 @@ def calibration_error(confidence: ArrayLike, right: ArrayLike) -> float:
     A perfectly calibrated classifier scores sum_b (n_b / n) sqrt(2 v_b / (pi n_b)) by chance, where v_b is the mean of
     p (1 - p) in bin b: .07 with 200 images. It is subtracted in squares.
 
-    Args:
-        confidence: probability of the predicted class, shape (n,).
-        right: 1 where that is the true class, else 0, shape (n,).
+    Takes the probability of the predicted class, and 1 where that is the true class, else 0; shape (n,).
 
     Source: ours, after Guo et al., "On calibration of modern neural networks", ICML 2017.
     """
@@ -123,10 +111,9 @@ def calibration_error(confidence: ArrayLike, right: ArrayLike) -> float:
 
 
 def _known(values: ArrayLike, groups: ArrayLike | None) -> tuple[Array, Array]:
-    """The values that are not NaN, and their groups."""
     numbers = np.asarray(values, float)
-    known = ~np.isnan(numbers)
     names = np.arange(len(numbers)) if groups is None else np.asarray(groups)
+    known = ~np.isnan(numbers)
     return numbers[known], names[known]
 
 
@@ -136,7 +123,7 @@ def _codes(names: Array) -> Array:
     return np.array([numbers[name] for name in names.tolist()], dtype=int)
 
 
-def _bounds(samples: Sequence[tuple[Array, Array]], signs: Sequence[float], draws: int) -> tuple[float, float]:
+def _bounds(samples: Sequence[tuple[Array, Array]], signs: Sequence[float]) -> tuple[float, float]:
     """The interval of a signed sum of the samples' means."""
     codes = _codes(np.concatenate([names for _, names in samples]))
     parts = np.split(codes, np.cumsum([len(names) for _, names in samples])[:-1])
@@ -148,13 +135,12 @@ def _bounds(samples: Sequence[tuple[Array, Array]], signs: Sequence[float], draw
         error = float(np.sqrt((((sums - means * counts) / total @ np.asarray(signs)) ** 2).sum()))
         middle = float(means @ np.asarray(signs))
         return middle - Z * error, middle + Z * error
-    drawn = np.random.default_rng(0).multinomial(size, np.full(size, 1 / size), size=draws).astype(float)
+    drawn = np.random.default_rng(0).multinomial(size, np.full(size, 1 / size), size=1000).astype(float)
     with np.errstate(invalid="ignore"):
         return _percentiles((drawn @ sums) / (drawn @ counts) @ np.asarray(signs))
 
 
 def _wilson(share: float, n: int) -> tuple[float, float]:
-    """Wilson's interval of a share."""
     middle = (share + Z * Z / (2 * n)) / (1 + Z * Z / n)
     reach = Z / (1 + Z * Z / n) * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
     return max(0.0, middle - reach), min(1.0, middle + reach)
@@ -164,5 +150,5 @@ def _percentiles(drawn: Array) -> tuple[float, float]:
     finite = drawn[np.isfinite(drawn)]
     if len(finite) == 0:
         return math.nan, math.nan
-    low, high = np.quantile(finite, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    low, high = np.quantile(finite, ((1 - 0.95) / 2, (1 + 0.95) / 2))
     return float(low), float(high)

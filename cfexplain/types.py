@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol, runtime_checkable
@@ -17,9 +17,8 @@ Image = Float[Tensor, "3 h w"]
 Images = Float[Tensor, "n 3 h w"]
 """A batch of RGB images, values in [0, 1]; normalisation happens inside the classifier."""
 
-
-Which = slice | list[int]
-"""Some images of a batch."""
+Mask = Float[Tensor, "1 h w"]  # 1 on the pixels that are meant, such as those of a lesion, else 0.
+Which = slice | list[int]  # Some images of a batch.
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +28,7 @@ class Prediction:
     Attributes:
         logits: shape (n, k), already temperature-scaled where the classifier is calibrated.
         features: tapped activations, shallow to deep, each with leading size n.
-        loss: estimated loss of the prediction, shape (n,), standardised on validation data
-            (0 is the mean and 1 the standard deviation there); None without a loss estimator.
+        loss: estimated, shape (n,), standardised on validation data; None without a loss estimator.
     """
 
     logits: Float[Tensor, "n k"]
@@ -44,8 +42,7 @@ class Prediction:
 
     def detach(self) -> Prediction:
         """The same prediction cut from the graph."""
-        loss = None if self.loss is None else self.loss.detach()
-        return Prediction(self.logits.detach(), tuple(f.detach() for f in self.features), loss)
+        return self._each(Tensor.detach)
 
     def without_features(self) -> Prediction:
         """Logits and loss alone: the features of many images would take gigabytes."""
@@ -53,8 +50,11 @@ class Prediction:
 
     def at(self, which: Which) -> Prediction:
         """The prediction of some of the images."""
-        loss = None if self.loss is None else self.loss[which]
-        return Prediction(self.logits[which], tuple(f[which] for f in self.features), loss)
+        return self._each(lambda values: values[which])
+
+    def _each(self, part: Callable[[Tensor], Tensor]) -> Prediction:
+        loss = None if self.loss is None else part(self.loss)
+        return Prediction(part(self.logits), tuple(map(part, self.features)), loss)
 
 
 @runtime_checkable
@@ -155,11 +155,7 @@ def join_predictions(parts: Sequence[Prediction]) -> Prediction:
 
 
 def join_problems(problems: Sequence[Problem]) -> Problem:
-    """The problems of single images as one; they must share the classifier.
-
-    Raises:
-        ValueError: some have a region and some have none.
-    """
+    """The problems of single images, which share the classifier, as one; all have a region, or none has."""
     first = problems[0]
     if len(problems) == 1:
         return first

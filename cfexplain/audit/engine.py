@@ -34,9 +34,8 @@ def local(worker: Worker, batches: Sequence[Batch]) -> Iterator[list[Result]]:
 def on_cores(workers: int | None = None, *, cores: int = 1) -> Engine:
     """Worker processes on this machine, for classifiers on its CPU.
 
-    A search gains little from a second thread, so two processes side by side are faster. If a process dies, of an
-    image or for lack of memory, another one tries its batch again. A worker that cannot be pickled, such as one whose
-    classifier holds a session of another runtime, runs in this process, with a warning.
+    Two processes are faster than two threads of one. If a process dies, another one tries its batch again. A worker
+    that cannot be pickled, such as one whose classifier holds a session of another runtime, runs here, with a warning.
 
     Args:
         workers: processes; None is one per `cores` cores that this process may use. One worker is this process.
@@ -50,8 +49,8 @@ def on_cores(workers: int | None = None, *, cores: int = 1) -> Engine:
         try:
             cloudpickle.dumps(worker if count > 1 else None)
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
-            warnings.warn(f"cfexplain: the audit runs in this process alone: {reason}", stacklevel=2)
+            sentence = f"cfexplain: the audit runs in this process alone: {type(error).__name__}: {error}"
+            warnings.warn(sentence, stacklevel=2)
             count = 1
         if count == 1:
             return local(worker, batches)
@@ -74,8 +73,8 @@ def on_ray(address: str | None = None, *, cores: float = 1, gpus: float = 0) -> 
     """Workers on a Ray cluster.
 
     Args:
-        address: of a running cluster, such as "auto" or "ray://head:10001"; None starts one on this machine for the
-            duration of the audit. Workers must reach the images under the same paths.
+        address: of a running cluster, such as "auto" or "ray://head:10001", whose workers reach the images under the
+            same paths; None starts one on this machine for the duration of the audit.
         cores: per batch, which uses as many threads; a share of a core is one thread.
         gpus: per batch; with a share such as 0.25 four workers use one GPU.
 

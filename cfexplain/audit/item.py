@@ -25,32 +25,23 @@ class Sample(Protocol):
 
 
 class Samples(Protocol):
-    """What an audit needs of a data set.
+    """What an audit needs of a data set: row i of `table`, whose index is the image's id, describes sample i.
 
-    Row i of `table` describes sample i; the index is the image ids, the columns label and lesion_id are optional, all
-    others are metadata.
+    The columns label and lesion_id are optional, all others are metadata.
     """
 
     @property
     def table(self) -> pd.DataFrame: ...  # noqa: D102
-    def __len__(self) -> int: ...
     def __getitem__(self, index: int, /) -> Sample: ...
 
 
 @dataclass(frozen=True)
 class Item:
-    """One explanation to compute, and one row of the audit.
+    """One explanation to compute, and one row of the audit."""
 
-    Attributes:
-        index: of the sample.
-        image_id: name of the image.
-        target: class name, or "auto" for the second most likely class.
-        classifier: name of the classifier.
-    """
-
-    index: int
+    index: int  # Of the sample.
     image_id: str
-    target: str
+    target: str  # A class, or "auto" for the second most likely one.
     classifier: str
 
     @property

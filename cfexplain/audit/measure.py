@@ -33,8 +33,7 @@ def asked(rows: pd.DataFrame) -> pd.Series[Any]:
 
 def correct(rows: pd.DataFrame) -> pd.Series[Any]:
     """1 where the predicted class is the label, else 0; NaN without a label or a prediction."""
-    known = rows["label"].notna() & rows["source"].notna()
-    return (rows["label"] == rows["source"]).astype(float).where(known)
+    return (rows["label"] == rows["source"]).astype(float).where(rows[["label", "source"]].notna().all(axis=1))
 
 
 def one_per_image(rows: pd.DataFrame) -> pd.DataFrame:
@@ -50,11 +49,12 @@ def _of_found(name: str) -> Callable[[pd.DataFrame], pd.Series[Any]]:
     return lambda rows: column(rows, name).where(rows["status"] == "found")
 
 
+VERDICTS = ("semantic", "unconfirmed", "fragile", "adversarial")
 # Measures that are means of a number per row, or per image; so are all metrics, over the found rows.
 VALUES: Mapping[str, Callable[[pd.DataFrame], pd.Series[Any]]] = {
     "found": _share("status", "found"),
     "failed": lambda rows: (rows["status"] == FAILED).astype(float),
-    **{kind: _share("verdict", kind) for kind in ("semantic", "unconfirmed", "fragile", "adversarial")},
+    **{kind: _share("verdict", kind) for kind in VERDICTS},
     "robust": _of_found("robust.together"),
     "oracle_agreement": _of_found("oracle_agreement"),
     "naturalness": _of_found("naturalness"),
@@ -100,7 +100,6 @@ def _labelled(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _ranking(rows: pd.DataFrame) -> float:
-    """Spearman's correlation of the estimated with the true cross-entropy."""
     pairs = rows[["estimated_loss", "true_loss"]].dropna()
     return spearman(pairs["estimated_loss"], pairs["true_loss"]) if len(pairs) >= FEWEST else np.nan
 

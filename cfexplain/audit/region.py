@@ -2,53 +2,47 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float
-from torch import Tensor
 
-from cfexplain.audit.row import AuditRow
+from cfexplain.audit.row import Row
 from cfexplain.classifier.checks import predict
 from cfexplain.dermoscopy.artefacts import find_artefacts
 from cfexplain.dermoscopy.skin_tone import ita, tone
 from cfexplain.images import central_square, paste_change, resize, square
 from cfexplain.search.edit import Edit
-from cfexplain.types import Classifier, Image
+from cfexplain.types import Classifier, Image, Mask
 
 PLACES = ("lesion", "border", "skin")
 BORDER = 0.05  # Half the width of the band around the outline, as a share of the image's side.
 PRESENT = 0.003  # Share of the image from which an artefact is present: a hair across a tenth of it.
 
-Mask = Float[Tensor, "1 h w"]
 
+def by_region(picture: Image, edit: Edit, classifier: Classifier) -> Row:
+    """Artefacts, skin tone and, if a counterfactual was found, the change and its effect by region.
 
-def with_regions(row: AuditRow, picture: Image, edit: Edit, classifier: Classifier) -> AuditRow:
-    """The row with artefacts, skin tone and, if a counterfactual was found, the change and its effect by region.
-
-    Args:
-        row: of the edit.
-        picture: at its own resolution, where hairs are visible.
-        edit: of the picture's square, with its lesion mask.
-        classifier: the explained one.
+    The edit is of the square of `picture`, which has its own resolution, in which hairs are visible.
     """
     assert edit.mask is not None
     lesion = edit.mask[0].cpu()
     before, added, masks = artefacts(picture, edit)
     angle = ita(square(picture, edit.query.shape[-1]), lesion)
-    row = replace(row, artefact=before, added=added, ita=angle, tone=None if math.isnan(angle) else tone(angle))
+    row: Row = {
+        "artefact.*": before,
+        "added.*": added,
+        "ita": angle,
+        "tone": None if math.isnan(angle) else tone(angle),
+    }
     if not edit.found[0]:
         return row
     parts = places(lesion)
-    return replace(
-        row,
-        place=energy_shares(edit, parts),
-        area={name: float(mask.mean()) for name, mask in parts.items()},
-        on=energy_shares(edit, masks),
-        effect=effects(edit, classifier, {**parts, **masks}),
-        excess=excess(edit, classifier, masks),
-    )
+    return row | {
+        "place.*": energy_shares(edit, parts),
+        "area.*": {name: float(mask.mean()) for name, mask in parts.items()},
+        "on.*": energy_shares(edit, masks),
+        "effect.*": effects(edit, classifier, parts | masks),
+        "excess.*": excess(edit, classifier, masks),
+    }
 
 
 def places(lesion: Mask) -> dict[str, Mask]:
@@ -59,10 +53,7 @@ def places(lesion: Mask) -> dict[str, Mask]:
 
 
 def artefacts(picture: Image, edit: Edit) -> tuple[dict[str, float], dict[str, float], dict[str, Mask]]:
-    """Areas of each artefact before the edit, gains in area, and masks of those that are present before or after.
-
-    Areas are shares of the square. Masks are dilated by one pixel, shape (1, h, w).
-    """
+    """Area of each artefact and its gain (shares of the square); masks, dilated by a pixel, of those ever present."""
     size, edited = edit.query.shape[-1], paste_change(picture, (edit.image - edit.query)[0].cpu())
     before, after = (
         {name: resize(central_square(mask)[None], size)[0] for name, mask in find_artefacts(image).items()}
@@ -109,4 +100,4 @@ def excess(edit: Edit, classifier: Classifier, masks: Mapping[str, Mask]) -> dic
 
 
 def _dilated(mask: Mask, pixels: int) -> Mask:
-    return F.max_pool2d(mask[None], 2 * pixels + 1, stride=1, padding=pixels)[0]
+    return torch.nn.functional.max_pool2d(mask[None], 2 * pixels + 1, stride=1, padding=pixels)[0]

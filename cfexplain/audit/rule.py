@@ -25,9 +25,8 @@ class Rule:
     """What must not hold: a measure, a comparison, a bound.
 
     Measures: those of `cfexplain.audit.measure`, metrics included; `worst_group_gap`, how far the accuracy (at equal
-    class mix; without labels: the share found) of the worst group is below that of all others, which fails only if a
-    gap this large is unlikely by chance among so many groups; `artefact_effect`, the share of the flip that the worst
-    artefact causes alone.
+    class mix; without labels: the share found) of the worst group is below that of all others, beyond chance;
+    `artefact_effect`, the share of the flip that the worst artefact causes alone.
     """
 
     text: str
@@ -37,10 +36,7 @@ class Rule:
 
     @classmethod
     def parse(cls, text: str) -> "Rule":
-        """Read a rule such as `found<0.9`.
-
-        Raises:
-            ValueError: it is not a rule, or there is no such measure.
+        """Read a rule such as `found<0.9`; a ValueError where it is none, or there is no such measure.
 
         Example:
             >>> Rule.parse("found < 0.9").bound
@@ -81,14 +77,8 @@ class Rule:
 def worst_gap(gaps: Sequence[dict[str, Any]], breaks: Callable[[float], bool]) -> tuple[Interval, str, bool]:
     """The largest significant gap that breaks the rule, or else the largest, which may be chance in a small group.
 
-    A gap is significant if its interval excludes 0 at a level for all groups together (Bonferroni).
-
-    Args:
-        gaps: between groups, the largest first.
-        breaks: whether a gap of this size, a positive number, breaks the rule.
-
-    Returns:
-        The gap as a positive number, a note on the group, and whether the gap is significant.
+    A gap is significant if its interval excludes 0 at a level for all groups together (Bonferroni). Takes the gaps,
+    the largest first; returns one as a positive number, a note on its group, and whether it is significant.
     """
     from scipy.stats import norm
 

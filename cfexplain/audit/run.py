@@ -74,7 +74,7 @@ def audit(
 
     Args:
         classifiers: one, or several by name; each explains every image.
-        samples: a data set of `cfexplain_datasets`, or anything with a `table`, `len` and `[i]` like it.
+        samples: a data set of `cfexplain_datasets`, or anything with a `table` and `[i]` like it.
         out: the audit's folder.
         target: "auto" for the second most likely class, a class name, or "each" for every class.
         method: of the counterfactuals.
@@ -145,9 +145,8 @@ def _summary(results: Results, facts: Mapping[str, str], rules: Sequence[Rule], 
 def _check(classifier: Classifier, target: str, method: Method) -> None:
     """Refuse what would make every row fail."""
     check_classifier(classifier)
-    size = classifier.image_size
-    grey = torch.full((1, 3, size, size), 0.5, device=device_of_weights(classifier))
-    prediction = predict(classifier, grey)
-    method.edit.objective.check(Problem(grey, classifier, prediction, torch.zeros(1, dtype=torch.long)))
+    grey = torch.full((1, 3, *[classifier.image_size] * 2), 0.5, device=device_of_weights(classifier))
+    target_index = torch.zeros(1, dtype=torch.long)
+    method.edit.objective.check(Problem(grey, classifier, predict(classifier, grey), target_index))
     if target not in TARGETS:
         class_index(classifier, target)

@@ -64,7 +64,7 @@ class Summary:
     """The results of an audit, as `summary.json` holds them.
 
     Attributes:
-        facts: about the run, such as classifiers, method, number of images, seconds and versions, as text.
+        facts: about the run, such as classifiers, method and number of images, as text.
         checks: outcomes of the rules.
         sections: in the order of reading.
     """
@@ -87,13 +87,16 @@ class Summary:
 
     def save(self, path: Path) -> None:
         """Write it atomically; missing values are null."""
-        sections = []
-        for section in self.sections:
-            parts = vars(section).copy()
-            rows = parts.pop("frame").to_json(orient="records", double_precision=6)
-            sections.append(parts | {"rows": json.loads(rows)})
-        checks = [vars(check) for check in self.checks]
-        values = {"facts": dict(self.facts), "outcome": self.outcome, "checks": checks, "sections": sections}
+        tables = [s.frame.to_json(orient="records", double_precision=6) for s in self.sections]
+        values = {
+            "facts": dict(self.facts),
+            "outcome": self.outcome,
+            "checks": [vars(check) for check in self.checks],
+            "sections": [
+                {"key": s.key, "title": s.title, "note": s.note, "kind": s.kind, "rows": json.loads(table)}
+                for s, table in zip(self.sections, tables, strict=True)
+            ],
+        }
         write_whole(path, (json.dumps(values, indent=1, allow_nan=False) + "\n").encode())
 
     @classmethod

@@ -37,11 +37,7 @@ def settings(worker: Worker, target: str, indices: Sequence[int]) -> dict[str, A
 
 
 def check_same(settings: Mapping[str, Any], stored: Mapping[str, Any], folder: Path) -> None:
-    """Compare the settings with those of the audit in the folder.
-
-    Raises:
-        ValueError: they differ, or another version of this package wrote them.
-    """
+    """A ValueError where the settings differ from those of the audit in the folder."""
     if stored.get("format") != FORMAT:
         raise ValueError(
             f"{folder} holds an audit of another version of cfexplain, which this one can report on but not continue: "
@@ -57,8 +53,8 @@ def check_same(settings: Mapping[str, Any], stored: Mapping[str, Any], folder: P
 
 def fingerprint(classifier: Classifier) -> str:
     """Sixteen hexadecimal digits of a classifier's classes, image size, plain attributes and weights."""
-    attributes = sorted(getattr(classifier, "__dict__", {}).items())
-    plain = {k: v for k, v in attributes if isinstance(v, str | int | float | bool | tuple)}
+    attributes = getattr(classifier, "__dict__", {})
+    plain = {k: v for k, v in sorted(attributes.items()) if isinstance(v, str | int | float | bool | tuple)}
     digest = hashlib.sha256(repr((list(classifier.classes), classifier.image_size, plain)).encode())
     module = classifier if isinstance(classifier, torch.nn.Module) else getattr(classifier, "module", None)
     for name, value in module.state_dict().items() if isinstance(module, torch.nn.Module) else ():
@@ -69,8 +65,7 @@ def fingerprint(classifier: Classifier) -> str:
 def images_digest(samples: Samples, indices: Sequence[int]) -> str:
     """Sixteen hexadecimal digits of names, labels, lesions, all metadata, and the files' sizes and last bytes.
 
-    Paths do not count. The last bytes distinguish two images of one size: a PNG ends in a checksum of all its pixels,
-    and a JPEG's bits move with every change before them.
+    The last bytes tell images of one size apart: a PNG ends in a checksum, a JPEG's bits move with every change.
     """
     columns = sorted(str(c) for c in samples.table)
     digest = hashlib.sha256()

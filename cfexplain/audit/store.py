@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 import pandas as pd
 
-from cfexplain.audit.row import FAILED, columns
+from cfexplain.audit.row import COLUMNS, FAILED, flat
 from cfexplain.audit.settings import check_same
 from cfexplain.audit.worker import Result
 from cfexplain.images import write_whole
@@ -32,8 +32,7 @@ CHUNK = 10_000  # Rows decoded at a time: as Python objects they take ten times 
 def writing(folder: Path, settings: Mapping[str, Any]) -> Iterator[None]:
     """Be the folder's only writer: compare the settings, delete unfinished cases, and write the table at the end.
 
-    Raises:
-        ValueError: another process writes here, or the folder holds other things or an audit with other settings.
+    Raises a ValueError where another process writes, or where other things are or an audit with other settings is.
     """
     rows, cases = folder / "rows", folder / "cases"
     rows.mkdir(parents=True, exist_ok=True)
@@ -69,12 +68,12 @@ def add(folder: Path, results: Sequence[Result]) -> None:
     """Write the files of each, then the rows."""
     for row, files in results:
         for name, content in files.items():
-            path = folder / "cases" / str(row.case) / name
+            path = folder / "cases" / str(row["case"]) / name
             path.parent.mkdir(exist_ok=True)
             write_whole(path, content)
     with (folder / ROWS).open("ab") as file:
         # A line begins with its line break, which also ends one that was cut off.
-        file.write(b"".join(b"\n" + msgspec.json.encode(row.to_dict()) for row, _ in results))
+        file.write(b"".join(b"\n" + msgspec.json.encode(flat(row)) for row, _ in results))
 
 
 def read_rows(folder: Path) -> pd.DataFrame:
@@ -88,7 +87,7 @@ def read_rows(folder: Path) -> pd.DataFrame:
     else:
         tables = [pq.read_table(part) for part in sorted((folder / "rows").glob("part-*.parquet"))]
     if not sum(map(len, tables)):
-        return pd.DataFrame(columns=[column.name for column in columns() if "*" not in column.name])
+        return pd.DataFrame(columns=[column.name for column in COLUMNS if "*" not in column.name])
     rows: pd.DataFrame = pa.concat_tables(tables, promote_options="default").to_pandas()
     return rows.drop_duplicates(KEY, keep="last").sort_values(KEY, kind="stable", ignore_index=True)
 
@@ -102,5 +101,5 @@ def _table(lines: Sequence[bytes]) -> Any:
         with suppress(msgspec.DecodeError):
             records.append(msgspec.json.decode(line))
     names = dict.fromkeys(name for record in records for name in record)
-    types = [(name, next(c.type for c in columns() if fnmatchcase(name, c.name))) for name in names]
+    types = [(name, next(c.type for c in COLUMNS if fnmatchcase(name, c.name))) for name in names]
     return pa.Table.from_pylist(records, pa.schema(types))

@@ -4,14 +4,14 @@ import json
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from cfexplain.audit.item import Item, Sample, Samples
-from cfexplain.audit.region import with_regions
-from cfexplain.audit.row import AuditRow
+from cfexplain.audit.region import by_region
+from cfexplain.audit.row import FAILED, Row, explained
 from cfexplain.classifier.checks import device_of_weights
 from cfexplain.dermoscopy.segment import segment
 from cfexplain.explanation.explanation import describe
@@ -25,7 +25,7 @@ from cfexplain.types import Classifier
 from cfexplain.version import versions
 
 NOT_METADATA = ("label", "lesion_id", "split", "path", "mask_path")
-Result = tuple[AuditRow, Mapping[str, bytes]]  # A row, and the files of its explanation by name.
+Result = tuple[Row, Mapping[str, bytes]]  # A row, and the files of its explanation by name.
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,7 @@ class Worker:
 
     def failed(self, item: Item, error: BaseException) -> Result:
         """The row of an item that could not be explained."""
-        return replace(self._known(item), error=f"{type(error).__name__}: {error}"), {}
+        return self._known(item) | {"status": FAILED, "error": f"{type(error).__name__}: {error}"}, {}
 
     def _explain(self, batch: Sequence[Item]) -> list[Result]:
         started = time.perf_counter()
@@ -72,33 +72,33 @@ class Worker:
         )
         results = [self._result(*one) for one in zip(batch, samples, edits, origins, strict=True)]
         seconds = round((time.perf_counter() - started) / len(batch), 3)
-        return [(replace(row, seconds=seconds), files) for row, files in results]
+        return [(row | {"seconds": seconds}, files) for row, files in results]
 
     def _result(self, item: Item, sample: Sample, edit: Edit, mask: str) -> Result:
         classifier = self.classifiers[item.classifier]
         others = {name: other for name, other in self.classifiers.items() if name != item.classifier}
-        provenance = Provenance(item.image_id, item.classifier)
-        explanation = describe(edit, classifier, {**self.oracles, **others}, provenance=provenance)
-        row = AuditRow.of(explanation, replace(self._known(item), mask=mask, case=item.case))
-        return with_regions(row, sample.image, edit, classifier), files(explanation, figures=False)
+        origin = Provenance(item.image_id, item.classifier)
+        explanation = describe(edit, classifier, {**self.oracles, **others}, provenance=origin)
+        row = self._known(item) | explained(explanation) | by_region(sample.image, edit, classifier)
+        return row | {"mask": mask, "case": item.case}, files(explanation, figures=False)
 
-    def _known(self, item: Item) -> AuditRow:
+    def _known(self, item: Item) -> Row:
         """The row before anything is computed."""
         values = {str(name): value for name, value in self.samples.table.iloc[item.index].items()}
         known = {name: str(v) for name, v in values.items() if v is not None and str(v) not in ("", "nan", "<NA>")}
         classes, label = self.classifiers[item.classifier].classes, known.get("label", "")
         synonyms = {name: {name, self.names.get(name, name)} for name in (label, *classes)}
-        return AuditRow(
-            image_id=item.image_id,
-            target=None if item.target == "auto" else item.target,
-            classifier=item.classifier,
-            asked=item.target,
-            label=next((name for name in classes if synonyms[label] & synonyms[name]), None),
-            lesion_id=known.get("lesion_id", item.image_id),
-            seed=self.seed,
-            versions=json.dumps(versions()),
-            meta={name: known.get(name) for name in values if name not in NOT_METADATA},
-        )
+        return {
+            "image_id": item.image_id,
+            "target": None if item.target == "auto" else item.target,
+            "classifier": item.classifier,
+            "asked": item.target,
+            "label": next((name for name in classes if synonyms[label] & synonyms[name]), None),
+            "lesion_id": known.get("lesion_id", item.image_id),
+            "seed": self.seed,
+            "versions": json.dumps(versions()),
+            "meta.*": {name: known.get(name) for name in values if name not in NOT_METADATA},
+        }
 
 
 def _mask(sample: Sample, query: Tensor) -> tuple[Tensor, str]:

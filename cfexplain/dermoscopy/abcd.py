@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from jaxtyping import Float
 from torch import Tensor
 
 from cfexplain.dermoscopy.segment import (
@@ -13,12 +12,16 @@ from cfexplain.dermoscopy.segment import (
     as_array,
     as_mask,
     dark_corners,
+    lab,
     skin_colour,
     without_hair,
 )
 from cfexplain.images import check_images
-from cfexplain.types import Image
+from cfexplain.types import Image, Mask
 
+# Typical colours of the ABCD rule as CIELAB differences from `REFERENCE_SKIN`; a pixel gets the nearest one.
+# Ours: 30 k-means clusters of the lesion pixels of 300 HAM10000 training lesions, named by eye, not by a
+# dermatologist.
 PALETTE = {
     "white": ((12, -10, -2), (3, -9, -4)),
     "red": ((-13, 12, 1), (-21, 20, 8), (-30, 22, 10)),
@@ -28,17 +31,12 @@ PALETTE = {
     "black": ((-58, -12, -4), (-54, -3, 2)),
     "skin": ((0, 0, 0), (-6, 2, 4)),
 }
-"""Typical colours of the ABCD rule as CIELAB differences from `REFERENCE_SKIN`; a pixel gets the nearest one.
-Ours: 30 k-means clusters of the lesion pixels of 300 HAM10000 training lesions, named by eye, not by a
-dermatologist."""
 
+# The skin of every image is scaled to this RGB (the median of those 300) before colours are named.
 REFERENCE_SKIN = (0.84, 0.63, 0.67)
-"""The skin of every image is scaled to this RGB (the median of those 300) before colours are named."""
 
 COLOURS = tuple(name for name in PALETTE if name != "skin")
-
-PRESENT = 0.05
-"""A colour counts when it covers at least this share of the lesion."""
+PRESENT = 0.05  # A colour counts when it covers at least this share of the lesion.
 
 
 @dataclass(frozen=True)
@@ -85,15 +83,11 @@ class Appearance:
         return values | {"colours": float(self.colours)} | dict(self.shares)
 
 
-def describe(image: Image, mask: Float[Tensor, "1 h w"]) -> Appearance:
+def describe(image: Image, mask: Mask) -> Appearance:
     """Measure the lesion within a mask.
 
-    Args:
-        image: RGB in [0, 1], shape (3, h, w).
-        mask: 1 on the lesion, shape (1, h, w).
-
     Raises:
-        ValueError: the mask is empty or of another size; the image is out of range.
+        TypeError, ValueError: not an image, see `check_images`; the mask is empty or of another size.
 
     Example:
         >>> import torch
@@ -104,7 +98,27 @@ def describe(image: Image, mask: Float[Tensor, "1 h w"]) -> Appearance:
         (True, True, 0.6, 1)
     """
     check_images(image[None])
-    return appearance_within(image, checked_mask(mask, image))
+    lesion, clean = checked_mask(mask, image), without_hair(as_array(image))
+    skin = skin_colour(clean, dark_corners(clean) | lesion)
+    side, scale = min(lesion.shape), min(lesion.shape) / REFERENCE_SIDE
+    colours = lab(clean)
+    distance = np.sqrt(((colours - lab(skin[None, None])) ** 2).sum(2))
+    contrast = float(distance[lesion].mean())
+    outline = _outline(lesion, scale)
+    asymmetry, colour_asymmetry = _asymmetry(lesion, colours, scale)
+    diameter = 2 * float(np.sqrt(lesion.sum() / np.pi))
+    return Appearance(
+        asymmetry=asymmetry,
+        colour_asymmetry=colour_asymmetry,
+        irregularity=_irregularity(outline),
+        abruptness=_slope(distance, outline, scale) * 0.05 * side / max(contrast, 1.0),
+        shares=_shares(clean, skin, lesion),
+        diameter=diameter / side,
+        pixels=diameter,
+        darkness=float(1 - colours[lesion][:, 0].mean() / 100),
+        contrast=contrast,
+        inhomogeneity=float(colours[lesion][:, 0].std()),
+    )
 
 
 def checked_mask(mask: Tensor, image: Image) -> Array:
@@ -115,34 +129,7 @@ def checked_mask(mask: Tensor, image: Image) -> Array:
     return lesion
 
 
-def appearance_within(image: Image, lesion: Array) -> Appearance:
-    """Like `describe`, with the mask as booleans, shape (h, w)."""
-    from skimage.color import rgb2lab
-
-    clean = without_hair(as_array(image))
-    skin = skin_colour(clean, dark_corners(clean) | lesion)
-    side, scale = min(lesion.shape), min(lesion.shape) / REFERENCE_SIDE
-    lab, skin_lab = rgb2lab(clean), rgb2lab(skin[None, None])
-    distance = np.sqrt(((lab - skin_lab) ** 2).sum(2))
-    contrast = float(distance[lesion].mean())
-    outline = _outline(lesion, scale)
-    asymmetry, colour_asymmetry = _asymmetry(lesion, lab, scale)
-    diameter = 2 * float(np.sqrt(lesion.sum() / np.pi))
-    return Appearance(
-        asymmetry=asymmetry,
-        colour_asymmetry=colour_asymmetry,
-        irregularity=_irregularity(outline),
-        abruptness=_slope(distance, outline, scale) * 0.05 * side / max(contrast, 1.0),
-        shares=_shares(clean, skin, lesion),
-        diameter=diameter / side,
-        pixels=diameter,
-        darkness=float(1 - lab[lesion][:, 0].mean() / 100),
-        contrast=contrast,
-        inhomogeneity=float(lab[lesion][:, 0].std()),
-    )
-
-
-def _asymmetry(lesion: Array, lab: Array, scale: float) -> tuple[float, float]:
+def _asymmetry(lesion: Array, colours: Array, scale: float) -> tuple[float, float]:
     """Of the outline and of the colours, about the pair of axes with the smallest asymmetry of the outline.
 
     A reflection at angle t about the centroid is R = [[cos 2t, sin 2t], [sin 2t, -cos 2t]]; the perpendicular axis
@@ -163,7 +150,7 @@ def _asymmetry(lesion: Array, lab: Array, scale: float) -> tuple[float, float]:
 
     angles = np.deg2rad(np.arange(0, 90, 5))
     best = mirrored(min(angles, key=lambda angle: float(1 - inside(mirrored(angle, every=3)).mean())))
-    smooth = np.moveaxis(ndimage.gaussian_filter(lab, (scale, scale, 0)), 2, 0)
+    smooth = np.moveaxis(ndimage.gaussian_filter(colours, (scale, scale, 0)), 2, 0)
     reflected = [[ndimage.map_coordinates(c, at, order=1, mode="nearest") for c in smooth] for at in best]
     difference = np.sqrt(((smooth[:, lesion] - np.array(reflected)) ** 2).sum(1))
     overlap = inside(best)
@@ -172,13 +159,13 @@ def _asymmetry(lesion: Array, lab: Array, scale: float) -> tuple[float, float]:
 
 def _outline(lesion: Array, scale: float) -> Array:
     """The longest contour of the mask, closed, shape (points, 2); slight smoothing removes the pixel steps."""
-    from scipy.ndimage import gaussian_filter
+    from scipy import ndimage
     from skimage.measure import find_contours
 
     margin = int(6 * scale) + 4
     padded = np.pad(lesion, margin).astype(float)
     # Smoothing may erase a tiny lesion.
-    contours = find_contours(gaussian_filter(padded, scale), 0.5) or find_contours(padded, 0.5)
+    contours = find_contours(ndimage.gaussian_filter(padded, scale), 0.5) or find_contours(padded, 0.5)
     return np.asarray(max(contours, key=len) - margin)
 
 
@@ -207,12 +194,8 @@ def _slope(distance: Array, outline: Array, scale: float) -> float:
 
 
 def _shares(image: Array, skin: Array, lesion: Array) -> dict[str, float]:
-    """Share of the lesion's pixels that are nearest to each colour of the palette."""
-    from skimage.color import rgb2lab
-
     balanced = (image[lesion] * np.array(REFERENCE_SKIN) / skin.clip(0.05)).clip(0, 1)
-    step = rgb2lab(balanced[None])[0] - rgb2lab(np.array(REFERENCE_SKIN)[None, None])[0]
+    step = lab(balanced[None])[0] - lab(np.array(REFERENCE_SKIN)[None, None])[0]
     names = np.array([name for name, colours in PALETTE.items() for _ in colours])
-    distance = ((step[:, None] - np.concatenate(list(PALETTE.values()))) ** 2).sum(2)
-    nearest = names[distance.argmin(1)]
+    nearest = names[((step[:, None] - np.concatenate(list(PALETTE.values()))) ** 2).sum(2).argmin(1)]
     return {name: float((nearest == name).mean()) for name in COLOURS}

@@ -12,31 +12,25 @@ from cfexplain.types import Image, Images
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+# Lengths in pixels below hold for an image whose shorter side is this long, and scale with the image.
 REFERENCE_SIDE = 128
-"""Lengths in pixels below hold for an image whose shorter side is this long, and scale with the image."""
-
+# The outline lies at this share of Otsu's threshold: experts outline generously, Otsu keeps only the dark core.
+# A compromise between 150 training lesions of HAM10000 (mean IoU .78, .77, .74 at 0.6, 0.7, 0.8) and 80 synthetic ones,
+# for which a higher share recovers the true border and asymmetry better.
 OTSU_SHARE = 0.65
-"""The outline lies at this share of Otsu's threshold: experts outline generously, Otsu keeps only the dark core.
-A compromise between 150 training lesions of HAM10000 (mean IoU .78, .77, .74 at 0.6, 0.7, 0.8) and 80 synthetic ones,
-for which a higher share recovers the true border and asymmetry better."""
-
-FAINTEST = 4.0
-"""An outline level below this colour distance (CIELAB units) is skin noise, not a lesion."""
+FAINTEST = 4.0  # An outline level below this colour distance (CIELAB units) is skin noise, not a lesion.
 
 
 def segment(images: Images) -> Float[Tensor, "n 1 h w"]:
     """Segment the lesion in each image: 1 on the lesion, 0 elsewhere. The mask is never empty.
 
-    Each pixel's colour distance to the image's own skin (`colour_distance`) is thresholded at `OTSU_SHARE` of Otsu's
-    threshold; the most central connected component is kept and its holes are filled. Where nothing is found, the mask
-    is a central disc (`central_disc`).
+    Each pixel's distance to the colour of the image's own skin is thresholded at `OTSU_SHARE` of Otsu's threshold; the
+    most central component is kept and its holes are filled. Where nothing is found, the mask is a central disc.
 
-    Args:
-        images: RGB in [0, 1], shape (n, 3, h, w), any size; skin is expected near the edges of the image.
+    Skin is expected near the edges of the image.
 
     Raises:
-        TypeError: images are not a floating-point tensor.
-        ValueError: images have another shape or range.
+        TypeError, ValueError: not images, see `check_images`.
 
     Example:
         >>> grey = torch.full((1, 3, 32, 32), 0.7)
@@ -48,7 +42,12 @@ def segment(images: Images) -> Float[Tensor, "n 1 h w"]:
     1997, for the idea of `without_hair`. The rest is ours; measured by experiments/readout_check.py.
     """
     check_images(images)
-    return torch.stack([torch.from_numpy(_segmented(as_array(image)))[None].to(images) for image in images])
+    found = []
+    for image in images:
+        distance, valid = colour_distance(as_array(image))
+        lesion = lesion_above(distance, valid, outline_level(distance, valid))
+        found.append(lesion if lesion.any() else central_disc(lesion.shape))
+    return torch.from_numpy(np.stack(found)[:, None]).to(images)
 
 
 def as_array(image: Image) -> Array:
@@ -56,12 +55,15 @@ def as_array(image: Image) -> Array:
     return image.detach().cpu().double().permute(1, 2, 0).numpy()
 
 
-def as_mask(mask: Tensor, image: Image) -> Array:
-    """A mask as booleans, shape (h, w).
+def lab(colours: Array) -> Array:
+    """CIELAB of RGB in [0, 1], shape (h, w, 3)."""
+    from skimage.color import rgb2lab
 
-    Raises:
-        ValueError: the mask is of another size than the image.
-    """
+    return np.asarray(rgb2lab(colours))
+
+
+def as_mask(mask: Tensor, image: Image) -> Array:
+    """A mask as booleans, shape (h, w); a ValueError where its size is not the image's."""
     height, width = image.shape[-2:]
     if mask.shape[-2:] != (height, width) or mask.numel() != height * width:
         raise ValueError(f"the mask must have shape (1, {height}, {width}), got {tuple(mask.shape)}")
@@ -71,9 +73,8 @@ def as_mask(mask: Tensor, image: Image) -> Array:
 def without_hair(image: Array) -> Array:
     """The image with thin dark lines replaced by their surroundings, shape (h, w, 3).
 
-    A line is a connected component that a morphological closing with a disc brightens by more than 0.06 and that is
-    long (a fifth of the side) and thin (at most four pixels at `REFERENCE_SIDE`). Dots and networks of pigment are
-    neither, and stay.
+    A line is a component that a closing with a disc brightens by more than 0.06 and that is long (a fifth of the side)
+    and thin (at most four pixels at `REFERENCE_SIDE`). Dots and networks of pigment are neither, and stay.
     """
     from scipy import ndimage
     from skimage.morphology import disk
@@ -118,12 +119,11 @@ def colour_distance(image: Array) -> tuple[Array, Array]:
     darker pixels count, and blue light is what melanin absorbs most.
     """
     from scipy import ndimage
-    from skimage.color import rgb2lab
 
     clean = without_hair(image)
     corners = dark_corners(clean)
     skin = skin_colour(clean, corners)
-    lightness, green_red, blue_yellow = np.moveaxis(rgb2lab(clean) - rgb2lab(skin[None, None]), 2, 0)
+    lightness, green_red, blue_yellow = np.moveaxis(lab(clean) - lab(skin[None, None]), 2, 0)
     blue = 100 * np.minimum(clean[..., 2] - skin[2], 0)
     squared = np.minimum(lightness, 0) ** 2 + 2 * green_red**2 + 2 * blue_yellow**2 + blue**2
     return ndimage.gaussian_filter(np.sqrt(squared), pixels(image, 2)), ~corners
@@ -140,11 +140,8 @@ def outline_level(distance: Array, valid: Array) -> float:
 def lesion_above(distance: Array, valid: Array, level: float, near: Array | None = None) -> Array:
     """The connected component above a colour distance that is the lesion, without holes; may be empty.
 
-    Args:
-        distance: see `colour_distance`, shape (h, w).
-        valid: where to look, shape (h, w).
-        level: colour distance at the outline; below `FAINTEST` nothing is found.
-        near: weights; the component with the largest sum of them is the lesion. None prefers the centre.
+    Of the components where `valid`, that with the largest sum of the weights `near` is the lesion; None prefers the
+    centre. Below the level `FAINTEST` nothing is found.
     """
     from scipy import ndimage
     from skimage.morphology import disk
@@ -180,9 +177,3 @@ def radius(image: Array) -> Array:
     """Distance from the centre, 1 at the middle of each side, shape (h, w)."""
     y, x = (np.linspace(-1, 1, n) for n in image.shape[:2])
     return np.hypot(y[:, None], x[None])
-
-
-def _segmented(image: Array) -> Array:
-    distance, valid = colour_distance(image)
-    lesion = lesion_above(distance, valid, outline_level(distance, valid))
-    return lesion if lesion.any() else central_disc(image.shape)

@@ -3,35 +3,30 @@
 import math
 
 import numpy as np
-from jaxtyping import Float
 from scipy import ndimage
-from torch import Tensor
 
 from cfexplain.dermoscopy.artefacts.scene import Scene, corners
-from cfexplain.dermoscopy.segment import as_array, as_mask, pixels
-from cfexplain.types import Image
+from cfexplain.dermoscopy.segment import as_array, as_mask, lab, pixels
+from cfexplain.types import Image, Mask
 
-MARGIN = 5
-"""Pixels at `REFERENCE_SIDE` around the lesion and the dark corners that do not count as skin: borders fade."""
-
+MARGIN = 5  # Pixels at `REFERENCE_SIDE` around the lesion and the dark corners that do not count as skin: borders fade.
+# Each class with the angle, in degrees, that its members exceed; the first that fits is the tone.
 TONES = {"very light": 55.0, "light": 41.0, "intermediate": 28.0, "tan": 10.0, "brown": -30.0, "dark": -math.inf}
-"""Each class with the angle, in degrees, that its members exceed; the first that fits is the tone."""
 
 
-def ita(image: Image, lesion: Float[Tensor, "1 h w"], exclude: Float[Tensor, "1 h w"] | None = None) -> float:
+def ita(image: Image, lesion: Mask, exclude: Mask | None = None) -> float:
     """The individual typology angle of the skin, in degrees: the larger, the lighter; NaN with too little skin.
 
     ITA = arctan((L* - 50) / b*) 180 / pi of each skin pixel, then the median. Skin is what is neither lesion nor dark
     corner, nor within `MARGIN` of either, nor excluded; less than 2 % of the image is too little.
 
-    Limits: white balance and exposure of the camera enter, so the angle describes the image and is only a proxy of
-    the person's skin. Where b* is not positive, as in bluish images, the formula has no meaning; the angle is then 90
-    or -90 degrees, with the sign of L* - 50.
+    Limits: white balance and exposure enter, so the angle is only a proxy of the person's skin. Where b* is not
+    positive, as in bluish images, it has no meaning, and is 90 or -90 degrees, with the sign of L* - 50.
 
     Args:
-        image: RGB in [0, 1], shape (3, h, w).
-        lesion: 1 on the lesion, shape (1, h, w); all zeros where there is none.
-        exclude: 1 on what else is not skin, such as artefacts, shape (1, h, w).
+        image: RGB in [0, 1].
+        lesion: 1 on the lesion; all zeros where there is none.
+        exclude: 1 on what else is not skin, such as artefacts.
 
     Raises:
         TypeError, ValueError: not an image, see `check_images`; a mask has another size.
@@ -46,8 +41,6 @@ def ita(image: Image, lesion: Float[Tensor, "1 h w"], exclude: Float[Tensor, "1 
     Source: A. Chardon et al., "Skin colour typology and suntanning pathways", Int. J. Cosmetic Science 13, 1991; N.
     Kinyanjui et al., "Fairness of classifiers across skin tones in dermatology", MICCAI 2020, for the use on ISIC.
     """
-    from skimage.color import rgb2lab
-
     scene = Scene(image)
     other = as_mask(lesion, image) | as_mask(scene.mask(corners(scene)), image)
     skin = ndimage.distance_transform_edt(~other) > pixels(other, MARGIN) if other.any() else ~other
@@ -55,8 +48,8 @@ def ita(image: Image, lesion: Float[Tensor, "1 h w"], exclude: Float[Tensor, "1 
         skin &= ~as_mask(exclude, image)
     if skin.mean() < 0.02:
         return math.nan
-    lab = rgb2lab(as_array(image)[skin][None])[0]
-    return float(np.median(np.degrees(np.arctan2(lab[:, 0] - 50, np.maximum(lab[:, 2], 0)))))
+    lightness, _, blue_yellow = lab(as_array(image)[skin][None])[0].T
+    return float(np.median(np.degrees(np.arctan2(lightness - 50, np.maximum(blue_yellow, 0)))))
 
 
 def tone(angle: float) -> str:

@@ -15,26 +15,25 @@ from cfexplain.explanation.metrics import evaluate
 from cfexplain.explanation.metrics.seeds import agreement_map, noise_floor, seed_agreement
 from cfexplain.explanation.readout import Readout, readout
 from cfexplain.explanation.record import Provenance, Record, Seeds, parse
-from cfexplain.explanation.verdict import Verdict, judge_edits
+from cfexplain.explanation.verdict import Verdict, judge
 from cfexplain.search.edit import Edit
 from cfexplain.types import Classifier, Prediction, Status
 
 # Decibels from anchor to query below which a change is cautioned against; the methods reach 30. Source: ours.
 ROUGH = 25.0
-IMAGES = ("query", "anchor", "painted", "image", "region", "mask")
+IMAGES = ("query", "anchor", "painted", "image", "region", "mask", "target")
 # Predictions of an edit, and the images that they are of.
 STAGES = {"before": "query", "at_anchor": "anchor", "after": "counterfactual"}
 
 
 @dataclass(frozen=True, eq=False)
 class SeedAgreement:
-    """How far explanations of one image with different seeds agree.
+    """How far explanations of one image with different seeds agree; see `cfexplain.explanation.metrics.seeds`.
 
     Attributes:
-        overlap: mean intersection over union, over pairs of seeds, of the strongest tenth of the change; .05 is chance.
+        overlap: of the strongest tenths of the change, over pairs of seeds; .05 is chance.
         agreement: share of the seeds whose strongest tenth holds a pixel, shape (h, w).
-        floor: mean difference between two anchors of the image (intensity), shape (h, w); None where the generator
-            starts at the query.
+        floor: the anchors' noise floor, shape (h, w); None where the generator starts at the query.
     """
 
     overlap: float
@@ -159,25 +158,17 @@ class Explanation:
     def tensors(self) -> dict[str, Tensor]:
         """The images, logits and maps, by name, on the CPU."""
         edit, seeds = self.edit, self.seeds
-        found = {name: getattr(edit, name) for name in IMAGES if getattr(edit, name) is not None}
-        found["target"] = edit.target
+        found = {name: getattr(edit, name) for name in IMAGES}
         for part in STAGES:
             prediction = getattr(edit, part)
-            found[f"{part}.logits"] = prediction.logits
-            if prediction.loss is not None:
-                found[f"{part}.loss"] = prediction.loss
+            found |= {f"{part}.logits": prediction.logits, f"{part}.loss": prediction.loss}
         if seeds is not None:
-            found["seeds.agreement"] = seeds.agreement
-            found |= {} if seeds.floor is None else {"seeds.floor": seeds.floor}
-        return {name: value.detach().cpu().contiguous() for name, value in found.items()}
+            found |= {"seeds.agreement": seeds.agreement, "seeds.floor": seeds.floor}
+        return {name: value.detach().cpu().contiguous() for name, value in found.items() if value is not None}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> "Explanation":
-        """An explanation from its record, of this format or an earlier one, and its tensors.
-
-        Raises:
-            ValueError: the record does not follow the schema, or a tensor is missing.
-        """
+        """An explanation from its record, of this format or an earlier one, and its tensors; else a ValueError."""
         kept = parse(values)
         try:
             edit = _edit(kept, tensors)
@@ -219,11 +210,11 @@ def describe(
         raise ValueError(f"an explanation is of one image: this result holds {len(edit)}, give result[i]")
     edited = edit.status[0] is not Status.ALREADY_TARGET
     mask = None if edit.mask is None else edit.mask[0].cpu()
-    measured = evaluate(edit).iloc[0].to_dict()
+    measured = evaluate(edit).iloc[0]
     return Explanation(
         edit=edit,
         metrics={str(name): finite(None if value is None else float(value)) for name, value in measured.items()},
-        verdict=judge_edits(edit, classifier, oracles)[0],
+        verdict=judge(edit, classifier, oracles),
         readout=readout(edit.query[0].cpu(), edit.image[0].cpu(), mask) if edited else None,
         seeds=_compare([edit, *others]) if others and edited else None,
         provenance=replace(provenance or Provenance(), device=str(edit.query.device)),

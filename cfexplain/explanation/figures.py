@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
+from PIL import Image as PIL
 from torch import Tensor
 
 from cfexplain.classifier.checks import predict
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
 
 def fullsize_figure(edit: Edit, picture: Image) -> dict[str, bytes]:
     """The change pasted into the picture at its own resolution: fullsize.png."""
-    change = edit.image[0].cpu() - edit.query[0].cpu()
-    return {"fullsize.png": png_bytes(paste_change(picture, change))}
+    return {"fullsize.png": png_bytes(paste_change(picture, (edit.image - edit.query)[0].cpu()))}
 
 
 def path_figures(edit: Edit, classifier: Classifier) -> dict[str, bytes]:
@@ -44,18 +44,11 @@ def seed_figures(edits: Sequence[Edit], seeds: SeedAgreement | None) -> dict[str
 
 @dataclass(frozen=True, eq=False)
 class Path:
-    """Frames between a query and beyond its counterfactual.
-
-    Attributes:
-        edit: of one image.
-        alphas: share of the shown change in each frame: 0 is the query, 1 the counterfactual, more exaggerates it.
-        frames: query + alpha * (painted - anchor), eight bits, shape (k, 3, h, w).
-        prediction: of the frames.
-    """
+    """Frames between the query of one image and beyond its counterfactual, with their prediction."""
 
     edit: Edit
-    alphas: Float[Tensor, " k"]
-    frames: Images
+    alphas: Float[Tensor, " k"]  # Share of the change: 0 is the query, 1 the counterfactual, more exaggerates it.
+    frames: Images  # query + alpha * (painted - anchor), eight bits.
     prediction: Prediction
 
     def plot(self) -> "Figure":
@@ -78,39 +71,25 @@ class Path:
         curve.legend(frameon=False)
         return figure
 
-    def gif(self, *, seconds: float = 2.0, side: int = 256) -> bytes:
-        """A looping animation there and back, `seconds` each way, `side` pixels along the longer side."""
-        from PIL import Image
-
+    def gif(self) -> bytes:
+        """A looping animation there and back, two seconds each way, 256 pixels along the longer side."""
         height, width = self.frames.shape[-2:]
-        size = (max(1, round(side * width / max(height, width))), max(1, round(side * height / max(height, width))))
-        there = [Image.fromarray(to_uint8(f)).resize(size, Image.Resampling.BICUBIC) for f in self.frames]
-        both = [*there, *there[-2:0:-1]]
-        buffer = io.BytesIO()
-        pause = round(1000 * seconds / len(there))
-        both[0].save(buffer, "GIF", save_all=True, append_images=both[1:], duration=pause, loop=0)
+        size = [max(1, round(256 * side / max(height, width))) for side in (width, height)]
+        there = [PIL.fromarray(to_uint8(f)).resize(size, PIL.Resampling.BICUBIC) for f in self.frames]
+        first, *others = [*there, *there[-2:0:-1]]
+        buffer, pause = io.BytesIO(), round(2000 / len(there))
+        first.save(buffer, "GIF", save_all=True, append_images=others, duration=pause, loop=0)
         return buffer.getvalue()
 
 
-def path_of(result: Edit, classifier: Classifier, *, frames: int = 22, furthest: float = 1.5) -> Path:
-    """Walk from the query along the change to the counterfactual, and beyond.
+def path_of(result: Edit, classifier: Classifier, *, frames: int = 22) -> Path:
+    """Walk from the query of one image along the change to the counterfactual, and beyond to alpha 1.5.
 
-    Args:
-        result: of one image.
-        classifier: asked about each frame.
-        frames: how many, the query included; of 22 up to 1.5 one is the counterfactual itself.
-        furthest: alpha of the last frame.
-
-    Raises:
-        ValueError: the result holds several images: give `result[i]`.
+    Of 22 frames, the query included, one is the counterfactual itself.
 
     Source: progressive exaggeration (Singla et al. 2020) along a straight line; ours.
     """
-    if len(result) != 1:
-        raise ValueError(f"a path leads to one image: this result holds {len(result)}, give result[i]")
-    if frames < 2:
-        raise ValueError(f"a path has at least 2 frames, got {frames}")
-    alphas = torch.linspace(0, furthest, frames)
+    alphas = torch.linspace(0, 1.5, frames)
     change = result.painted - result.anchor
     if not torch.equal(round8(result.query + change), result.image):  # The painting itself is shown.
         change = result.image - result.query

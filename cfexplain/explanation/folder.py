@@ -4,6 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import msgspec
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from safetensors.torch import save as pack
 
 from cfexplain.explanation import plot
 from cfexplain.explanation.explanation import Explanation, caption
@@ -36,9 +39,6 @@ def load(folder: str | Path) -> Explanation:
     Raises:
         ValueError: the folder holds no complete explanation; the message says what is wrong.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     folder = Path(folder)
     for name in ("result.json", "tensors.safetensors"):
         if not (folder / name).is_file():
@@ -54,8 +54,6 @@ def load(folder: str | Path) -> Explanation:
 
 def files(explanation: Explanation, *, figures: bool = True) -> dict[str, bytes]:
     """What `save` writes, by name, result.json last."""
-    from safetensors.torch import save as pack
-
     edit = explanation.edit
     made = {"query": edit.query[0], "anchor": edit.anchor[0], "counterfactual": edit.image[0]}
     if not figures:

@@ -14,13 +14,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cfexplain.images import to_uint8, write_whole
+from cfexplain.search.edit import Edit
 from cfexplain.types import Image
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from cfexplain.search.edit import Edit
 
 SCALES = (0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 BEFORE, AFTER, INK, MUTED = "#8a8f98", "#b2182b", "#22262b", "#5c636d"
@@ -79,13 +78,7 @@ def change_figure(result: Edit) -> Figure:
 
 
 def seeds_figure(results: Sequence[Edit], agreement: Tensor, floor: Tensor) -> Figure:
-    """The change by each seed, where their strongest tenths agree, and what the change is told apart from.
-
-    Args:
-        results: the same question by several seeds, one image each.
-        agreement: share of the seeds in whose strongest tenth a pixel is, shape (h, w).
-        floor: what two anchors of this image differ by, shape (h, w).
-    """
+    """The change of one image by each seed, and the maps of a `SeedAgreement`, shape (h, w)."""
     shown = list(results)[:4]
     figure = blank_figure(2.9 * (len(shown) + 2), 2.9)
     grid = figure.add_gridspec(1, len(shown) + 2, left=0.01, right=0.97, top=0.88, bottom=0.03, wspace=0.22)
@@ -168,7 +161,6 @@ def _change(figure: Figure, axes: Axes, change: Tensor) -> None:
 
 
 def _bars(axes: Axes, one: Edit) -> None:
-    """Probabilities of the most probable classes, before and after."""
     before, after = one.before.probabilities[0].tolist(), one.after.probabilities[0].tolist()
     shown = sorted(range(len(before)), key=lambda k: -max(before[k], after[k]))[:MOST_BARS]
     for place, k in enumerate(shown):

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
-from torch import Tensor
+import torch
 
-from cfexplain.dermoscopy.abcd import COLOURS, PRESENT, Appearance, appearance_within, checked_mask
+from cfexplain.dermoscopy.abcd import COLOURS, PRESENT, Appearance, checked_mask, describe
 from cfexplain.dermoscopy.segment import (
     OTSU_SHARE,
     Array,
@@ -18,7 +17,7 @@ from cfexplain.dermoscopy.segment import (
     outline_level,
 )
 from cfexplain.images import check_images
-from cfexplain.types import Image
+from cfexplain.types import Image, Mask
 
 _MEASURED = {  # The natural spread of each measure, and its noise.
     "asymmetry": (0.0444, 0.0165),
@@ -96,13 +95,7 @@ class Readout:
         return self.change[name] / (max(SPREAD[name], PRESENT) if name in COLOURS else SPREAD[name])
 
     def finding(self, source: str, target: str, *, flipped: bool = True, most: int = 3) -> str:
-        """One sentence: the largest changes relative to their natural spread.
-
-        Args:
-            source: class predicted of the query.
-            target: class asked for.
-            flipped: whether the counterfactual is predicted as the target.
-            most: changes named at most.
+        """One sentence with at most so many changes, the largest relative to their natural spread first.
 
         Example:
             >>> from dataclasses import replace
@@ -158,52 +151,39 @@ _KIND = {"abruptness": "irregularity", "contrast": "darkness", "colour_asymmetry
 )
 
 
-def readout(query: Image, counterfactual: Image, mask: Float[Tensor, "1 h w"] | None = None) -> Readout:
+def readout(query: Image, counterfactual: Image, mask: Mask | None = None) -> Readout:
     """Describe a lesion and its counterfactual by the same ruler.
 
-    Both outlines are found in one way, at one colour distance from each picture's own skin, the one found on the
-    query: so the outline moves only where the picture does, and a picture beside itself reads out zero. A given mask
-    never stands against a found one, which would be a difference that the edit did not make: it says which colour
-    distance and which part of the query is the lesion (the best overlap), and both outlines are then found with
-    those, no farther from the mask than `ROOM`. Where no colour distance matches it (IoU below `MATCH`), or the
-    counterfactual has no lesion left at that distance, the query's outline serves both and only colours are compared.
-
-    Args:
-        query: RGB in [0, 1], shape (3, h, w).
-        counterfactual: of the same shape.
-        mask: 1 on the query's lesion, shape (1, h, w); None to find it.
+    Both outlines lie at one colour distance from each picture's own skin, the one found on the query, so that a picture
+    beside itself reads out zero. A given mask is not an outline itself: it selects the colour distance and the part of
+    the query (the best overlap), and both outlines are then found with those, no farther from the mask than `ROOM`.
+    Where nothing matches it (IoU below `MATCH`), or the counterfactual has no lesion left at that distance, the query's
+    outline serves both and only colours are compared.
 
     Raises:
-        TypeError: an image is not a floating-point tensor.
-        ValueError: shapes differ, values lie outside [0, 1], or the mask is empty.
+        TypeError, ValueError: not images, see `check_images`; their sizes differ; the mask is empty.
     """
-    check_images(query[None])
-    check_images(counterfactual[None])
     if query.shape != counterfactual.shape:
         raise ValueError(f"query {tuple(query.shape)} and counterfactual {tuple(counterfactual.shape)} differ in size")
+    check_images(torch.stack([query, counterfactual]))
     given = None if mask is None else checked_mask(mask, query)
-    start, after, held = outlines(query, counterfactual, given)
+    start, end, held = outlines(query, counterfactual, given)
+    before, after = (describe(x, torch.from_numpy(at)[None]) for x, at in ((query, start), (counterfactual, end)))
     moved = np.abs(as_array(counterfactual) - as_array(query)).sum(2)
     inside = float((moved * start).sum() / moved.sum()) if moved.any() else None
-    return Readout(
-        appearance_within(query, start),
-        appearance_within(counterfactual, after),
-        inside,
-        held,
-        _at_rim(start) or _at_rim(after),
-    )
+    return Readout(before, after, inside, held, _at_rim(start | end))
 
 
 def outlines(query: Image, counterfactual: Image, given: Array | None = None) -> tuple[Array, Array, bool]:
     """The lesion before and after as booleans (h, w), and whether one outline had to serve both; see `readout`."""
-    from scipy.ndimage import distance_transform_edt
+    from scipy import ndimage
 
     distance, seen = colour_distance(as_array(query))
     level = outline_level(distance, seen)
     before = lesion_above(distance, seen, level)
     around = np.ones_like(before)
     if given is not None:
-        around = distance_transform_edt(~given) <= ROOM * min(given.shape)
+        around = ndimage.distance_transform_edt(~given) <= ROOM * min(given.shape)
         # Otsu's threshold is the middle of the search; experts differ by more than its ends do.
         tried = [(share / OTSU_SHARE) * level for share in np.linspace(0.2, 1.4, 13)]
         level = max(tried, key=lambda t: _iou(lesion_above(distance, seen & around, t, given), given))

@@ -122,22 +122,29 @@ def schema() -> dict[str, Any]:
     return msgspec.json.schema(Record)
 
 
-FORMER_METRICS = {"colour_cast": "colour_shift"}
-
-
 def _upgraded(old: Mapping[str, Any]) -> dict[str, Any]:
     """A record of format 1 in today's layout."""
     verdict, words = old.get("verdict") or {}, str(old.get("words") or "")
     about = old.get("classifier") or {}
     about = about if isinstance(about, dict) else {"name": str(about)}
+    kind = verdict.get("kind", "none")
+    if kind == "fragile" and old.get("status") == "found" and verdict.get("believed") is None:
+        kind = Kind.UNCONFIRMED.value  # format 1 had no word for a robust flip that nobody was asked to confirm
     return {
         **{name: old[name] for name in Record.__annotations__ if name in old},
         "format": FORMAT,
-        "metrics": {FORMER_METRICS.get(name, name): value for name, value in old.get("metrics", {}).items()},
+        "metrics": {name.replace("colour_cast", "colour_shift"): v for name, v in old.get("metrics", {}).items()},
         "finding": words,
         "qualification": "",
         "alpha": old.get("alpha", 1.0),
-        "verdict": _old_verdict(verdict, old.get("status") == "found"),
+        "verdict": {
+            "kind": kind,
+            "robustness": verdict.get("survives", {}),
+            "oracles": verdict.get("oracles", {}),
+            "oracle_agreement": verdict.get("believed"),
+            "high_frequency_share": verdict.get("high_frequency_share", 0.0),
+            "naturalness": verdict.get("naturalness"),
+        },
         "readout": None if "readout" not in old else _old_readout(old["readout"], words),
         "seeds": None,
         "provenance": {
@@ -151,31 +158,15 @@ def _upgraded(old: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _old_verdict(old: Mapping[str, Any], found: bool) -> dict[str, Any]:
-    kind = old.get("kind", "none")
-    if kind == "fragile" and found and old.get("believed") is None:
-        kind = Kind.UNCONFIRMED.value  # format 1 had no word for a robust flip that nobody was asked to confirm
-    return {
-        "kind": kind,
-        "robustness": old.get("survives", {}),
-        "oracles": old.get("oracles", {}),
-        "oracle_agreement": old.get("believed"),
-        "high_frequency_share": old.get("high_frequency_share", 0.0),
-        "naturalness": old.get("naturalness"),
-    }
-
-
 def _old_readout(numbers: Mapping[str, Any], words: str) -> dict[str, Any]:
     """Format 1 kept every measure flat, and `outline_held` and `cut_off` only in its sentence."""
     names = [name for name in Appearance.__annotations__ if name != "shares"]
-
-    def appearance(side: str) -> dict[str, Any]:
-        measures = {name: numbers[f"{name}_{side}"] for name in names}
-        return measures | {"shares": {colour: numbers[f"{colour}_{side}"] for colour in COLOURS}}
-
-    return {
-        "before": appearance("before"),
-        "after": appearance("after"),
+    sides = {
+        side: {name: numbers[f"{name}_{side}"] for name in names}
+        | {"shares": {colour: numbers[f"{colour}_{side}"] for colour in COLOURS}}
+        for side in ("before", "after")
+    }
+    return sides | {
         "inside": numbers.get("inside"),
         "outline_held": "One outline served both pictures" in words,
         "cut_off": "reaches the picture's rim" in words,

@@ -81,8 +81,8 @@ class Verdict:
     naturalness: float | None
 
 
-def judge_edits(edit: Edit, classifier: Classifier, oracles: Mapping[str, Classifier] | None = None) -> list[Verdict]:
-    """Judge each counterfactual of a batch.
+def judge(edit: Edit, classifier: Classifier, oracles: Mapping[str, Classifier] | None = None) -> Verdict:
+    """Judge one counterfactual.
 
     - adversarial: more than `HIGH_FREQUENCY` of the change's energy is high-frequency, or the flip is neither robust
       (to a shift, blur, resizing and JPEG compression applied together) nor shared by half of the counted oracles;
@@ -90,33 +90,21 @@ def judge_edits(edit: Edit, classifier: Classifier, oracles: Mapping[str, Classi
     - unconfirmed: the flip is robust, and no oracle counts;
     - fragile: everything else.
 
-    Args:
-        edit: the result of `explain`.
-        classifier: the explained one.
-        oracles: independent classifiers by name, never optimised against.
+    Oracles are independent classifiers by name, never optimised against.
 
     Source: ours. The evidence is that of Hvilshøj et al. 2021 (oracles) and of the literature on robustness.
     """
-    robust = robustness(edit, classifier)
-    fine = high_frequency_share(edit)
-    assert fine is not None
-    answers = {name: ask_oracle(edit, oracle) for name, oracle in (oracles or {}).items()}
-    verdicts = []
-    for i, found in enumerate(edit.found):
-        holds = {k: bool(v[i]) for k, v in robust.items()}
-        seen = {
-            k: OracleAnswer(bool(a.counted[i]), bool(a.flipped[i]), _known(float(a.gain[i])))
-            for k, a in answers.items()
-        }
-        votes = [answer.flipped for answer in seen.values() if answer.counted]
-        share = sum(votes) / len(votes) if votes else None
-        kind = verdict_kind(found, holds["together"], share, float(fine[i]))
-        verdicts.append(Verdict(kind, holds, seen, share, float(fine[i]), _naturalness(edit, classifier, i)))
-    return verdicts
+    robust = {name: bool(holds) for name, holds in robustness(edit, classifier).items()}
+    fine = float(high_frequency_share(edit))
+    answers = {name: _ask(edit, oracle) for name, oracle in (oracles or {}).items()}
+    votes = [answer.flipped for answer in answers.values() if answer.counted]
+    share = sum(votes) / len(votes) if votes else None
+    kind = verdict_kind(edit.found[0], robust["together"], share, fine)
+    return Verdict(kind, robust, answers, share, fine, _naturalness(edit, classifier))
 
 
 def verdict_kind(found: bool, robust: bool, oracle_agreement: float | None, high_frequency: float) -> Kind:
-    """The verdict that follows from the evidence; see `judge_edits`.
+    """The verdict that follows from the evidence; see `judge`.
 
     Example:
         >>> verdict_kind(True, True, None, 0.0).value, verdict_kind(True, True, 0.4, 0.0).value
@@ -132,18 +120,19 @@ def verdict_kind(found: bool, robust: bool, oracle_agreement: float | None, high
     return Kind.UNCONFIRMED if oracle_agreement is None else Kind.FRAGILE
 
 
-def _known(gain: float) -> float | None:
-    return gain if math.isfinite(gain) else None
+def _ask(edit: Edit, oracle: Classifier) -> OracleAnswer:
+    answer = ask_oracle(edit, oracle)
+    gain = float(answer.gain)
+    return OracleAnswer(bool(answer.counted), bool(answer.flipped), gain if math.isfinite(gain) else None)
 
 
-def _naturalness(edit: Edit, classifier: Classifier, i: int) -> float | None:
-    """Percentile by linear interpolation between the quantiles that the classifier carries."""
+def _naturalness(edit: Edit, classifier: Classifier) -> float | None:
     usual = getattr(classifier, "usual_loss", None)
     if usual is None or edit.after.loss is None:
         return None
     shares = (0.05, 0.25, 0.5, 0.75, 0.95)
     try:
-        marks = [usual(int(edit.target[i]), share) for share in shares]
+        marks = [usual(int(edit.target), share) for share in shares]
     except ValueError:  # an estimator that was never measured on validation images
         return None
-    return float(np.interp(float(edit.after.loss[i]), marks, [100 * share for share in shares]))
+    return float(np.interp(float(edit.after.loss), marks, [100 * share for share in shares]))

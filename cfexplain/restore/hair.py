@@ -4,23 +4,19 @@ Removal can erase what a clinician reads: a thin pigment line or a vessel may be
 and the mask (`hair_mask`) shows what was inpainted.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float
 from torch import Tensor
 
+from cfexplain.dermoscopy.artefacts import find_artefacts
 from cfexplain.images import to_uint8
 from cfexplain.method.stage import Method
 from cfexplain.restore.preset import DEHAIR
 from cfexplain.restore.restoration import ONCE, Restoration, Run, inpaint
-from cfexplain.types import Image
-
-Mask = Float[Tensor, "1 h w"]
+from cfexplain.types import Image, Mask
 
 # A mask is grown by this share of the longer side, because the rim of a hair is half hair, half skin.
 RIM = 0.004
@@ -57,16 +53,16 @@ def dehair(image: Image, *, mask: Mask | None = None, method: Method | str = DEH
     (height, width), (h, w) = missing.shape[-2:], image.shape[-2:]
     if (height, width) != (h, w):
         raise ValueError(f"the mask is of {width}x{height} pixels, the picture of {w}x{h}")
-    if bool((missing > 0.5).all()):
+    hair = missing[0] > 0.5
+    if bool(hair.all()):
         raise ValueError("the mask covers everything: it is white on hair, black on the skin to paint from")
     method = DEHAIR if method == "prior" else method
     if isinstance(method, str):
         filled = CLASSIC[method](image.cpu(), missing.cpu())[None]
         return Restoration(filled, filled, method, (0,), ("stopped",), 0.0, ())
-    if not bool((missing > 0.5).any()):
+    if not bool(hair.any()):
         return Restoration(images, images, method.name, (0,), ("stopped",), 0.0, ())
-    rows, columns = (_neighbourhood((missing[0] > 0.5).any(dim)) for dim in (1, 0))
-    box = (..., rows, columns)
+    box = (..., _neighbourhood(hair.any(1)), _neighbourhood(hair.any(0)))
     found = inpaint(images[box], missing[None][box], method=method, run=run)
     restored, output = images.clone(), images.clone()
     restored[box], output[box] = found.image, found.painted
@@ -74,9 +70,7 @@ def dehair(image: Image, *, mask: Mask | None = None, method: Method | str = DEH
 
 
 def hair_mask(image: Image) -> Mask:
-    """Detected hair and ruler marks, grown by their rim, see `grown`."""
-    from cfexplain.dermoscopy.artefacts import find_artefacts
-
+    """Detected hair and ruler marks, `grown` by their rim."""
     found = find_artefacts(image)
     return grown(torch.maximum(found["hair"], found["ruler"]))
 
@@ -84,36 +78,30 @@ def hair_mask(image: Image) -> Mask:
 def grown(mask: Mask) -> Mask:
     """A mask dilated by a square of `RIM` of the longer side, at least one pixel, on each side."""
     reach = max(1, round(RIM * max(mask.shape[-2:])))
-    return F.max_pool2d(mask[None].float(), 2 * reach + 1, 1, reach)[0]
+    return torch.nn.functional.max_pool2d(mask[None].float(), 2 * reach + 1, 1, reach)[0]
 
 
 def dullrazor(image: Image, mask: Mask) -> Image:
-    """DullRazor: each masked pixel from the two nearest skin pixels across the hair, then a median along the mask.
+    """DullRazor: each masked pixel from the skin at both ends of the shortest of four lines across the hair.
 
-    Of the horizontal, vertical and two diagonal lines through a pixel, the one on which the hair is narrowest is used;
-    the value is interpolated linearly between the skin pixels at its ends.
+    The value is interpolated linearly; a median along the mask follows.
 
     Source: Lee et al., "DullRazor", Comput. Biol. Med. 27, 1997, steps 2 and 3. Deviations: the skin pixels are the
     nearest (they use the 11th beyond the hair's border), the median is 3 x 3 (5 x 5 there); detection is `hair_mask`.
     """
-    import cv2
-
     values, hair = image.permute(1, 2, 0).double().numpy(), mask[0].numpy() > 0.5
     filled = values.copy()
     for y, x in np.argwhere(hair):
         filled[y, x] = _across(values, hair, int(y), int(x))
-    smooth = cv2.medianBlur(filled.astype(np.float32), 3)
-    filled[hair] = smooth[hair]
+    filled[hair] = cv2.medianBlur(filled.astype(np.float32), 3)[hair]
     return torch.from_numpy(filled).permute(2, 0, 1).to(image)
 
 
-def opencv(image: Image, mask: Mask, radius: float = 3.0) -> Image:
+def opencv(image: Image, mask: Mask) -> Image:
     """OpenCV's inpainting by fast marching (Telea 2004), in eight bits; other pixels keep their values."""
-    import cv2
-
     holes = (mask[0].numpy() > 0.5).astype(np.uint8)
-    filled = cv2.inpaint(to_uint8(image), holes, radius, cv2.INPAINT_TELEA)
-    inpainted = torch.from_numpy(np.asarray(filled)).permute(2, 0, 1).to(image) / 255
+    filled = np.asarray(cv2.inpaint(to_uint8(image), holes, 3.0, cv2.INPAINT_TELEA))
+    inpainted = torch.from_numpy(filled).permute(2, 0, 1).to(image) / 255
     return torch.where(mask > 0.5, inpainted, image)
 
 

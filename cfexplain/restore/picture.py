@@ -1,25 +1,22 @@
 """Image files with their depth and transparency: grey or colour, 8 or 16 bits."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from cfexplain.images import LARGEST_SIDE, SMALLEST_SIDE, ImageError, load_picture, write_whole
 
-# File types with 16 bits and transparency.
-DEEP = (".png", ".tif", ".tiff")
-# File types without transparency.
-OPAQUE = (".jpg", ".jpeg", ".bmp")
+DEEP = (".png", ".tif", ".tiff")  # File types with 16 bits and transparency.
+OPAQUE = (".jpg", ".jpeg", ".bmp")  # File types without transparency.
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,19 +33,16 @@ class Picture:
     alpha: Float[Tensor, "1 1 h w"] | None = None
     bits: Literal[8, 16] = 8
 
-    def of(self, values: Float[Tensor, "1 c h w"]) -> Picture:
+    def of(self, values: Float[Tensor, "1 c h w"]) -> "Picture":
         """The same file with other values; the opacity is resized to their size."""
         if self.alpha is None:
             return replace(self, values=values)
-        return replace(self, values=values, alpha=F.interpolate(self.alpha, values.shape[-2:], mode="bilinear"))
+        alpha = torch.nn.functional.interpolate(self.alpha, values.shape[-2:], mode="bilinear")
+        return replace(self, values=values, alpha=alpha)
 
 
 def read(path: str | Path) -> Picture:
-    """Read an image at its own size and depth, upright by its EXIF tag.
-
-    Raises:
-        ImageError: the file is missing, not an image, damaged, or has too few or too many pixels.
-    """
+    """Read an image at its own size and depth, upright by its EXIF tag; an ImageError says why it cannot be used."""
     array = _decoded(Path(path))
     if array is None:  # other colour modes, and every kind of error
         return Picture(load_picture(path)[None])
@@ -66,13 +60,7 @@ def read(path: str | Path) -> Picture:
 
 
 def write(path: str | Path, picture: Picture) -> None:
-    """Write an image atomically, rounded to its bits; the file name's extension selects the format.
-
-    Raises:
-        ImageError: the format is unknown or does not support 16 bits or transparency.
-    """
-    import cv2
-
+    """Write an image whole, rounded to its bits, in the format of the name's ending; see `check_kind`."""
     path, values, top = Path(path), picture.values, 2**picture.bits - 1
     check_kind(path, picture)
     if picture.alpha is not None:
@@ -99,9 +87,6 @@ def check_kind(path: Path, picture: Picture) -> None:
 
 def _decoded(path: Path) -> np.ndarray | None:
     """Grey or RGB and opacity, shape (h, w) or (h, w, c); None for other colour modes and files that cannot be read."""
-    import cv2
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
     try:
         content = path.read_bytes()
         deep = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)

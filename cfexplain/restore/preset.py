@@ -3,8 +3,6 @@
 The tasks differ in their data term; the rest is the generator, the steps, and the rule that selects the output.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -15,8 +13,7 @@ from cfexplain.method.stop import StopRule
 from cfexplain.restore.rule import Averaged, HeldOut, MovingVariance, WindowedVariance
 from cfexplain.terms import KnownPixels, LowResolution, SamePixels, TotalVariation
 
-# The published network for denoising and super-resolution: 2,217,831 parameters.
-HOURGLASS = DeepImagePrior()
+HOURGLASS = DeepImagePrior()  # The published network for denoising and super-resolution: 2,217,831 parameters.
 # `fast`: share of the steps, largest learning rate to which a smaller one is raised, largest width of a skip.
 SHARE, RATE, SKIP = 0.4, 1e-2, 16
 
@@ -117,9 +114,8 @@ PRESETS: Mapping[str, Method] = {method.name: method for method in _METHODS}
 def fast(method: Method, *, widths: tuple[int, ...] | None = None, share: float | None = None) -> Method:
     """The same task by a narrow network in fewer steps, with a larger learning rate if it is small, in bfloat16.
 
-    Three quarters of the jitter make up for the steps: a narrow network is slow to learn what jitter blurs. With half
-    of it the noise is soon fitted too; twice the width gains little and takes half as long again. The average of the
-    outputs is returned if the method has no stop rule.
+    Three quarters of the jitter make up for the steps: a narrow network is slow to learn what jitter blurs, and with
+    half of it the noise is soon fitted too. The average of the outputs is returned if the method has no stop rule.
 
     Args:
         method: with a `DeepImagePrior`; of others only steps and jitter are reduced.

@@ -1,7 +1,5 @@
 """Quality of a restored image, as the restoration literature measures it."""
 
-from __future__ import annotations
-
 from jaxtyping import Float
 from torch import Tensor
 
@@ -13,13 +11,7 @@ from cfexplain.restore.restoration import AnyImages
 def psnr(image: AnyImages, truth: AnyImages, mask: Float[Tensor, "n 1 h w"] | None = None) -> float:
     """Peak signal-to-noise ratio in decibels of images in eight bits, over the pixels of a mask.
 
-    Args:
-        image: in [0, 1]; rounded to eight bits, as papers measure files.
-        truth: the same shape.
-        mask: 1 on the pixels to be counted; None counts all.
-
-    Returns:
-        10 log10(1 / mean squared difference); infinite for equal images, NaN for an empty mask.
+    10 log10(1 / mean squared difference); infinite for equal images, NaN for an empty mask. None counts all pixels.
 
     Example:
         >>> import torch

@@ -4,8 +4,6 @@ Every task takes a method, such as those of `PRESETS`, and a `Run`. Images are r
 their type, shape or range is wrong.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +15,7 @@ from torch import Tensor
 
 from cfexplain.engine.executor import generate
 from cfexplain.generators.noise import generator_for
+from cfexplain.images import check_images
 from cfexplain.method.objective import Term
 from cfexplain.method.stage import Method
 from cfexplain.method.stop import Step, decibels
@@ -27,8 +26,7 @@ from cfexplain.terms import KnownPixels, LowResolution, SamePixels
 from cfexplain.terms.low_resolution import upsample
 from cfexplain.types import Candidate, Problem
 
-# Grey (c = 1) or RGB (c = 3) images with values in [0, 1].
-AnyImages = Float[Tensor, "n c h w"]
+AnyImages = Float[Tensor, "n c h w"]  # Grey (c = 1) or RGB (c = 3) images with values in [0, 1].
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +86,7 @@ def denoise(images: AnyImages, *, method: Method = DENOISE, run: Run = ONCE) -> 
         >>> denoise(torch.rand(1, 3, 20, 30), method=quick).image.shape
         torch.Size([1, 3, 20, 30])
     """
-    check_any_images(images)
+    _check(images)
     return _restore([(x, Problem(x)) for x in images.split(1)], method, run)
 
 
@@ -119,15 +117,14 @@ def inpaint(
 
     Source: Ulyanov et al. 2018, equation 5. That known pixels are kept: ours, see `Restoration.painted`.
     """
-    check_any_images(images)
+    _check(images)
     if missing.shape[0] != len(images) or missing.shape[-2:] != images.shape[-2:] or missing.ndim != 4:
         raise ValueError(f"the mask must be of the picture's size, {_size(images)}, and is of {_size(missing)}")
     if bool((missing.flatten(1) > 0.5).all(1).any()):
         raise ValueError("everything is missing: the mask is 1 where a pixel is to be painted and 0 where it is known")
     holes = (missing > 0.5).to(images)
-    known = images * (1 - holes)
-    tasks = [(x, Problem(x, region=hole)) for x, hole in zip(known.split(1), holes.split(1), strict=True)]
-    found = _restore(tasks, method, run)
+    pairs = zip((images * (1 - holes)).split(1), holes.split(1), strict=True)
+    found = _restore([(x, Problem(x, region=hole)) for x, hole in pairs], method, run)
     return replace(found, image=torch.where(holes.bool(), found.painted, images))
 
 
@@ -136,20 +133,17 @@ def superresolve(images: AnyImages, factor: int = 4, *, method: Method | None = 
 
     Args:
         images: small images.
-        factor: on each side, also of the method's data term. 4 and 8 have published settings.
+        factor: on each side, at least 2, also of the method's data term. 4 and 8 have published settings.
         method: None is `SUPERRESOLVE_4` up to factor 4 and `SUPERRESOLVE_8` beyond.
         run: see `Run`.
 
-    Raises:
-        ValueError: the factor is below 2.
-
     Source: Ulyanov et al. 2018, equation 4.
     """
-    check_any_images(images)
+    _check(images)
     if factor < 2:
         raise ValueError(f"factor is 2 or more, got {factor}")
-    method = method or (SUPERRESOLVE_8 if factor > 4 else SUPERRESOLVE_4)
-    method = _with_term(method, LowResolution, LowResolution(factor))
+    published = SUPERRESOLVE_8 if factor > 4 else SUPERRESOLVE_4
+    method = _with_term(method or published, LowResolution, LowResolution(factor))
     return _restore([(upsample(x, factor), Problem(x)) for x in images.split(1)], method, run)
 
 
@@ -169,8 +163,8 @@ def flash(
 
     Source: Ulyanov et al. 2018, figure 9, and the released notebook.
     """
-    check_any_images(images)
-    check_any_images(guides)
+    _check(images)
+    _check(guides)
     if guides.shape[-2:] != images.shape[-2:] or len(guides) != len(images):
         raise ValueError(f"photographs with and without flash differ in size: {_size(guides)} and {_size(images)}")
     if guides.shape[1] != images.shape[1]:
@@ -178,16 +172,10 @@ def flash(
     return _restore([(g, Problem(x)) for x, g in zip(images.split(1), guides.split(1), strict=True)], method, run)
 
 
-def check_any_images(images: Tensor) -> None:
-    """Refuse anything but a finite float batch of grey or RGB images in [0, 1]."""
-    if not isinstance(images, Tensor) or not images.is_floating_point():
-        raise TypeError("pictures must be a floating point torch.Tensor in [0, 1]; divide 8-bit values by 255")
-    if images.ndim != 4 or images.shape[1] not in (1, 3) or len(images) == 0:
-        raise ValueError(f"pictures must have shape (n, 1 or 3, h, w), got {tuple(images.shape)}")
-    if not bool(images.isfinite().all()) or float(images.min()) < 0 or float(images.max()) > 1:
-        raise ValueError("pictures must be finite and lie in [0, 1]")
+def _check(images: Tensor) -> None:
+    check_images(images, channels=(1, 3))
     if min(images.shape[-2:]) < 4:
-        raise ValueError(f"pictures must have at least 4 pixels a side, got {tuple(images.shape[-2:])}")
+        raise ValueError(f"images must have at least 4 pixels a side, got {tuple(images.shape[-2:])}")
 
 
 def _restore(tasks: Sequence[tuple[Tensor, Problem]], method: Method, run: Run) -> Restoration:
@@ -195,8 +183,7 @@ def _restore(tasks: Sequence[tuple[Tensor, Problem]], method: Method, run: Run) 
     started, outputs, last = time.perf_counter(), [], []
     for k, (template, problem) in enumerate(tasks):
         ends = [started + run.budget * (k + (r + 1) / run.runs) / len(tasks) for r in range(run.runs)]
-        seeds = range(run.seed, run.seed + run.runs)
-        found = [_fit(template, problem, method, replace(run, seed=s), end) for s, end in zip(seeds, ends, strict=True)]
+        found = [_fit(template, problem, method, replace(run, seed=run.seed + r), end) for r, end in enumerate(ends)]
         outputs.append(torch.stack([solution.image for solution in found]).mean(0))
         last.append(found[-1])
     data = method.edit.objective.parts[0].term
@@ -240,7 +227,6 @@ def _holding_out(method: Method, problem: Problem) -> Method:
 
 
 def _with_term(method: Method, old: type[Term], new: Term) -> Method:
-    """The method with all terms of one kind replaced."""
     objective = method.edit.objective
     parts = tuple(replace(part, term=new) if isinstance(part.term, old) else part for part in objective.parts)
     return replace(method, edit=replace(method.edit, objective=replace(objective, parts=parts)))

@@ -24,9 +24,8 @@ Variance = Callable[[Images], float | None]
 class Minimum(Monitor):
     """Keeps the candidate of the step with the least value, and stops after `patience` steps without a smaller one.
 
-    Until a first value is known the latest candidate is kept; if there are no values, that is the last one of the run.
-    `measure` takes an output, and returns the value to be minimised, or None, and the candidate. `index` is the step
-    with the least value, `least`; None before there is a value.
+    `measure` takes an output, and returns the value or None, and the candidate; the latest one is kept until there is
+    a value. `index` is the step with the least value, `least`.
     """
 
     def __init__(self, measure: Callable[[Images], tuple[float | None, Images]], patience: int = 0) -> None:
@@ -168,10 +167,9 @@ class MovingVariance(LeastVariance):
 class HeldOut(StopRule):
     """Stop when the error on held-out pixels has not improved for `patience` steps.
 
-    A share of the pixels is left out of the data term, so the network predicts them from the others. If the noise of
-    a pixel is independent of the others', the mean squared error there is that to the clean image plus the variance
-    of the noise: it falls while the image is learned and rises when the noise is. The error is that of the exponential
-    average of the outputs, which is also returned. Not for damage that neighbours share, such as JPEG blocks.
+    A share of the pixels is left out of the data term. If the noise of a pixel is independent of the others', the mean
+    squared error there is that to the clean image plus the variance of the noise: it falls while the image is learned
+    and rises when the noise is. The error is that of the exponential average of the outputs, which is also returned.
 
     Attributes:
         share: of the pixels, with all their channels.

@@ -2,18 +2,25 @@
 
 from fnmatch import fnmatchcase
 
+import pytest
+
 from cfexplain.audit import columns
-from cfexplain.audit.row import AuditRow
+from cfexplain.audit.row import flat
 from cfexplain.audit.store import read_rows
 
 REQUIRED = {"image_id": "a", "classifier": "c", "asked": "auto", "lesion_id": "a", "seed": 0, "versions": "{}"}
 
 
 def test_a_mapping_is_a_column_per_key():
-    row = AuditRow(**REQUIRED, metric={"mean_change": 0.5}, oracle_gain={"witness": 0.25}, meta={"sex": "male"})
-    flat = row.to_dict()
-    assert (flat["metric.mean_change"], flat["oracle.witness.gain"], flat["meta.sex"]) == (0.5, 0.25, "male")
-    assert not {"metric", "oracle_gain", "meta"} & set(flat)
+    values = {"metric.*": {"mean_change": 0.5}, "oracle.*.gain": {"witness": 0.25}, "meta.*": {"sex": "male"}}
+    row = flat(REQUIRED | values)
+    assert (row["metric.mean_change"], row["oracle.witness.gain"], row["meta.sex"]) == (0.5, 0.25, "male")
+    assert not set(values) & set(row)
+
+
+def test_a_value_without_a_column_is_refused():
+    with pytest.raises(AssertionError, match="without a column"):
+        flat(REQUIRED | {"mettle": 1.0})
 
 
 def test_every_column_has_one_description_and_type(finished):

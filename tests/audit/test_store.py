@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 
 from cfexplain.audit import store
-from cfexplain.audit.row import AuditRow
 from cfexplain.audit.settings import FORMAT
 from cfexplain.audit.store import read_rows
 
@@ -22,14 +21,15 @@ REQUIRED = {"classifier": "c", "asked": "auto", "lesion_id": "a", "seed": 0, "ve
 
 def result(name, **values):
     """A row and a file of its case."""
-    row = AuditRow(**REQUIRED | {"image_id": name, "status": "found", "case": name} | values)
+    row = REQUIRED | {"image_id": name, "status": "found", "case": name} | values
     return row, {"result.json": b"{}"}
 
 
 def test_rows_come_back_with_their_types_from_lines_and_from_the_exported_table(tmp_path):
+    mappings = {"robust.*": {"blur": True}, "meta.*": {"at": "2020-01-01"}}
     with store.writing(tmp_path, SETTINGS):
         store.add(tmp_path, [result("b", error="failed", status="failed", case=None)])
-        store.add(tmp_path, [result("a", steps=3, alpha=0.1 + 0.2, robust={"blur": True}, meta={"at": "2020-01-01"})])
+        store.add(tmp_path, [result("a", steps=3, alpha=0.1 + 0.2, **mappings)])
         assert store.done(tmp_path) == {("a", "auto", "c")}
     rows = read_rows(tmp_path)
     first = rows.iloc[0]

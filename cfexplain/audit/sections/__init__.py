@@ -46,12 +46,9 @@ class Results:
 
 
 def section(order: int, kind: Kind, *, per_classifier: bool = True) -> Callable[[Function], Function]:
-    """Make a function a section.
+    """Make a function a section, of the `kind` that `Section` describes, in the `order` of the summary.
 
-    Args:
-        order: of the sections in the summary.
-        kind: of the table, see `Section`.
-        per_classifier: the function takes the rows of one classifier; otherwise it takes the `Results`.
+    It takes the rows of one classifier, or the `Results` where it is not `per_classifier`.
     """
 
     def register(function: Function) -> Function:

@@ -68,12 +68,11 @@ def _groupings(rows: pd.DataFrame) -> dict[str, pd.Series[Any]]:
         found["skin tone"] = rows["tone"].where(column(rows, "ita").abs() < WHITE_BALANCED)
     for name in keys(rows, "artefact"):
         share = column(rows, f"artefact.{name}")
-        present = (share > PRESENT).map({True: "there", False: "not there"})
-        found[name.replace("_", " ")] = present.where(share.notna())
+        found[name.replace("_", " ")] = share.gt(PRESENT).map({True: "there", False: "not there"}).where(share.notna())
     return {name: groups for name, groups in found.items() if groups.nunique() > 1 and not _is_class(groups, rows)}
 
 
 def _is_class(groups: pd.Series[Any], rows: pd.DataFrame) -> bool:
     """Whether the label alone decides the group, as it decides which lesions are malignant."""
-    known = "label" in rows and rows["label"].nunique() > 1
-    return bool(known and (groups.groupby(rows["label"]).nunique() <= 1).all())
+    labels = rows.get("label", pd.Series(dtype=object))
+    return labels.nunique() > 1 and bool((groups.groupby(labels).nunique() <= 1).all())

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from cfexplain.audit.measure import FEWEST, STATISTICS, column, correct, line, measure, values
+from cfexplain.audit.measure import FEWEST, STATISTICS, VERDICTS, column, correct, line, measure, values
 from cfexplain.audit.region import PLACES
 from cfexplain.audit.sections import Lines, Results, section
 from cfexplain.explanation.folder import load
@@ -23,8 +23,7 @@ def outcomes(results: Results) -> Lines:
     found counts failures in the denominator. semantic, unconfirmed, fragile and adversarial are verdicts. robust (to a
     shift, blur, resizing and JPEG together) and oracle_agreement are means over the found ones.
     """
-    verdicts = ("semantic", "unconfirmed", "fragile", "adversarial")
-    return results.measures(("found", *verdicts, "robust", "oracle_agreement", "failed"))
+    return results.measures(("found", *VERDICTS, "robust", "oracle_agreement", "failed"))
 
 
 @section(20, "intervals", per_classifier=False)
@@ -87,8 +86,7 @@ def agreement(results: Results) -> Lines:
         found = [rows[rows["status"] == "found"] for rows in (results.of(first), results.of(second))]
         both = found[0].merge(found[1], on=["image_id", "source", "target"], suffixes=("", "_other"))
         both = both.sample(min(MOST, len(both)), random_state=0)
-        cases = zip(both["case"], both["case_other"], strict=True)
-        overlaps = [_overlap(results.folder / "cases", *pair) for pair in cases]
+        overlaps = [_overlap(results.folder / "cases", *pair) for pair in both[["case", "case_other"]].to_numpy()]
         yield line("overlap", f"{first}, {second}", bootstrap_mean(overlaps, both["lesion_id"]))
         for rows, one, other in ((found[0], first, second), (found[1], second, first)):
             counted = column(rows, f"oracle.{other}.counted") == 1

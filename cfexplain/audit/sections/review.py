@@ -27,12 +27,11 @@ def review(rows: pd.DataFrame) -> Lines:
         "adversarial": rows[rows["verdict"] == "adversarial"].sort_values("change"),
     }
     for reason, cases in chosen.items():
-        shown = cases.assign(reason=reason).head(CASES)[SHOWN]
-        yield from shown.to_dict("records")  # type: ignore[misc]
+        yield from cases.assign(reason=reason).head(CASES)[SHOWN].to_dict("records")  # type: ignore[misc]
 
 
 @section(100, "table", per_classifier=False)
 def failures(results: Results) -> Lines:
     """Images that could not be explained."""
-    failed = results.rows[results.rows["status"] == FAILED]
-    return failed[["image_id", "classifier", "error"]].to_dict("records")  # type: ignore[return-value]
+    failed = results.rows.loc[results.rows["status"] == FAILED, ["image_id", "classifier", "error"]]
+    return failed.to_dict("records")  # type: ignore[return-value]

@@ -1,13 +1,13 @@
 """Artefacts of dermoscopic images: hair, ruler marks, ink, dark corners, gel bubbles."""
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 
 from cfexplain.dermoscopy.artefacts.line import thin_lines
 from cfexplain.dermoscopy.artefacts.ruler import ruler
 from cfexplain.dermoscopy.artefacts.scene import (
-    Finder,
-    Mask,
     Scene,
     corners,
     dilated,
@@ -17,7 +17,7 @@ from cfexplain.dermoscopy.artefacts.scene import (
     opened,
 )
 from cfexplain.dermoscopy.segment import Array, as_mask, radius
-from cfexplain.types import Image
+from cfexplain.types import Image, Mask
 
 
 @once
@@ -97,19 +97,20 @@ def hair(scene: Scene) -> Array:
     return thin_lines(scene) & ~rings(scene) & ~other
 
 
-ARTEFACTS: dict[str, Finder] = {"hair": hair, "ruler": ruler, "ink": ink, "dark_corner": corners, "bubbles": bubbles}
-"""The finders by name."""
+# The finders by name; each says where something is, shape (h, w).
+ARTEFACTS: dict[str, Callable[[Scene], Array]] = {
+    "hair": hair,
+    "ruler": ruler,
+    "ink": ink,
+    "dark_corner": corners,
+    "bubbles": bubbles,
+}
 
 
 def find_artefacts(image: Image, lesion: Mask | None = None) -> dict[str, Mask]:
-    """Find all artefacts of one image, by the names of `ARTEFACTS`; none overlaps a dark corner.
+    """Masks of all artefacts of one image of any size, by the names of `ARTEFACTS`; none overlaps a dark corner.
 
-    Args:
-        image: RGB in [0, 1], shape (3, h, w), any size.
-        lesion: 1 on the lesion, shape (1, h, w); ink on it is then ignored, because blue there is pigment.
-
-    Returns:
-        Masks of zeros and ones, each (1, h, w).
+    Ink on a given lesion is ignored, because blue there is pigment.
 
     Raises:
         TypeError, ValueError: not an image, see `check_images`; the mask has another size.

@@ -6,11 +6,9 @@ import numpy as np
 from cfexplain.dermoscopy.artefacts.scene import Scene, near_corners, once
 from cfexplain.dermoscopy.segment import Array
 
-ANGLES = 12
-"""Directions in which lines are looked for, 15 degrees apart; a line between two of them loses little."""
-
+ANGLES = 12  # Directions in which lines are looked for, 15 degrees apart; a line between two of them loses little.
+# Lines wider than this share of the longer side are not hair: a closing with a disc of this size removes a hair.
 WIDEST_HAIR = 0.034
-"""Lines wider than this share of the longer side are not hair: a closing with a disc of this size removes a hair."""
 
 
 @once

@@ -1,22 +1,16 @@
 """One image, reduced in size, as the artefact finders read it; its dark corners, which the others leave out."""
 
-from collections.abc import Callable
 from functools import lru_cache
 
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from cfexplain.dermoscopy.segment import Array, radius
 from cfexplain.images import check_images, to_uint8
-from cfexplain.types import Image
+from cfexplain.types import Image, Mask
 
-Mask = Float[Tensor, "1 h w"]
-
-LONGEST = 300
-"""Larger images are reduced to this longer side; all lengths below are shares of the longer side."""
+LONGEST = 300  # Larger images are reduced to this longer side; all lengths below are shares of the longer side.
 
 
 class Scene:
@@ -59,11 +53,7 @@ class Scene:
         return torch.from_numpy((grown > 0.5).astype(np.float32))[None]
 
 
-Finder = Callable[[Scene], Array]
-"""Maps a scene to an array of shape (h, w): where something is, or how much of it."""
-
-once = lru_cache(maxsize=1)
-"""Decorates finders that others build on: the result for the latest scene is kept."""
+once = lru_cache(maxsize=1)  # Decorates finders that others build on: the result for the latest scene is kept.
 
 
 def large_parts(found: Array, least: int) -> Array:

@@ -18,8 +18,7 @@ class OracleAgreement:
     """What an oracle predicts for a batch of edits.
 
     Attributes:
-        counted: it knows both classes by name, and predicts the source class for the query, so that its prediction can
-            flip; the denominator.
+        counted: it knows both classes, and predicts the source for the query, so that its prediction can flip.
         flipped: it gives the shown image the target class; False where it does not know the target.
         gain: its probability of the target in the shown image less that in the query; NaN where it does not know it.
     """
@@ -33,23 +32,18 @@ def ask_oracle(edit: Edit, oracle: Classifier, *, classes: Sequence[str] | None 
     """Ask an independent classifier about the query and the shown image.
 
     The flip rate of an oracle is the mean of `flipped` over `counted`. Classes are matched by name, and images are
-    resized to the oracle's size (`cfexplain.images.resize`). An oracle trained on grey pictures is asked like any
-    other: it takes RGB and greys it itself.
+    resized to the oracle's size.
 
     Args:
         edit: n images.
-        oracle: a classifier in evaluation mode, best of another architecture and other training data.
+        oracle: best of another architecture and other training data.
         classes: names in the order of the explained classifier's logits; by default the edit's own.
 
-    Returns:
-        Four values an image.
-
     Raises:
-        ValueError: the names are not as many as the logits; the oracle is in training mode or answers with undefined
-            logits.
+        ValueError: the names are not as many as the logits; the oracle cannot be used, see `check_classifier`.
 
-    Source: the oracle score compares the classes of classifier and oracle (Hvilshøj et al. 2021); that only
-    queries count of which the oracle saw the source is ours: the others may be "flipped" without any change.
+    Source: the oracle score of Hvilshøj et al. 2021; that only queries count of which the oracle saw the source is
+    ours: the others may be "flipped" without any change.
 
     Example:
         >>> answer = ask_oracle(result, oracle)  # doctest: +SKIP

@@ -21,10 +21,9 @@ def inside_lesion(edit: Edit) -> Float[Tensor, " n"] | None:
 
 @metric(better="higher", unit="times its area")
 def area_lift(edit: Edit) -> Float[Tensor, " n"] | None:
-    """How much denser the squared change is on the lesion than in the picture; missing without a mask.
+    """`inside_lesion` / (share of the picture that is lesion); missing without a mask.
 
-    `inside_lesion` / (share of the picture that is lesion): 1 is a change that takes no notice of the lesion,
-    however large the lesion is; 0 where the mask is empty or nothing changes.
+    1 is a change that takes no notice of the lesion; 0 where the mask is empty or nothing changes.
     """
     share = inside_lesion(edit)
     if share is None or edit.mask is None:
@@ -36,10 +35,8 @@ def area_lift(edit: Edit) -> Float[Tensor, " n"] | None:
 def high_frequency_share(edit: Edit) -> Float[Tensor, " n"]:
     """Share of the squared change at frequencies beyond half of Nyquist's, |f| > N/4."""
     power = torch.fft.fft2(change(edit).float()).abs().square().sum(1)
-    height, width = power.shape[-2:]
-    rows = torch.fft.fftfreq(height, device=power.device)[:, None] * 2
-    columns = torch.fft.fftfreq(width, device=power.device)[None] * 2
-    fine = (rows.square() + columns.square()).sqrt() > 0.5
+    rows, columns = (torch.fft.fftfreq(side, device=power.device) * 2 for side in power.shape[-2:])
+    fine = (rows[:, None].square() + columns.square()).sqrt() > 0.5
     share: Tensor = (power * fine).flatten(1).sum(1) / power.flatten(1).sum(1).clamp_min(1e-12)
     return share
 
@@ -65,13 +62,11 @@ def colour_shift(edit: Edit) -> Float[Tensor, " n"]:
 
 @metric(better="higher", unit="share of energy")
 def largest_region_share(edit: Edit) -> Float[Tensor, " n"]:
-    """Share of the whole squared change that lies in the one region of visible pixels that holds most of it.
+    """Share of the squared change in the one 8-connected region of visibly changed pixels that holds most of it.
 
-    max over regions R of sum_R d^2 / sum d^2, d = painted - anchor; the regions are the 8-connected parts of the
-    pixels in which a channel changes by more than `VISIBLE`. 0 where nothing changes visibly.
+    max over regions R of sum_R d^2 / sum d^2, d = painted - anchor; 0 where no channel changes by more than `VISIBLE`.
     """
-    energies = _regions(edit)
-    largest = change(edit).new_tensor([energy.max(initial=0) for energy in energies])
+    largest = change(edit).new_tensor([energy.max(initial=0) for energy in _regions(edit)])
     return largest / change(edit).square().flatten(1).sum(1).clamp_min(1e-12)
 
 

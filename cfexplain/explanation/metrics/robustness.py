@@ -24,12 +24,7 @@ SCALE = 3 / 4  # To this share of both sides, with antialiasing, and back.
 def robustness(edit: Edit, classifier: Classifier) -> dict[str, Bool[Tensor, " n"]]:
     """Whether the counterfactual is still predicted as the target after small image corruptions.
 
-    A flip that is not robust is adversarial noise. An image that was never flipped can be robust only by accident, so
-    read the shares among the flipped ones.
-
-    Args:
-        edit: n images, values in [0, 1].
-        classifier: the explained one, or another with the same classes in the same order, in evaluation mode.
+    A flip that is not robust is adversarial noise; read the shares among the flipped images.
 
     Returns:
         One answer an image to each of
@@ -40,9 +35,6 @@ def robustness(edit: Edit, classifier: Classifier) -> dict[str, Bool[Tensor, " n
         - shift: one pixel up, down, left and right, the border repeated; all four must hold;
         - resize: to `SCALE` of the side and back;
         - together: one pixel to the right, then blur, resize and JPEG, in this order, on one image.
-
-    Raises:
-        ValueError: the classifier is in training mode or answers with undefined logits.
 
     Source: ours; the corruptions follow Hendrycks and Dietterich, ICLR 2019, milder than their first level.
 

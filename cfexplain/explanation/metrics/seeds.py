@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from itertools import combinations
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -21,14 +20,8 @@ SMOOTHING = 5  # Side, in pixels, of the square over which the noise floor is av
 def seed_agreement(edits: Sequence[Edit]) -> Float[Tensor, " n"]:
     """Mean over pairs of seeds of the intersection over union of their strongest tenths of changed pixels.
 
-    1 is the same pixels under every seed; two tenths drawn at random share 0.05. A seed that changes nothing
-    shares nothing: 0. Where more than a tenth changes by one and the same value, which pixels count is chance.
-
-    Args:
-        edits: of the same n images, one a seed; at least two.
-
-    Raises:
-        ValueError: there are fewer than two seeds, or their shapes differ.
+    The edits are of the same n images, one a seed, at least two. 1 is the same pixels under every seed; two tenths
+    drawn at random share 0.05; a seed that changes nothing shares nothing.
 
     Source: ours; strength is the sum over channels of |painted - anchor|.
     """
@@ -47,34 +40,18 @@ def agreement_map(edits: Sequence[Edit]) -> Float[Tensor, "n 1 h w"]:
 def noise_floor(anchors: Sequence[Images]) -> Float[Tensor, "n 1 h w"]:
     """How much two paintings of the same image differ without any edit: a change below this is no finding.
 
-    Mean over pairs of anchors and over channels of |anchor_i - anchor_j| (intensity), averaged over squares of
-    `SMOOTHING` pixels, of which those at the border hold fewer.
-
-    Args:
-        anchors: of the same n images, shape (n, 3, h, w) each, one a seed; at least two.
-
-    Raises:
-        ValueError: there are fewer than two anchors, or their shapes differ.
+    Mean over pairs of anchors, one a seed, and over channels of |anchor_i - anchor_j| (intensity), averaged over
+    squares of `SMOOTHING` pixels, of which those at the border hold fewer.
 
     Source: ours.
     """
-    _check([anchor.shape for anchor in anchors])
     mean = torch.stack([(a - b).abs().mean(1, keepdim=True) for a, b in combinations(anchors, 2)]).mean(0)
-    return F.avg_pool2d(mean, SMOOTHING, stride=1, padding=SMOOTHING // 2, count_include_pad=False)
+    return torch.nn.functional.avg_pool2d(mean, SMOOTHING, stride=1, padding=SMOOTHING // 2, count_include_pad=False)
 
 
 def _strongest(edits: Sequence[Edit]) -> Bool[Tensor, "seeds n 1 h w"]:
     """Whether a pixel is among the strongest tenth of its image; of equals, the first by rows; never unchanged."""
-    _check([edit.painted.shape for edit in edits])
     strength = torch.stack([change(edit).abs().sum(1, keepdim=True) for edit in edits])
     pixels = strength.flatten(2)
     rank = pixels.argsort(dim=2, descending=True, stable=True).argsort(dim=2)
-    chosen = (rank < math.ceil(DECILE * pixels.shape[2])) & (pixels > 0)
-    return chosen.view_as(strength)
-
-
-def _check(shapes: Sequence[torch.Size]) -> None:
-    if len(shapes) < 2:
-        raise ValueError(f"seeds are compared in pairs: give at least two, got {len(shapes)}")
-    if len(set(shapes)) > 1:
-        raise ValueError(f"seeds must be of the same images, got shapes {sorted(tuple(s) for s in set(shapes))}")
+    return ((rank < math.ceil(DECILE * pixels.shape[2])) & (pixels > 0)).view_as(strength)

@@ -64,7 +64,7 @@ def test_lift_is_density_against_area():
     assert area_lift(edit_of(inside, mask=torch.zeros_like(mask))).tolist() == [0.0]
 
 
-@pytest.mark.parametrize("metric", [largest_region_share, changed_regions, colour_shift], ids=lambda m: m.name)
+@pytest.mark.parametrize("metric", [largest_region_share, changed_regions, colour_shift], ids=lambda m: m.__name__)
 def test_nothing_changed_and_another_order(metric):
     assert metric(edit_of(torch.zeros(2, 3, 8, 8))).tolist() == [0.0, 0.0]
     assert follows_the_order(metric, random_edit())
