@@ -14,9 +14,9 @@ from .images import ImageError as ImageError
 from .images import load_images as load_images
 from .images import load_picture as load_picture
 from .method.line_search import LineSearch as LineSearch
+from .method.objective import Geometric as Geometric
 from .method.objective import Objective as Objective
-from .method.objective import geometric as geometric
-from .method.objective import ramp as ramp
+from .method.objective import Ramp as Ramp
 from .method.objective import total as total
 from .method.presets import DIP as DIP
 from .method.presets import DIP_INVERSION as DIP_INVERSION

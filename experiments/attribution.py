@@ -35,7 +35,7 @@ from cfexplain.attribution.measures import BETTER, CHANGE, EDGES, RANDOM, REFERE
 from cfexplain.attribution.methods import named
 from cfexplain.explanation.plot import blank_figure, save
 from cfexplain.method.presets import NATURAL
-from cfexplain.method.settings import settings_of
+from cfexplain.method.stage import settings_of
 from cfexplain.search.edit import Edit
 from cfexplain.statistics import bootstrap_mean, spearman
 from cfexplain_classifiers import folded, load

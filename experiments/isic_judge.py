@@ -57,6 +57,8 @@ FINE = 40
 
 SHARES = (0.25, 0.5, 0.625, 0.75, 0.875, 1.0)
 SHOWN = ("natural", "fast", "dip", "tv")
+FORMER = {"main": ["natural 0.1", "natural-warm"], "seeds": ["natural 0.1", "natural-warm"]}
+"""Methods of version 0.1, whose rows are kept as they were measured."""
 MEANS = {
     "inside_lesion": "inside_lesion", "area": "area", "lpips": "lpips", "l1_anchor": "mean_change", "alpha": "alpha",
     "high_frequency_share": "high_frequency_share", "changed_share": "changed_share", "survives": "survives together",
@@ -173,7 +175,7 @@ def curve() -> None:
     """Flips of each oracle, and distances, as the change of each lesion (second most likely class) is shrunk."""
     path, frames = RESULTS / "isic_curve_rows.csv", []
     before = read_rows(path)
-    for method in SHOWN:
+    for method in (*SHOWN, *FORMER["main"]):
         rows = pd.DataFrame(
             {"method": method, "image": image, "share": share} | at_share(found, share)
             for image, found in read_second(method, explained(""))
@@ -255,7 +257,7 @@ def seeds() -> None:
     """
     path, entries = RESULTS / "isic_seeds.json", []
     before = {e["method"]: e for e in json.loads(path.read_text())} if path.exists() else {}
-    for method in (m.name for m in METHODS["seeds"]):
+    for method in [m.name for m in METHODS["seeds"]] + FORMER["seeds"]:
         runs = [{(i, int(f.target)): f for i, f in read(method, seed)} for seed in range(3)]
         rows = []
         for key in sorted(set(runs[0]) & set(runs[1]) & set(runs[2])):
@@ -299,7 +301,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.verb == "table":
         name = f"isic_{args.edition or {'main': 'comparison'}.get(args.methods, args.methods)}"
-        judge(name, [m.name for m in METHODS[args.methods]], args.edition)
+        judge(name, [m.name for m in METHODS[args.methods]] + FORMER.get(args.methods, []), args.edition)
     else:
         verbs = {
             "again": run_again,

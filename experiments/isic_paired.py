@@ -16,7 +16,8 @@ from typing import Any
 import pandas as pd
 from shared import RESULTS, cell, command, interval, markdown, write_json
 
-DEFAULT = "natural"
+DEFAULT = "natural 0.1"
+"""Of version 0.1, whose parts were left out one by one."""
 AGAIN = "natural, again"
 KINDS = ("comparison", "again", "ablations", "terms", "sparser", "smaller", "former", "shorter_anchor")
 """The last four: the default before it kept texture (`former`: 20 times sparse change instead, no averaging), with 10 times

@@ -37,8 +37,8 @@ oracles that no method sees (`experiments/isic_comparison.py`, `isic_judge.py`).
 oracles are SqueezeNets (`experiments/oracles/`): `grey` learned from grey images, `isic2017` from another data set, of which it
 knows melanoma, nevus and seborrheic keratosis, taken for `bkl` (it is not the shipped classifier of that name). The default's
 weights were tuned on validation lesions with `witness` at hand; see also the [four candidates](measured.md#candidates). `natural`
-optimises until the target has .97 on average over views, and keeps .98 of what it reached; `dip`, `regularised-dip` and `tv` stop
-at .85 for the plain image. What `natural` does with less is said below the table; `--confidence` asks for less from the start."""
+and `natural 0.1`, the default of that version, optimise until the target has .97 on average over views, and keep .98 of what they reached; `dip`, `regularised-dip` and `tv` stop
+at .85 for the plain image. What `natural 0.1` does with less is said below the table; `--confidence` asks for less from the start."""
 
 PAGES = tuple(ROOT / page for page in ("README.md", "docs/results.md", "docs/measured.md"))
 HEADLINE = {"natural": "`natural` (default)", "dip": "plain deep image prior (`dip`)", "tv": "total variation (`tv`)"}
@@ -113,7 +113,7 @@ def comparison() -> list[str]:
         f"which the oracle itself predicts the source class: {counts}, with 95 % Wilson intervals; nevus to melanoma over "
         f"{hards} lesions, the oracles in the same order, these and others of the list with that target; robust: to "
         f"a shift, blur, resizing and JPEG one after another; the lesion covers {entries[0]['area']:.2f} of the image; "
-        "inside: of the squared change. A second run of `natural`, same settings and seed on another machine, flips "
+        "inside: of the squared change. A second run of `natural 0.1`, same settings and seed on another machine, flips "
         f"{flips(second['oracles'])}: such is chance. Last rows: how often the oracle predicts the target class for real test images "
         "to which the classifier gives it (classes in the same shares, 95 % bootstrap intervals; of melanomas 99 and 4)."
     )
@@ -138,7 +138,7 @@ def shrunk() -> str:
 
     flip, sure = "it flips", "it is as sure"
     return (
-        "The change of `natural` scaled down lesion by lesion (`isic_judge.py equal`): where it just flips the explained classifier, its "
+        "The change of `natural 0.1` scaled down lesion by lesion (`isic_judge.py equal`): where it just flips the explained classifier, its "
         f"mean is {pair(flip, 'l1', 4)} and its LPIPS {pair(flip, 'lpips', 3)}, and oracles agree about as often: {followed(flip)}. "
         f"Where that classifier is as confident as for `dip`, its mean is {pair(sure, 'l1', 4)} and its LPIPS {pair(sure, 'lpips', 3)}, "
         f"larger, and oracles agree far more often: {followed(sure)}."
@@ -159,7 +159,7 @@ def ablations() -> list[str]:
     told = "; ".join(f"{count} of {n}" for n, count in sorted(counted.items(), reverse=True))
     return [
         *table(f"difference | n | {' | '.join(titles)}", rows), "",
-        "`natural` is the mean of its two runs; the row of the second minus the first says what chance does. Flips are "
+        "`natural 0.1` is the mean of its two runs; the row of the second minus the first says what chance does. Flips are "
         f"over the lesions for which each oracle predicts the source class: {told}. All differences share one default: do not read "
         "a single interval that ends near 0 as an effect.",
     ]  # fmt: skip

@@ -127,7 +127,7 @@ def random_edit(count: int = 3, *, mask: bool = True) -> SimpleNamespace:
     area = (torch.rand(count, 1, 16, 16, generator=rng) > 0.5).float()
     return SimpleNamespace(
         query=images(), anchor=images(), painted=images(), image=images(), target=torch.tensor([1, 2, 3][:count]),
-        before=prediction(), after=prediction(), mask=area if mask else None,
+        before=prediction(), after=prediction(), mask=area if mask else None, spread=0.1 * area,
     )  # fmt: skip
 
 
@@ -193,6 +193,7 @@ def small(method):
 
     if method.anchor is None:
         return method
-    edit = replace(method.edit, learning_rate=3e-3, steps=150)
+    views = method.edit.views and replace(method.edit.views, count=2)
+    edit = replace(method.edit, learning_rate=3e-3, steps=60 if views else 150, views=views)
     anchor = replace(method.anchor, steps=120, stop=CloseEnough(28.0))
     return replace(method, generator=DeepImagePrior(widths=(8, 12, 16), skips=(4, 4, 4)), anchor=anchor, edit=edit)

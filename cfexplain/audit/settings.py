@@ -12,7 +12,7 @@ import torch
 
 from cfexplain.audit.item import Samples
 from cfexplain.audit.worker import Worker
-from cfexplain.method.settings import settings_of
+from cfexplain.method.stage import settings_of
 from cfexplain.types import Classifier
 
 FORMAT = 2

@@ -29,6 +29,7 @@ def audit(
     split: Annotated[str, typer.Option(help="test, val, train or all.", show_default="test, if there is one")] = "auto",
     target: Annotated[str, typer.Option(help="auto (the second most likely class), a class, or each.")] = "auto",
     method: Annotated[str, typer.Option(help="Method of the counterfactuals, as in explain.")] = "natural",
+    prior: terminal.Prior = None,
     oracle: terminal.Oracles = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Images, at most, chosen by a hash of their names.")] = None,
     seed: terminal.Seed = 0,
@@ -59,7 +60,7 @@ def audit(
     names = [name if ":" in name else Path(name).name.removesuffix(".safetensors") for name in classifier]
     if repeated := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"two classifiers are called {repeated.pop()}: rename one")
-    datasets, counterfactuals, on_gpu = plugin("datasets"), load_method(method), device_of(device).type == "cuda"
+    datasets, counterfactuals, on_gpu = plugin("datasets"), load_method(method, prior), device_of(device).type == "cuda"
     whole = datasets.open_dataset(dataset, data)
     samples = datasets.subset(whole, split)
     samples = samples.select(samples.table.index[chosen(samples, limit)])

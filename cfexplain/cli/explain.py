@@ -27,6 +27,7 @@ def explain(
     target: terminal.Target = "auto",
     method: Annotated[str, typer.Option(help=METHODS)] = "natural",
     mask: Annotated[Path | None, typer.Option(help=MASK)] = None,
+    prior: terminal.Prior = None,
     seed: terminal.Seed = 0,
     seeds: Annotated[int, typer.Option(min=1, help="Repeat with this many seeds and show where they agree.")] = 1,
     diverse: Annotated[int, typer.Option(min=1, help="Different counterfactuals, saved as STEM, STEM-2, ...")] = 1,
@@ -51,7 +52,8 @@ def explain(
     from cfexplain.method.presets import at_confidence, load_method
     from cfexplain.report import render, render_explanation
 
-    chosen = load_method(method) if confidence is None else at_confidence(load_method(method), confidence)
+    chosen = load_method(method, prior)
+    chosen = chosen if confidence is None else at_confidence(chosen, confidence)
     terminal.make_folder(out)
     model = load_classifier(classifier, device)
     search = partial(explain_diverse, model, target=class_of(target, model), method=chosen, budget=budget)

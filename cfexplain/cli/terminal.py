@@ -36,6 +36,8 @@ Oracles = Annotated[list[str] | None, typer.Option(help=ORACLES, show_default="w
 Dataset = Annotated[Path, typer.Argument(help="Folder or table of the data set.", metavar="DATA")]
 Data = Annotated[Path, typer.Option(help="Folder or table of the data set.")]
 Reader = Annotated[str, typer.Option(help="Reader of the data set.")]
+PRIOR = "Weights of the prior for images other than lesions, by cfexplain pretrain."
+Prior = Annotated[str | None, typer.Option(help=PRIOR, show_default="shipped, of lesions")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
 Budget = Annotated[float, typer.Option(min=0.0, help="Seconds per counterfactual.", show_default=False)]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -12,7 +15,7 @@ from torch import Tensor
 
 from cfexplain.classifier.checks import predict
 from cfexplain.engine.cuda_graph import GraphedClassifier
-from cfexplain.method.views import ViewParameters, Views, generator_on
+from cfexplain.method.views import Views, generator_on, points
 from cfexplain.types import Classifier, Images, Prediction
 
 T = TypeVar("T")
@@ -42,26 +45,16 @@ def predict_each(classifier: Classifier, images: Images, *, defined: bool = True
 
 
 def batch_size(images: Images, asked: int | None, one_step: Callable[[], object]) -> int:
-    """Images to optimise together: as asked, else one on a CPU and as many as fit into a GPU's memory.
-
-    Args:
-        images: on the device.
-        asked: by the user.
-        one_step: runs a step of one image, to measure its memory.
-    """
+    """Images to optimise together: as asked, else one on a CPU and as many as fit into a GPU, by a step's memory."""
     if asked is not None or not images.is_cuda:
         return asked or 1
     return _fitting(images.device, one_step)
 
 
 def in_batches(items: Sequence[S], size: int, run: Callable[[Sequence[S]], Sequence[T]], release: object) -> list[T]:
-    """Run a batch after the other; where memory runs out, with half as many at once.
+    """A result for each item, a batch after the other; where memory runs out, with half as many at once.
 
-    Args:
-        items: to be split into batches.
-        size: of a batch.
-        run: gives a result for each item of a batch.
-        release: a classifier whose CUDA graphs hold memory that a smaller batch needs.
+    `release` is a classifier whose CUDA graphs hold memory that a smaller batch needs.
     """
     done: list[T] = []
     while len(done) < len(items):
@@ -78,14 +71,50 @@ def in_batches(items: Sequence[S], size: int, run: Callable[[Sequence[S]], Seque
     return done
 
 
+@contextmanager
+def one_thread_each(device: torch.device) -> Iterator[int]:
+    """How many searches run beside each other; on a CPU each has one of torch's threads meanwhile.
+
+    So the result of a search does not depend on the number of cores: torch adds up in another order on more threads,
+    and Adam amplifies the rounding.
+    """
+    if device.type != "cpu":
+        yield 1
+        return
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # of this thread, and of those that start from now on
+    try:
+        yield threads
+    finally:
+        torch.set_num_threads(threads)
+
+
+def one_each(classifier: Classifier, searches: int, beside: int) -> list[Classifier]:
+    """The classifier of each search: copies, where searches run beside each other, for a module may keep state.
+
+    Where it cannot be copied, it is the only one, for all searches one after another.
+    """
+    if beside == 1:
+        return [classifier]
+    try:
+        return [classifier, *(copy.deepcopy(classifier) for _ in range(1, searches))]
+    except Exception:  # a classifier may be any object
+        return [classifier]
+
+
+def beside_each_other(tasks: Sequence[S], run: Callable[[S], T], threads: int) -> list[T]:
+    """The result of each task, in order; where one fails or is interrupted, the others are not waited for."""
+    pool = ThreadPoolExecutor(threads)
+    try:
+        return [future.result() for future in [pool.submit(run, task) for task in tasks]]
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
 def fetch(*columns: Tensor | None) -> Callable[[], list[list[float] | list[None]]]:
-    """Numbers of each image on their way to the CPU, together, since one by one each would make a GPU wait.
+    """Columns of numbers, shape (n,) or None, on their way to the CPU together: one by one a GPU would wait for each.
 
-    Args:
-        columns: shape (n,) each; None where a number is not known.
-
-    Returns:
-        A function that waits for them and gives them column by column.
+    Calling what is returned waits for them.
     """
     known = torch.stack([column.detach() for column in columns if column is not None])
     arrived = _arriving(known)
@@ -103,45 +132,20 @@ def owned(value: Tensor) -> Tensor:
 
 
 class ViewStream:
-    """Random views of a batch, step after step.
+    """Random views of a batch, step after step; an image's do not depend on its neighbours."""
 
-    On a GPU the parameters of `AHEAD` steps are drawn at once, and the noise is drawn there, by one generator for each
-    image: drawn one by one on the CPU they would take longer than the rest of a step.
-
-    Args:
-        views: which.
-        rngs: one an image, so that its views do not depend on its neighbours.
-    """
-
-    AHEAD = 16
-
-    def __init__(self, views: Views, rngs: Sequence[torch.Generator]) -> None:
-        self.views, self.rngs = views, list(rngs)
-        self.points = [views.points(rng) for rng in rngs]
-        self.coming: list[tuple[Tensor, ...]] = []
-        self.on_device: list[torch.Generator] = []
+    def __init__(self, views: Views, rngs: Sequence[torch.Generator], device: torch.device) -> None:
+        self.views = views
+        self.sequences = [points(rng) for rng in rngs]
+        self.rngs = [generator_on(device, rng) for rng in rngs] if device.type == "cuda" else list(rngs)
 
     def draw(self, images: Images) -> Images:
         """The views of the next step; see `Views.draw`."""
-        if not images.is_cuda:
-            return self.views.apply(images, self.views.next(images, self.rngs, self.points))
-        if not self.coming:
-            self.on_device = self.on_device or [generator_on(images.device, rng) for rng in self.rngs]
-            each = [self.views.parameters(self.views.count * self.AHEAD, points) for points in self.points]
-            together = [torch.stack(parts, 1).to(images) for parts in zip(*each, strict=True)]
-            self.coming = list(zip(*(part.flatten(0, 1).chunk(self.AHEAD) for part in together), strict=True))
-        affine, blur, gain, sigma = self.coming.pop(0)
-        noise = images.new_empty(len(images), self.views.count, *images.shape[1:])
-        for part, rng in zip(noise, self.on_device, strict=True):
-            part.normal_(generator=rng)
-        return self.views.apply(images, ViewParameters(affine, blur, gain, sigma * noise.transpose(0, 1).flatten(0, 1)))
+        return self.views.apply(images, self.views.drawn(images, self.sequences, self.rngs))
 
     def keep(self, places: list[int]) -> None:
         """Go on with some of the images."""
-        n = len(self.rngs)
-        self.rngs, self.points = [self.rngs[k] for k in places], [self.points[k] for k in places]
-        self.on_device = [self.on_device[k] for k in places] if self.on_device else []
-        self.coming = [tuple(p.unflatten(0, (-1, n))[:, places].flatten(0, 1) for p in parts) for parts in self.coming]
+        self.sequences, self.rngs = [self.sequences[k] for k in places], [self.rngs[k] for k in places]
 
 
 class Leaving:
@@ -167,12 +171,8 @@ class Leaving:
 def worth_leaving(stay: list[int], size: int, left: float) -> list[int]:
     """Who goes on where a new batch size costs `RECORDING`: all, or those not done filled up to a half, a quarter, ...
 
-    So later batches meet sizes again that have been recorded already.
-
-    Args:
-        stay: places that are not done.
-        size: of the batch.
-        left: seconds that the rest of the stage would take at this size.
+    So later batches meet sizes again that have been recorded already. `stay` are the places that are not done, `left`
+    the seconds that the rest of the stage would take at this size.
     """
     smaller = size
     while smaller // 2 >= len(stay):

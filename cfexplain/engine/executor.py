@@ -27,8 +27,7 @@ class Executor:
     weights and the optimiser's state, so that the others run faster.
 
     Args:
-        modules: the networks, of one class and of equal shapes; a single one is used as it is, several are stacked.
-        inputs: z of each.
+        modules, inputs: the networks, of one class and of equal shapes, and z of each; several are stacked.
         problem: all images as one problem.
         stage: what is minimised, and how.
         rngs: of jitter and views, one an image.
@@ -142,7 +141,7 @@ class Executor:
             return None
         if not self.rngs:
             raise ValueError("views need a random generator: give descend an rng")
-        return ViewStream(self.stage.views, self.rngs)
+        return ViewStream(self.stage.views, self.rngs, self.z.device)
 
     def _noise(self) -> Tensor:
         if not isinstance(self.module, Stack):

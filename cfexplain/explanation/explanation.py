@@ -21,7 +21,7 @@ from cfexplain.types import Classifier, Prediction, Status
 
 # Decibels from anchor to query below which a change is cautioned against; the methods reach 30. Source: ours.
 ROUGH = 25.0
-IMAGES = ("query", "anchor", "painted", "image", "region", "mask", "target")
+IMAGES = ("query", "anchor", "painted", "image", "spread", "region", "mask", "target")
 # Predictions of an edit, and the images that they are of.
 STAGES = {"before": "query", "at_anchor": "anchor", "after": "counterfactual"}
 
@@ -242,6 +242,7 @@ def _edit(kept: Record, tensors: Mapping[str, Tensor]) -> Edit:
     parts |= {name: Prediction(tensors[f"{name}.logits"], (), tensors.get(f"{name}.loss")) for name in STAGES}
     return Edit(
         **parts,
+        spread=tensors.get("spread"),
         region=tensors.get("region"),
         mask=tensors.get("mask"),
         target=tensors["target"],

@@ -112,7 +112,8 @@ class Objective:
     def check(self, problem: Problem) -> None:
         """Let terms that have a `check` refuse the problem before any work is done."""
         for part in self.parts:
-            getattr(part.term, "check", _anything)(problem)
+            if hasattr(part.term, "check"):
+                part.term.check(problem)
 
     def __call__(self, candidate: Candidate, step: int = 0) -> Float[Tensor, " n"]:
         """sum_k weight_k * term_k(candidate) over the terms that are due, shape (n,)."""
@@ -121,10 +122,6 @@ class Objective:
             if part.due(step):
                 value = value + part.at(candidate.progress) * part.term(candidate)
         return value
-
-
-def _anything(problem: Problem) -> None:
-    pass
 
 
 def total(*parts: tuple[Weight, Term] | tuple[Weight, Term, int]) -> Objective:
@@ -136,13 +133,3 @@ def total(*parts: tuple[Weight, Term] | tuple[Weight, Term, int]) -> Objective:
         2
     """
     return Objective(tuple(WeightedTerm(*part) for part in parts))
-
-
-def geometric(weight: float, factor: float) -> Geometric:
-    """A weight that grows `factor` times over a stage's further steps, where it has some."""
-    return Geometric(weight, factor)
-
-
-def ramp(start: float, end: float, share: float = 1.0) -> Ramp:
-    """A weight that goes from `start` to `end` over this share of the steps."""
-    return Ramp(start, end, share)

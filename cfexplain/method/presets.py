@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cfexplain.generators import Coarse, DeepImagePrior, FourierNetwork, Pixels
+from cfexplain.generators import Coarse, DeepImagePrior, FourierNetwork, Pixels, Pretrained
 from cfexplain.method.line_search import LineSearch
-from cfexplain.method.objective import Objective, geometric, ramp, total
+from cfexplain.method.objective import Geometric, Objective, Ramp, total
 from cfexplain.method.stage import Continuation, Method, Stage
 from cfexplain.method.stop import CloseEnough, TargetReached
 from cfexplain.method.views import Views
@@ -27,7 +27,7 @@ HOURGLASS = DeepImagePrior(widths=(16, 32, 64, 96, 96), gains="ones")
 """A narrow hourglass for speed: 664,663 parameters, where the published network has 2,217,831."""
 
 _ANCHOR = Stage(
-    objective=total((10.0, SamePixels()), (ramp(0.0, 0.02, share=0.4), SameFeatures(), 3)),
+    objective=total((10.0, SamePixels()), (Ramp(0.0, 0.02, share=0.4), SameFeatures(), 3)),
     steps=250,
     learning_rate=1e-2,
     stop=CloseEnough(psnr=32.0, least=150),
@@ -77,44 +77,43 @@ PIXELS = replace(
 
 NATURAL = Method(
     name="natural",
-    generator=HOURGLASS,
-    anchor=_ANCHOR,
+    generator=Coarse(),
+    anchor=Stage(total((10.0, SamePixels())), steps=10, learning_rate=1e-2),
     edit=Stage(
         total(
-            (geometric(1.0, factor=256.0), TargetClass(confidence=0.985)),
+            (Geometric(1.0, factor=256.0), TargetClass(confidence=0.985)),
             (0.3, EstimatedLoss(quantile=0.5)),
             (2.0, SparseChange()),
             (2.0, PerceptualDistance()),
             (20.0, CompactChange()),
             (600.0, SameColour()),
         ),
-        steps=80,
-        learning_rate=2e-3,
+        steps=60,
+        learning_rate=2.5e-3,
         stop=TargetReached(confidence=0.97, patience=10),
         views=Views(),
         averaged=0.25,
         continuation=Continuation(steps=160),
+        cooldown=0.3,
     ),
     line_search=LineSearch(),
+    salient=0.9,
+    searches=2,
 )
-"""The default: target and estimated loss are averaged over random views, texture and colours are preserved, the last
-quarter of the iterates is averaged, and a line search keeps the smallest share of the change that retains nearly all of
-the target's probability. Where the prediction has not changed by then, the edit continues with a growing target weight.
+"""The default: a pretrained prior that sees the query, and the mean change of two searches through different views.
+
+Only the salient region changes. Target and estimated loss are averaged over random views, texture and colours are
+preserved, and a line search keeps the smallest share of the change that retains nearly all of the target's probability.
+A search that has not changed the prediction at its end goes on with a growing target weight.
 """
 
 FAST = replace(
     NATURAL,
     name="fast",
-    generator=Coarse(),
-    anchor=Stage(total((10.0, SamePixels())), steps=10, learning_rate=1e-2),
-    edit=replace(NATURAL.edit, steps=60, learning_rate=2.5e-3, views=Views(count=4, quasi_random=True), cooldown=0.3),
-    line_search=LineSearch(views=Views(count=15, quasi_random=True)),
+    edit=replace(NATURAL.edit, steps=40, learning_rate=3e-3, cooldown=0.5),
+    searches=1,
 )
-"""The default with a pretrained generator that sees the query, at half the resolution: faster, and seeds agree more.
-
-Measured on validation lesions beside the default: experiments/results/pretrained_prior.md. For lesions: the generator
-has learned to reconstruct them.
-"""
+"""The default with one short search: changes are larger, and vary more from seed to seed."""
 
 WITHOUT_ESTIMATOR = replace(
     NATURAL,
@@ -183,12 +182,30 @@ def at_confidence(method: Method, confidence: float) -> Method:
     return replace(method, edit=edit, line_search=replace(method.line_search or LineSearch(), confidence=confidence))
 
 
-def load_method(name: str) -> Method:
-    """A method of `METHODS` by name, or one of the user's own by module:NAME.
+def with_prior(method: Method, weights: str) -> Method:
+    """The same method with pretrained weights of the user's own, see `Pretrained.weights`.
+
+    Raises:
+        ValueError: the method's generator is not pretrained.
+
+    Example:
+        >>> with_prior(NATURAL, "radiographs.safetensors").generator.generator.weights
+        'radiographs.safetensors'
+    """
+    coarse = method.generator
+    if not (isinstance(coarse, Coarse) and isinstance(coarse.generator, Pretrained)):
+        raise ValueError(f"the method {method.name} has no pretrained prior: use natural or fast")
+    return replace(method, generator=replace(coarse, generator=replace(coarse.generator, weights=weights)))
+
+
+def load_method(name: str, prior: str | None = None) -> Method:
+    """A method of `METHODS` by name, or one of the user's own by module:NAME; see `with_prior` for `prior`.
 
     Raises:
         ValueError: there is no such method.
     """
+    if prior is not None:
+        return with_prior(load_method(name), prior)
     if name in METHODS:
         return METHODS[name]
     if ":" not in name:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, Literal
+
+from torch import Tensor
 
 from cfexplain.generators.generator import Generator
 from cfexplain.method.line_search import LineSearch
@@ -16,7 +18,7 @@ Transfer = Literal["never", "after", "during"]
 
 @dataclass(frozen=True)
 class Continuation:
-    """Further steps where the target has not been reached by the end of a stage; a `geometric` weight grows in them.
+    """Further steps where the target has not been reached by the end of a stage; a `Geometric` weight grows in them.
 
     Attributes:
         steps: at most.
@@ -98,6 +100,10 @@ class Method:
             output itself is shown. "after": query + (output - anchor) is shown where it is predicted as the target too,
             and otherwise the output. "during": the terms see query + (output - anchor) already.
         line_search: shrinks the change as far as the flip holds; None keeps all of it.
+        salient: share of the classifier's squared sensitivity in the region that an edit may change (see
+            `search.saliency`); None allows the whole image. Only with `views` in the edit.
+        searches: edits of the same anchor through other random views, whose mean change is the result: what they agree
+            on stays, what each found by chance is averaged out.
     """
 
     name: str
@@ -106,3 +112,16 @@ class Method:
     anchor: Stage | None = None
     transfer: Transfer = "during"
     line_search: LineSearch | None = None
+    salient: float | None = None
+    searches: int = 1
+
+
+def settings_of(value: Any) -> Any:
+    """A frozen dataclass, such as a `Method`, as plain values for JSON; each part names its kind."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {"kind": type(value).__name__} | {f.name: settings_of(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, tuple | list):
+        return [settings_of(v) for v in value]
+    if isinstance(value, Tensor):
+        return f"tensor of shape {tuple(value.shape)}"
+    return value if isinstance(value, str | int | float | bool | None) else repr(value)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
 from cfexplain.types import Images, Prediction
+
+DIMENSIONS = 10
+"""Random numbers of a view, its pixel noise aside."""
 
 Randomness = torch.Generator | Sequence[torch.Generator]
 """One generator for a batch, or one for each of its images."""
@@ -34,46 +38,6 @@ class ViewParameters(NamedTuple):
     noise: Tensor
 
 
-class Points(Protocol):
-    """Draws uniform numbers in [0, 1), some for each of n views."""
-
-    def of(self, n: int) -> Callable[..., Tensor]:
-        """What draws these for the next n views, called with the shape, whose first side is n."""
-        ...
-
-
-@dataclass(frozen=True)
-class RandomPoints:
-    """Independent numbers."""
-
-    rng: torch.Generator
-
-    def of(self, n: int) -> Callable[..., Tensor]:
-        """Independent numbers."""
-        return lambda *shape: torch.rand(*shape, generator=self.rng)
-
-
-class SobolPoints:
-    """A scrambled Sobol sequence: consecutive points cover the unit cube more evenly than independent ones.
-
-    So a mean over the views of a step, or over those of some steps, has less noise.
-
-    Source: Owen, "Scrambling Sobol' and Niederreiter-Xing Points", 1998, by `torch.quasirandom.SobolEngine`; the gain:
-    experiments/results/pretrained_prior.md.
-    """
-
-    DIMENSIONS = 10
-
-    def __init__(self, rng: torch.Generator) -> None:
-        seed = int(torch.randint(2**31, (), generator=rng))
-        self.sequence = SobolEngine(self.DIMENSIONS, scramble=True, seed=seed)
-
-    def of(self, n: int) -> Callable[..., Tensor]:
-        """The coordinates of the next n points, one after another."""
-        coordinates = iter(self.sequence.draw(n).unbind(1))
-        return lambda n, *rest: torch.stack([next(coordinates) for _ in range(math.prod(rest))], 1).view(n, *rest)
-
-
 @dataclass(frozen=True)
 class Views:
     """Small random changes of viewpoint, light and sharpness, through which gradients flow.
@@ -89,17 +53,16 @@ class Views:
         noise: largest standard deviation of pixel noise (intensity); each view draws its own.
         blur: largest standard deviation of a Gaussian blur, as a share of the side; each view draws its own.
         colour: largest relative gain of each channel, either way; each view draws its own three.
-        quasi_random: take the parameters from a scrambled Sobol sequence instead of drawing them independently.
 
     Source: expectation over transformations, Athalye et al. 2018; the ranges are ours, set on
-    8 validation lesions; experiments/isic_paired.py compares the default with no views.
+    8 validation lesions; experiments/isic_paired.py compares the default of version 0.1 with no views.
 
     Example:
         >>> Views(count=3).draw(torch.rand(2, 3, 16, 16), torch.Generator().manual_seed(0)).shape
         torch.Size([6, 3, 16, 16])
     """
 
-    count: int = 2
+    count: int = 4
     rotation: float = 180.0
     scale: tuple[float, float] = (0.7, 1.2)
     shift: float = 0.08
@@ -107,7 +70,6 @@ class Views:
     noise: float = 0.15
     blur: float = 0.023
     colour: float = 0.25
-    quasi_random: bool = False
 
     def __post_init__(self) -> None:
         if self.count < 1:
@@ -124,39 +86,42 @@ class Views:
 
     def sample(self, images: Images, rng: Randomness) -> ViewParameters:
         """Draw the parameters of each view of each image."""
-        if isinstance(rng, torch.Generator):
-            return self._sample(self.count * len(images), images, rng, self.points(rng))
-        return self.next(images, rng, [self.points(own) for own in rng])
+        rngs = [rng] * len(images) if isinstance(rng, torch.Generator) else rng
+        sequences = [points(own) for own in rngs]
+        noise = [generator_on(images.device, own) for own in rngs] if images.is_cuda else rngs
+        return self.drawn(images, sequences, noise)
 
-    def next(self, images: Images, rngs: Sequence[torch.Generator], points: Sequence[Points]) -> ViewParameters:
-        """The parameters of the next views of each image; `points` go on from call to call, see `Views.points`."""
-        each = [self._sample(self.count, images, *own) for own in zip(rngs, points, strict=True)]
+    def drawn(
+        self, images: Images, sequences: Sequence[SobolEngine], rngs: Sequence[torch.Generator]
+    ) -> ViewParameters:
+        """The parameters of the next views of each image.
+
+        Args:
+            images: n images.
+            sequences: the points of each image's views, see `points`.
+            rngs: of each image's pixel noise, on the device where it is drawn.
+        """
+        each = [self._own(images, *own) for own in zip(sequences, rngs, strict=True)]
         return ViewParameters(*(torch.stack(parts, 1).flatten(0, 1) for parts in zip(*each, strict=True)))
 
-    def points(self, rng: torch.Generator) -> Points:
-        """What draws the numbers in [0, 1) that decide about views: independent ones, or a Sobol sequence."""
-        return SobolPoints(rng) if self.quasi_random else RandomPoints(rng)
-
-    def _sample(self, n: int, like: Images, rng: torch.Generator, points: Points) -> ViewParameters:
-        affine, blur, gain, sigma = self.parameters(n, points)
+    def _own(self, like: Images, sequence: SobolEngine, rng: torch.Generator) -> ViewParameters:
         # Noise for a GPU is drawn there: copied from the CPU it would take longer than the rest of the views.
-        drawn_by = generator_on(like.device, rng) if like.is_cuda else rng
-        noise = torch.randn(n, 3, *like.shape[-2:], generator=drawn_by, device=drawn_by.device)
-        return ViewParameters(affine, blur, gain, sigma.to(noise.device) * noise)
+        affine, blur, gain, sigma = (part.to(rng.device) for part in self.parameters(sequence.draw(self.count)))
+        noise = torch.randn(self.count, 3, *like.shape[-2:], generator=rng, device=rng.device)
+        return ViewParameters(affine, blur, gain, sigma * noise)
 
-    def parameters(self, n: int, points: Points) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Parameters of n views: affine, blur, gain, and the standard deviation of the noise, shape (n, 1, 1, 1)."""
-        uniform = points.of(n)
-        angle = math.radians(self.rotation) * _signed(uniform(n))
-        smallest, largest = (torch.tensor(float(zoom)) for zoom in self.scale)
-        zoom = smallest.lerp(largest, uniform(n))
-        mirror = torch.where(uniform(n) < 0.5, -1.0, 1.0) if self.flip else torch.ones(n)
+    def parameters(self, at: Float[Tensor, "n 10"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Affine, blur, gain, and the standard deviation of the noise, shape (n, 1, 1, 1), of points in [0, 1)."""
+        n, signed = len(at), 2 * at - 1
+        angle = math.radians(self.rotation) * signed[:, 0]
+        zoom = self.scale[0] + (self.scale[1] - self.scale[0]) * at[:, 1]
+        mirror = torch.where(at[:, 2] < 0.5, -1.0, 1.0) if self.flip else torch.ones(n)
         cos, sin = angle.cos() / zoom, angle.sin() / zoom
-        moved = 2 * self.shift * _signed(uniform(n, 2))
+        moved = 2 * self.shift * signed[:, 3:5]
         affine = torch.stack([cos * mirror, -sin, moved[:, 0], sin * mirror, cos, moved[:, 1]], 1).view(n, 2, 3)
-        blur = uniform(n, 1) if self.blur else torch.zeros(n, 1)
-        gain = 1 + self.colour * _signed(uniform(n, 3, 1, 1))
-        return affine, blur, gain, self.noise * uniform(n, 1, 1, 1)
+        blur = at[:, 5:6] if self.blur else torch.zeros(n, 1)
+        gain = 1 + self.colour * signed[:, 6:9].view(n, 3, 1, 1)
+        return affine, blur, gain, self.noise * at[:, 9:10].view(n, 1, 1, 1)
 
     def apply(self, images: Images, parameters: ViewParameters) -> Images:
         """The views with these parameters."""
@@ -178,6 +143,15 @@ class Views:
         return _filtered(_filtered(images, taps[:, None, :, None]), taps[:, None, None, :])
 
 
+def points(rng: torch.Generator) -> SobolEngine:
+    """A scrambled Sobol sequence (Owen 1998) of the parameters of a view.
+
+    Any few consecutive points cover all parameters more evenly than random ones, so the gradient averaged over the
+    views of a step, and over the views of some steps, has less noise (experiments/pretrained_prior.py).
+    """
+    return SobolEngine(DIMENSIONS, scramble=True, seed=int(torch.randint(2**31, (), generator=rng)))
+
+
 def generator_on(device: torch.device, rng: torch.Generator) -> torch.Generator:
     """A generator on a device, seeded by this one."""
     return torch.Generator(device).manual_seed(int(torch.randint(2**62, (), generator=rng)))
@@ -193,11 +167,6 @@ def _in_pixels(affine: Tensor, height: int, width: int) -> Tensor:
     if height == width:
         return affine
     return affine * affine.new_tensor([[1.0, height / width, 1.0], [width / height, 1.0, 1.0]])
-
-
-def _signed(uniform: Tensor) -> Tensor:
-    """Uniform in [-1, 1) of uniform in [0, 1)."""
-    return uniform * 2 - 1
 
 
 def _filtered(images: Images, kernels: Tensor) -> Images:

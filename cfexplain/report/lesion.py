@@ -119,6 +119,9 @@ def evidence(explanation: Explanation) -> Iterator[Evidence]:
         yield Evidence("Is the change noise?", percent(share), share <= HIGH_FREQUENCY, meaning)
     if flipped and verdict.naturalness is not None:
         yield _naturalness(verdict.naturalness, target)
+    if (agreement := explanation.metrics.get("search_agreement")) is not None:
+        meaning = "is how far the changes of the two searches agree: 1 where they are equal, 0.5 for unrelated ones."
+        yield Evidence("Do the searches agree?", f"{agreement:.2f}", None, meaning)
     if seeds is not None:
         meaning = "is the mean overlap (IoU) of the strongest tenth of the change; by chance it would be about 0.05."
         yield Evidence("Do other seeds agree?", f"{seeds.overlap:.2f}", None, meaning)

@@ -38,14 +38,7 @@ class Anchor:
 
 @dataclass(frozen=True, eq=False)
 class AnchorTask:
-    """What fitting the anchor of one query needs.
-
-    Attributes:
-        problem: with the query, and the classifier where the anchor's objective reads it.
-        method: its generator and its anchor stage.
-        seed: of the generator's noise and weights.
-        callback: called with each step.
-    """
+    """What fitting the anchor of one query needs; the seed is that of the generator's noise and weights."""
 
     problem: Problem
     method: Method
@@ -64,10 +57,6 @@ def fit_anchors(tasks: Sequence[AnchorTask], deadline: float = math.inf) -> list
     """Fit each generator to its query: theta_0 = argmin |f_theta(z) - x|.
 
     A descent that its stop rule calls failed is repeated at half the learning rate, and the closer result is used.
-
-    Args:
-        tasks: of one method, one classifier and one size.
-        deadline: on the clock of `time.perf_counter()`, for all.
     """
     begun = [task.begin() for task in tasks]
     stage = tasks[0].method.anchor if tasks else None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from cfexplain.engine.device import predict_each
@@ -15,17 +16,29 @@ from cfexplain.search.descend import Solution
 from cfexplain.types import Images, Problem, join_predictions
 
 
-def final_iterates(problem: Problem, method: Method, anchor: Images, edits: Sequence[Solution]) -> Images:
-    """The mean of the last iterates, where there is one, unless only the best single iterate flips."""
-    mean = torch.cat([edit.image for edit in edits])
-    if all(edit.best is None for edit in edits):
-        return mean
-    best = torch.cat([edit.image if edit.best is None else edit.best for edit in edits])
-    flipped = flips(problem, compose(problem, method, anchor, mean))
-    if bool(flipped.all()):
-        return mean
-    only_best = ~flipped & flips(problem, compose(problem, method, anchor, best))
-    return torch.where(only_best.view(-1, 1, 1, 1), best, mean)
+def consensus(problem: Problem, method: Method, anchor: Images, searches: Sequence[Sequence[Solution]]) -> Images:
+    """The mean of each image's searches; where it does not flip the prediction, the first that does."""
+    chosen = torch.cat([_mean([s.image for s in own]) for own in searches])
+    found = [[s.image for s in own[1:]] + [s.image if s.best is None else s.best for s in own] for own in searches]
+    flipped = flips(problem, compose(problem, method, anchor, chosen))
+    for k in range(max(map(len, found))):
+        if bool(flipped.all()):
+            break
+        other = torch.cat([own[min(k, len(own) - 1)] for own in found])
+        better = ~flipped & flips(problem, compose(problem, method, anchor, other))
+        chosen, flipped = torch.where(better.view(-1, 1, 1, 1), other, chosen), flipped | better
+    return chosen
+
+
+def spread(anchor: Images, searches: Sequence[Solution]) -> Float[Tensor, "1 1 h w"]:
+    """Standard deviation of one image's change between its searches, over the channels too; NaN of a single one."""
+    changes = torch.stack([s.image - anchor for s in searches])
+    variance = (changes - changes.mean(0)).square().mean((0, 2))
+    return (variance.sqrt() if len(searches) > 1 else variance * math.nan)[:, None]
+
+
+def _mean(images: Sequence[Images]) -> Images:
+    return images[0] if len(images) == 1 else torch.stack(list(images)).mean(0)
 
 
 def compose(problem: Problem, method: Method, anchor: Images, edited: Images) -> Images:

@@ -127,17 +127,7 @@ def minimise(
 ) -> Solution:
     """Run a stage for one image to its end, its stop rule, the deadline, or the first value that is not finite.
 
-    Args:
-        module: f_theta.
-        z: its input.
-        problem: what is asked.
-        stage: what is minimised, and how.
-        rng: of jitter and views.
-        anchor: the output that an edit starts from.
-        transfer: see `descend`.
-        score: see `Task`.
-        deadline: on the clock of `time.perf_counter()`.
-        callback: called with each step.
+    The arguments are those of `descend` and the fields of `Task`; `deadline` is on the clock of `time.perf_counter()`.
     """
     task = Task(module, z, problem, rng, anchor, score, callback)
     return minimise_all([task], stage, transfer=transfer, deadline=deadline)[0]
@@ -149,13 +139,7 @@ def minimise_all(
     """Run a stage for many images in one loop; each ends as it would end alone.
 
     An image that is done leaves the batch. Results agree with those of single images up to rounding, which Adam
-    amplifies over the steps.
-
-    Args:
-        tasks: of one classifier, one size and one kind of generator; all or none with anchors.
-        stage: what is minimised, and how.
-        transfer: see `descend`.
-        deadline: on the clock of `time.perf_counter()`, for all.
+    amplifies over the steps. The tasks are of one classifier, size and kind of generator, all or none with anchors.
     """
     if not tasks:
         return []

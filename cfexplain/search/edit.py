@@ -35,6 +35,8 @@ class Edit:
         method: its name.
         settings: all of it, as plain values.
         seed: of noise and weights.
+        spread: standard deviation of the change between the searches (intensity), shape (n, 1, h, w), as far as the
+            line search kept it; None of a single search.
         region: where changes were allowed; None is everywhere.
         mask: where the lesion is, for metrics; None where it is not known.
     """
@@ -56,6 +58,7 @@ class Edit:
     method: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
+    spread: Float[Tensor, "n 1 h w"] | None = None
     region: Float[Tensor, "n 1 h w"] | None = None
     mask: Float[Tensor, "n 1 h w"] | None = None
 

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from cfexplain.classifier.checks import check_classifier, check_gradient, class_index, predict
-from cfexplain.engine.device import batch_size, in_batches, predict_each, prepared, verified_at_once
+from cfexplain.engine.device import (
+    batch_size,
+    beside_each_other,
+    in_batches,
+    one_each,
+    one_thread_each,
+    predict_each,
+    prepared,
+    verified_at_once,
+)
 from cfexplain.generators.noise import generator_for
 from cfexplain.images import check_images, round8
 from cfexplain.method.presets import NATURAL
-from cfexplain.method.settings import settings_of
-from cfexplain.method.stage import Method
+from cfexplain.method.stage import Method, settings_of
 from cfexplain.method.stop import Step, StopRule
 from cfexplain.search.anchor import Anchor, AnchorTask, fit_anchors
-from cfexplain.search.compose import compose, final_iterates
+from cfexplain.search.compose import compose, consensus, spread
 from cfexplain.search.descend import Solution, Task, descend, minimise_all
 from cfexplain.search.edit import Edit, concatenate
+from cfexplain.search.saliency import salient_region
 from cfexplain.types import Classifier, Images, Prediction, Problem, Status, join_problems
 
 Callback = Callable[[int, str, Step], object]
@@ -92,32 +103,26 @@ def explain(
     check_area("region", region, images)
     check_area("mask", mask, images)
     classifier = prepared(classifier, images)
-    problems = _problems(classifier, images, target, region)
-    method.edit.objective.check(problems[0])
-    queries = []
-    for i, problem in enumerate(problems):
-        area = None if mask is None else mask[i : i + 1].to(images)
-        queries.append(Query(problem, method, seed, area, None if callback is None else _at(callback, i)))
+    with one_thread_each(images.device) as beside:
+        problems = _problems(classifier, images, target, region)
+        method.edit.objective.check(problems[0])
+        queries = []
+        for i, problem in enumerate(problems):
+            area = None if mask is None else mask[i : i + 1].to(images)
+            queries.append(Query(problem, method, seed, area, callback and partial(callback, i)))
 
-    def one_step() -> object:
-        task = queries[0].anchor_task().begin()
-        return next(descend(task.module.to(images.device), task.z, task.problem, method.edit, rng=task.rng), None)
+        def one_step() -> object:
+            task = queries[0].anchor_task().begin()
+            return next(descend(task.module.to(images.device), task.z, task.problem, method.edit, rng=task.rng), None)
 
-    size = batch_size(images, batch, one_step)
-    return concatenate(in_batches(queries, size, lambda some: explain_together(some, budget), classifier))
+        size = batch_size(images, batch, one_step)
+        classifiers = one_each(classifier, method.searches, beside)
+        return concatenate(in_batches(queries, size, lambda q: explain_together(q, budget, classifiers), classifier))
 
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """One image's search.
-
-    Attributes:
-        problem: the query, the classifier, the target.
-        method: how.
-        seed: of noise and weights.
-        mask: where the lesion is, for the metrics.
-        callback: called as callback(name of the stage, step).
-    """
+    """One image's search. The mask is for the metrics; `callback` gets the stage's name and the step."""
 
     problem: Problem
     method: Method
@@ -134,20 +139,29 @@ class Query:
         """What fitting the anchor needs."""
         return AnchorTask(self.problem, self.method, self.seed, self._callback("anchor"))
 
-    def edit_task(self, anchor: Anchor) -> Task:
-        """The descent from the anchor to the target; of single iterates the smallest change that holds is kept."""
+    @cached_property
+    def allowed(self) -> Tensor | None:
+        """Where the edit may change the image; None is everywhere."""
+        share, views = self.method.salient, self.method.edit.views
+        return self.problem.region if share is None or views is None else salient_region(self.problem, share, views)
+
+    def edit_task(self, anchor: Anchor, k: int, classifier: Classifier) -> Task:
+        """The k-th descent from the anchor to the target; of iterates the smallest change that holds is kept."""
         rule = self.method.edit.stop or StopRule()
-        rng = generator_for(self.problem.query, self.seed, "edit")
-        return Task(anchor.module, anchor.z, self.problem, rng, anchor.image, rule.score, self._callback("edit"))
+        rng = generator_for(self.problem.query, self.seed, f"edit {k}" if k else "edit")
+        module = copy.deepcopy(anchor.module) if k else anchor.module
+        callback = None if k else self._callback("edit")  # steps of searches beside each other would mix
+        problem = replace(self.problem, classifier=classifier, region=self.allowed)
+        return Task(module, anchor.z, problem, rng, anchor.image, rule.score, callback)
 
     def unedited(self, anchor: Anchor | None) -> Edit:
         """The query itself: it is the target already, or nothing could be done."""
         query = round8(self.problem.query)
-        start = self.problem.query if anchor is None else anchor.image
+        start, unknown = self.problem.query if anchor is None else anchor.image, query[:, :1] * math.nan
         predictions = [predict(self.problem.classifier, part, defined=False) for part in (start, query)]  # type: ignore[arg-type]
         if anchor is None:
-            return self.edit((start, start, query), predictions, Status.ALREADY_TARGET)
-        return self.edit((start, start, query), predictions, Status.DIVERGED, anchor.steps)
+            return self.edit((start, start, query), predictions, Status.ALREADY_TARGET, apart=unknown)
+        return self.edit((start, start, query), predictions, Status.DIVERGED, anchor.steps, apart=unknown)
 
     def edit(
         self,
@@ -157,6 +171,7 @@ class Query:
         steps: int = 0,
         alpha: float = 1.0,
         history: Sequence[dict[str, float]] = (),
+        apart: Tensor | None = None,
     ) -> Edit:
         """The edit of this image from anchor, output and shown image, and the predictions of the first and the last."""
         anchor, painted, image = images
@@ -179,47 +194,48 @@ class Query:
             method=self.method.name,
             settings=settings_of(self.method),
             seed=self.seed,
+            spread=None if self.method.searches == 1 else apart,
             region=self.problem.region,
             mask=self.mask,
         )
 
     def _callback(self, stage: str) -> Callable[[Step], object] | None:
-        callback = self.callback
-        return None if callback is None else lambda step: callback(stage, step)
+        return self.callback and partial(self.callback, stage)
 
 
-def explain_together(queries: Sequence[Query], budget: float) -> list[Edit]:
-    """Anchor, edit, line search and verification of images that are optimised together.
+def explain_together(queries: Sequence[Query], budget: float, classifiers: Sequence[Classifier]) -> list[Edit]:
+    """Anchor, edits, line search and verification of images of one method and size that are optimised together.
 
-    Args:
-        queries: of one method, one classifier and one size.
-        budget: seconds an image.
+    `classifiers` are one for each search, which then run at the same time, or one for all.
     """
     started, method, total = time.perf_counter(), queries[0].method, len(queries) * budget
     open_queries = [query for query in queries if not query.already_target]
     fitted = fit_anchors([query.anchor_task() for query in open_queries], started + ANCHOR_SHARE * total)
     anchors = dict(zip(open_queries, fitted, strict=True))
-    tasks = {query: query.edit_task(anchors[query]) for query in open_queries if anchors[query].ending != "diverged"}
+    able = [query for query in open_queries if anchors[query].ending != "diverged"]
+    own = [classifiers[k % len(classifiers)] for k in range(method.searches)]
+    searches = [[query.edit_task(anchors[query], k, own[k]) for query in able] for k in range(method.searches)]
     transfer, until = method.transfer == "during", started + (EDIT_SHARE if method.line_search else 1.0) * total
-    solutions = minimise_all(list(tasks.values()), method.edit, transfer=transfer, deadline=until)
-    moved = {q: solution for q, solution in zip(tasks, solutions, strict=True) if solution.steps > 0}
+
+    def edit(tasks: Sequence[Task]) -> list[Solution]:
+        return minimise_all(tasks, method.edit, transfer=transfer, deadline=until)
+
+    solutions, moved = beside_each_other(searches, edit, len(classifiers)), {}
+    for query, task, *found in zip(able, searches[0], *solutions, strict=True):
+        if any(solution.steps > 0 for solution in found):
+            sound = [solution for solution in found if solution.ending != "diverged"]
+            moved[query] = sound or found[:1], task.rng
     results = {query: query.unedited(anchors.get(query)) for query in queries if query not in moved}
     at_once = verified_at_once(queries[0].problem.query)
     for k in range(0, len(moved), at_once):
         some = list(moved)[k : k + at_once]
-        results |= zip(
-            some, _finish([(q, anchors[q], moved[q], tasks[q].rng) for q in some], started + total), strict=True
-        )
+        results |= zip(some, _finish([(q, anchors[q], *moved[q]) for q in some], started + total), strict=True)
     share = (time.perf_counter() - started) / len(queries)
     return [replace(results[query], seconds=(share,)) for query in queries]
 
 
 def check_area(name: str, area: Tensor | None, images: Images) -> None:
-    """Refuse a region or mask that is not one channel an image, of the images' size and within [0, 1].
-
-    Raises:
-        ValueError: the message says what came instead.
-    """
+    """Refuse a region or mask that is not one channel an image, of the images' size and within [0, 1]."""
     if area is None:
         return
     if area.shape != (len(images), 1, *images.shape[-2:]):
@@ -228,14 +244,16 @@ def check_area(name: str, area: Tensor | None, images: Images) -> None:
         raise ValueError(f"{name} must lie in [0, 1], 1 where it is; divide 8-bit values by 255")
 
 
-def _finish(parts: Sequence[tuple[Query, Anchor, Solution, torch.Generator | None]], deadline: float) -> list[Edit]:
+def _finish(
+    parts: Sequence[tuple[Query, Anchor, Sequence[Solution], torch.Generator | None]], deadline: float
+) -> list[Edit]:
     """Line search along each change, then the image that is shown, verified as it is shown."""
     queries, anchors, edits, rngs = zip(*parts, strict=True)
     method, problem = queries[0].method, join_problems([query.problem for query in queries])
     anchor = torch.cat([a.image for a in anchors])
-    change = final_iterates(problem, method, anchor, edits) - anchor
+    change = consensus(problem, method, anchor, edits) - anchor
     alpha = problem.query.new_ones(len(queries))
-    able = [k for k, edit in enumerate(edits) if edit.ending != "diverged"]
+    able = [k for k, own in enumerate(edits) if any(edit.ending != "diverged" for edit in own)]
     if method.line_search is not None and able:
         base = anchor if method.transfer == "never" else problem.query
         alpha[able] = method.line_search(problem.at(able), base[able], change[able], [rngs[k] for k in able], deadline)
@@ -243,13 +261,15 @@ def _finish(parts: Sequence[tuple[Query, Anchor, Solution, torch.Generator | Non
     image = compose(problem, method, anchor, painted)
     before, after = (predict_each(problem.classifier, part, defined=False) for part in (anchor, image))  # type: ignore[arg-type]
     results = []
-    for k, (query, edit) in enumerate(zip(queries, edits, strict=True)):
+    for k, (query, own) in enumerate(zip(queries, edits, strict=True)):
         if not bool(after[k].logits.isfinite().all()):
             results.append(query.unedited(anchors[k]))
             continue
-        images, steps = [part[k : k + 1] for part in (anchor, painted, image)], anchors[k].steps + edit.steps
-        status = _status(after[k], query.problem, edit)
-        results.append(query.edit(images, (before[k], after[k]), status, steps, float(alpha[k]), edit.history))
+        images = [part[k : k + 1] for part in (anchor, painted, image)]
+        steps = anchors[k].steps + sum(edit.steps for edit in own)
+        status = _status(after[k], query.problem, own[0])
+        share, apart = float(alpha[k]), float(alpha[k]) * spread(images[0], own)
+        results.append(query.edit(images, (before[k], after[k]), status, steps, share, own[0].history, apart))
     return results
 
 
@@ -282,7 +302,3 @@ def _targets(classifier: Classifier, before: Sequence[Prediction], target: Targe
 def _without_first(logits: Tensor) -> Tensor:
     """Logits without the predicted class; `topk` may order equal ones otherwise than `argmax`."""
     return logits.scatter(1, logits.argmax(1, keepdim=True), -math.inf)
-
-
-def _at(callback: Callback, index: int) -> Callable[[str, Step], object]:
-    return lambda stage, step: callback(index, stage, step)

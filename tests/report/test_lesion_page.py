@@ -176,6 +176,13 @@ def test_no_oracle_disagrees_where_none_was_asked(lesion):
     assert not re.search("disagree|do not flip|not predict", text.partition("<main")[2])
 
 
+@pytest.mark.parametrize("agreement", [0.81, None])
+def test_how_far_the_searches_agree_is_said_where_there_were_several(lesion, agreement):
+    text = page_of(lesion, metrics={**load_case(lesion).explanation.metrics, "search_agreement": agreement})
+    assert ("Do the searches agree?" in text) == (agreement is not None)
+    assert ("0.81" in text) == (agreement is not None)
+
+
 def test_one_damaged_record_costs_its_own_page_alone(lesions, tmp_path):
     shutil.copytree(lesions, tmp_path / "some")
     (tmp_path / "some" / "lesion-1" / "tensors.safetensors").write_bytes(b"no tensors")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import cfexplain.terms as package
-from cfexplain.method.objective import WeightedTerm, geometric, ramp, total
+from cfexplain.method.objective import Geometric, Ramp, WeightedTerm, total
 from cfexplain.terms import (
     CompactChange,
     EstimatedLoss,
@@ -131,9 +131,9 @@ def test_unknown_layers_are_named():
 
 def test_objectives_add_up():
     seen = Candidate(torch.ones(1, 3, 2, 2), Problem(torch.zeros(1, 3, 2, 2)), progress=0.5)
-    assert float(total((2.0, SamePixels()), (ramp(0, 4), SamePixels()))(seen)) == 4
+    assert float(total((2.0, SamePixels()), (Ramp(0, 4), SamePixels()))(seen)) == 4
     later = Candidate(torch.ones(1, 3, 2, 2), Problem(torch.zeros(1, 3, 2, 2)), progress=2.0)
-    insisting = total((geometric(1.0, factor=3.0), SamePixels()))
+    insisting = total((Geometric(1.0, factor=3.0), SamePixels()))
     assert [float(insisting(c)) for c in (seen, later)] == [1, 3], "in further steps it weighs more"
     both = total((1.0, SamePixels())) | total((1.0, TotalVariation()))
     assert len(both.parts) == 2
@@ -146,7 +146,7 @@ def test_objectives_add_up():
 
 def test_negative_weights_are_refused():
     with pytest.raises(ValueError, match="negative"):
-        total((geometric(-1.0, factor=3.0), SamePixels()))
+        total((Geometric(-1.0, factor=3.0), SamePixels()))
     with pytest.raises(ValueError, match="negative"):
         WeightedTerm(-1.0, SamePixels())
 

@@ -1,4 +1,4 @@
-"""Would another seed have told the same story?"""
+"""Would another seed, or another of the method's searches, have told the same story?"""
 
 import math
 from collections.abc import Sequence
@@ -8,12 +8,27 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from cfexplain.explanation.metrics import metric
 from cfexplain.explanation.metrics.distance import change
 from cfexplain.search.edit import Edit
 from cfexplain.types import Images
 
 DECILE = 0.1  # Share of an image's pixels that counts as its strongest change.
 SMOOTHING = 5  # Side, in pixels, of the square over which the noise floor is averaged.
+
+
+@metric(better="higher", unit="share of energy")
+def search_agreement(edit: Edit) -> Float[Tensor, " n"] | None:
+    """How far the changes d_k of the method's searches agree: |mean_k d_k|^2 / mean_k |d_k|^2; missing of a single one.
+
+    1 where they are equal, 1/2 for two unrelated changes of one size, 0 for opposite ones.
+
+    Source: ours.
+    """
+    if edit.spread is None:
+        return None
+    shared, apart = (x.square().flatten(1).mean(1) for x in (change(edit), edit.spread))
+    return shared / (shared + apart).clamp_min(1e-12)
 
 
 @torch.no_grad()
