@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from cfexplain.classifier.checks import check_classifier, check_gradient, class_index, predict
+from cfexplain.classifier.checks import check_classifier, check_outputs, class_index, predict
 from cfexplain.engine.device import (
     batch_size,
     beside_each_other,
@@ -99,7 +99,7 @@ def explain(
     check_classifier(classifier)
     if batch is not None and batch < 1:
         raise ValueError(f"batch must be at least 1 image, got {batch}")
-    check_gradient(classifier, images[:1])
+    check_outputs(classifier, images[:1])
     check_area("region", region, images)
     check_area("mask", mask, images)
     classifier = prepared(classifier, images)

@@ -18,10 +18,27 @@ def test_a_tap_is_not_overwritten_by_what_comes_behind_it():
     torch.testing.assert_close(classifier(images).features[0], before)
 
 
-def test_a_tap_of_several_tensors_is_refused():
-    network = nn.Sequential(nn.Flatten(2), nn.Flatten(0, 1), nn.LSTM(1024, 2)).eval()
-    classifier = wrap(network, taps=["2"], classes=["a", "b"], image_size=32)
-    with pytest.raises(TypeError, match="one tensor"):
+class Named(nn.Module):
+    """Answers with a dictionary, a tuple or a tensor, by what it is given."""
+
+    def __init__(self, answer):
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, given):
+        return self.answer(given)
+
+
+def test_of_a_layer_with_several_outputs_the_first_tensor_is_the_feature():
+    pair, first = Named(lambda x: (2 * x, x)), Named(lambda pair: pair[0].mean((2, 3))[:, :2])
+    classifier = wrap(nn.Sequential(pair, first).eval(), taps=["0"], classes=["a", "b"], image_size=32, mean=0, std=1)
+    torch.testing.assert_close(classifier(pale_images(1)).features[0], 2 * pale_images(1))
+
+
+def test_a_tap_without_a_tensor_is_refused():
+    worded, opened = Named(lambda x: {"hidden": x}), Named(lambda found: found["hidden"].mean((2, 3))[:, :2])
+    classifier = wrap(nn.Sequential(worded, opened).eval(), taps=["0"], classes=["a", "b"], image_size=32)
+    with pytest.raises(TypeError, match="give a tensor"):
         classifier(pale_images(1))
 
 

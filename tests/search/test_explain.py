@@ -307,9 +307,9 @@ def test_inversion_matches_the_layer_that_it_is_asked_for():
 
 
 def test_a_classifier_whose_logits_do_not_fit_its_classes_is_refused():
-    sigmoid = torch.nn.Sequential(torch.nn.Conv2d(3, 1, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()).eval()
-    classifier = wrap(sigmoid, classes=["benign", "malignant"], image_size=32)
-    with pytest.raises(ValueError, match="names 2 classes and answers with logits of shape"):
+    one = torch.nn.Sequential(torch.nn.Conv2d(3, 1, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()).eval()
+    classifier = wrap(one, classes=["benign", "malignant", "other"], image_size=32)
+    with pytest.raises(ValueError, match="names 3 classes and answers with logits of shape"):
         explain(classifier, pale_images(1), method=PIXELS)
 
 
@@ -403,7 +403,7 @@ def test_an_estimator_without_a_yardstick_is_refused_before_any_work():
 class Undecided(Toy):
     def forward(self, images):
         seen = super().forward(images)
-        return replace(seen, logits=seen.logits * 0)
+        return replace(seen, logits=seen.logits[:, 1:].expand(-1, 2))
 
 
 def test_the_second_of_equal_classes_is_not_the_first():
