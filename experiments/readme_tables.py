@@ -96,23 +96,27 @@ def comparison() -> list[str]:
         agreed = [interval(f, "flip") for f in e["oracles"].values()]
         shares = [f"{e[k]:.2f}" for k in ("survives", "inside_lesion")]
         sizes = [f"{e[k]:.3f}" for k in ("lpips", "l1_anchor")]
-        rows.append([f"`{e['method']}`", f"{e['found']:.2f}", *agreed, flips(e["hard_oracles"]), *shares, *sizes])
+        rows.append([f"`{e['method']}`", e["n"], f"{e['found']:.2f}", *agreed, flips(e["hard_oracles"]), *shares, *sizes])
     names = " | ".join(f"`{n}` flips" for n in ORACLES)
     lines = table(
-        f"method | found | {names} | nevus to melanoma | robust | inside the lesion | LPIPS | change, mean", rows
+        f"method | n | found | {names} | nevus to melanoma | robust | inside the lesion | LPIPS | change, mean", rows
     )
     real = found("sure_real")
     for sure, said in ((0.5, "at least .5"), (0.9, "at least .9")):
         cells = " | ".join(interval(real[f"{n}, sure {sure}"], "agreement") for n in ORACLES)
-        lines.append(f"| *real images given the target class with {said}* | | {cells} | | | | | |")
+        lines.append(f"| *real images given the target class with {said}* | | | {cells} | | | | | |")
     (second,) = found("isic_again")
-    counts = ", ".join(f"{f['n']} ({n})" for n, f in entries[0]["oracles"].items())
-    hards = ", ".join(str(f["n"]) for f in entries[0]["hard_oracles"].values())
+    whole = max(entries, key=lambda e: e["n"])
+    counts = "; ".join(
+        f"of {e['n']}: {', '.join(str(f['n']) for f in e['oracles'].values())}, and from nevus to melanoma "
+        f"{', '.join(str(f['n']) for f in e['hard_oracles'].values())}"
+        for e in (entries[0], whole)
+    )
     explained = (
-        f"n = {entries[0]['n']} lesions, target: the second most likely class, failures counted; flips over the lesions for "
-        f"which the oracle itself predicts the source class: {counts}, with 95 % Wilson intervals; nevus to melanoma over "
-        f"{hards} lesions, the oracles in the same order, these and others of the list with that target; robust: to "
-        f"a shift, blur, resizing and JPEG one after another; the lesion covers {entries[0]['area']:.2f} of the image; "
+        "n: lesions from the beginning of the list, target: the second most likely class, failures counted; flips over the "
+        f"lesions for which the oracle itself predicts the source class, the oracles in the same order ({counts}), with "
+        "95 % Wilson intervals; nevus to melanoma: those and, where n is 219, others of the list with that target; robust: to "
+        f"a shift, blur, resizing and JPEG one after another; the lesion covers {whole['area']:.2f} of the image; "
         "inside: of the squared change. A second run of `natural 0.1`, same settings and seed on another machine, flips "
         f"{flips(second['oracles'])}: such is chance. Last rows: how often the oracle predicts the target class for real test images "
         "to which the classifier gives it (classes in the same shares, 95 % bootstrap intervals; of melanomas 99 and 4)."
