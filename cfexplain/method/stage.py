@@ -72,8 +72,10 @@ class Stage:
         return self.steps + (0 if self.continuation is None else self.continuation.steps)
 
     def rate(self, index: int) -> float:
-        """The learning rate of this step; further ones go on with the last."""
-        left = max(0.0, 1 - (index + 1) / self.steps)
+        """The learning rate of this step; after a cooldown further steps take half of it."""
+        left = 1 - (index + 1) / self.steps
+        if left < 0:
+            return self.learning_rate * (0.5 if self.cooldown else 1.0)
         return self.learning_rate * (1.0 if left >= self.cooldown else 0.1 + 0.9 * left / self.cooldown)
 
     def expected(self, index: int) -> int:

@@ -15,18 +15,22 @@ from cfexplain.method.stage import Method
 from cfexplain.search.descend import Solution
 from cfexplain.types import Images, Problem, join_predictions
 
+KEPT = 0.9  # Share of a single search's probability that the mean of all must have.
+
 
 def consensus(problem: Problem, method: Method, anchor: Images, searches: Sequence[Sequence[Solution]]) -> Images:
-    """The mean of each image's searches; where it does not flip the prediction, the first that does."""
+    """The mean of each image's searches; where the target is clearly less probable than after one of them, that one."""
     chosen = torch.cat([_mean([s.image for s in own]) for own in searches])
-    found = [[s.image for s in own[1:]] + [s.image if s.best is None else s.best for s in own] for own in searches]
-    flipped = flips(problem, compose(problem, method, anchor, chosen))
-    for k in range(max(map(len, found))):
-        if bool(flipped.all()):
-            break
-        other = torch.cat([own[min(k, len(own) - 1)] for own in found])
-        better = ~flipped & flips(problem, compose(problem, method, anchor, other))
-        chosen, flipped = torch.where(better.view(-1, 1, 1, 1), other, chosen), flipped | better
+    singles = [[*(s.image for s in own), *(s.best for s in own if s.best is not None)] for own in searches]
+    if max(map(len, singles)) == 1:
+        return chosen
+    reached = _probability(problem, compose(problem, method, anchor, chosen))
+    best = torch.zeros_like(reached)
+    for k in range(max(map(len, singles))):
+        other = torch.cat([own[min(k, len(own) - 1)] for own in singles])
+        probability = _probability(problem, compose(problem, method, anchor, other))
+        better = (reached < KEPT * probability) & (probability > best)
+        chosen, best = torch.where(better.view(-1, 1, 1, 1), other, chosen), torch.where(better, probability, best)
     return chosen
 
 
@@ -55,5 +59,11 @@ def compose(problem: Problem, method: Method, anchor: Images, edited: Images) ->
 
 def flips(problem: Problem, images: Images) -> Bool[Tensor, " n"]:
     """Which images the classifier predicts as their target."""
-    logits = join_predictions(predict_each(problem.classifier, images, defined=False)).logits  # type: ignore[arg-type]
-    return logits.argmax(1).eq(problem.target) & logits.isfinite().all(1)  # type: ignore[arg-type]
+    return _probability(problem, images) > 0
+
+
+def _probability(problem: Problem, images: Images) -> Float[Tensor, " n"]:
+    """Of the target; 0 where the classifier predicts another class, or nothing that is finite."""
+    seen = join_predictions(predict_each(problem.classifier, images, defined=False))  # type: ignore[arg-type]
+    flipped = seen.logits.argmax(1).eq(problem.target) & seen.logits.isfinite().all(1)  # type: ignore[arg-type]
+    return seen.probabilities.gather(1, problem.target[:, None])[:, 0].where(flipped, 0.0)  # type: ignore[index]

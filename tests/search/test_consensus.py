@@ -29,7 +29,7 @@ def test_the_mean_of_the_changes_is_shown():
     torch.testing.assert_close(found, reddened(0.4).image)
 
 
-def test_where_the_mean_does_not_flip_the_first_search_that_does_is_shown():
+def test_where_the_mean_falls_behind_a_single_search_that_one_is_shown():
     weak, strong = reddened(-0.5), reddened(0.4)
     assert torch.equal(consensus(PROBLEM, NATURAL, QUERY, [[weak, strong]]), strong.image)
     lagging = reddened(-0.1, best=0.4)
