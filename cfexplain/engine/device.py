@@ -104,6 +104,8 @@ def one_each(classifier: Classifier, searches: int, beside: int) -> list[Classif
 
 def beside_each_other(tasks: Sequence[S], run: Callable[[S], T], threads: int) -> list[T]:
     """The result of each task, in order; where one fails or is interrupted, the others are not waited for."""
+    if threads == 1:  # in this thread, whose GPU and stream are the chosen ones
+        return [run(task) for task in tasks]
     pool = ThreadPoolExecutor(threads)
     try:
         return [future.result() for future in [pool.submit(run, task) for task in tasks]]
