@@ -33,7 +33,7 @@ class SeedAgreement:
     Attributes:
         overlap: of the strongest tenths of the change, over pairs of seeds; .05 is chance.
         agreement: share of the seeds whose strongest tenth holds a pixel, shape (h, w).
-        floor: the anchors' noise floor, shape (h, w); None where the generator starts at the query.
+        floor: the anchors' noise floor, shape (h, w); None where all seeds have one anchor.
     """
 
     overlap: float
@@ -222,8 +222,8 @@ def describe(
 
 
 def _compare(edits: Sequence[Edit]) -> SeedAgreement:
-    painted = not torch.equal(edits[0].anchor, edits[0].query)
-    floor = noise_floor([edit.anchor for edit in edits])[0, 0] if painted else None
+    anchors = [edit.anchor for edit in edits]
+    floor = None if all(torch.equal(anchors[0], a) for a in anchors) else noise_floor(anchors)[0, 0]
     return SeedAgreement(float(seed_agreement(edits)), agreement_map(edits)[0, 0], floor)
 
 
