@@ -6,7 +6,7 @@
     python experiments/isic_judge.py again              a second run of the default: results/isic_again*
     python experiments/isic_judge.py curve              flips against distance, along each change
     python experiments/isic_judge.py equal              the default's change shrunk to what `dip` reaches: results/isic_equal.json
-    python experiments/isic_judge.py seeds              agreement of three seeds, and their noise floor
+    python experiments/isic_judge.py seeds              agreement of two or three seeds, and their noise floor
     python experiments/isic_judge.py sheet              the first 12 lesions of the list as images
 
 Rows of which no counterfactuals are at hand are kept as they were measured. Each oracle's flips are counted over the
@@ -251,7 +251,7 @@ def equal() -> None:
 
 
 def seeds() -> None:
-    """Overlap of the strongest changed tenth over three seeds, and the share of the change above the anchors' noise floor.
+    """Overlap of the strongest changed tenth over two or three seeds, and the share of the change above the anchors' noise floor.
 
     Entries of methods whose runs are not at hand are kept.
     """
@@ -259,8 +259,8 @@ def seeds() -> None:
     before = {e["method"]: e for e in json.loads(path.read_text())} if path.exists() else {}
     for method in [m.name for m in METHODS["seeds"]] + FORMER["seeds"]:
         runs = [{(i, int(f.target)): f for i, f in read(method, seed)} for seed in range(3)]
-        rows = []
-        for key in sorted(set(runs[0]) & set(runs[1]) & set(runs[2])):
+        runs, rows = [run for run in runs if run], []
+        for key in sorted(set.intersection(*map(set, runs))) if len(runs) > 1 else ():
             edits = [run[key] for run in runs]
             floor, size = noise_floor([e.anchor for e in edits]), edits[0].difference.abs().mean(1, keepdim=True)
             rows.append(
@@ -269,7 +269,7 @@ def seeds() -> None:
             )  # fmt: skip
         frame = pd.DataFrame(rows)
         if rows:
-            entries.append({"method": method, "n": len(frame), **{c: interval(frame[c]) for c in frame}})
+            entries.append({"method": method, "n": len(frame), "seeds": len(runs), **{c: interval(frame[c]) for c in frame}})
         elif method in before:
             entries.append(before[method])
     write_json(path, entries)
