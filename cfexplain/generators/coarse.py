@@ -28,7 +28,7 @@ class Coarse:
     Shape:
         that of the other generator, for a query reduced to (1, 3, ceil(h / 2), ceil(w / 2)) by averaging.
 
-    Source: ours; experiments/pretrained_prior.py measures it together with the pretrained prior.
+    Source: ours; experiments/results/pretrained_prior.md, together with the pretrained prior.
 
     Example:
         >>> coarse, rng = Coarse(), torch.Generator().manual_seed(0)

@@ -34,7 +34,7 @@ class Pretrained:
         ValueError: (by `build`) the weights are of another network.
 
     Source: ours. The shipped weights have learned the ISIC 2017 training images (CC0), without labels:
-    experiments/pretrained_prior.py, where their gain over random ones is measured.
+    experiments/pretrained_prior.py; what they bring: experiments/results/pretrained_prior.md.
 
     Example:
         >>> generator, rng = Pretrained(), torch.Generator().manual_seed(0)

@@ -38,7 +38,7 @@ def pretrain(
     Returns:
         The network; `Pretrained` starts from its weights.
 
-    Source: ours (experiments/pretrained_prior.py measures what it brings). Per-image normalisation takes a picture's
+    Source: ours (experiments/results/pretrained_prior.md: what it brings). Per-image normalisation takes a picture's
     mean and contrast away, so the reconstruction stays near 20 dB; only differences to it are used.
     """
     rng = torch.Generator().manual_seed(seed)

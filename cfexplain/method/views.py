@@ -147,7 +147,7 @@ def points(rng: torch.Generator) -> SobolEngine:
     """A scrambled Sobol sequence (Owen 1998) of the parameters of a view.
 
     Any few consecutive points cover all parameters more evenly than random ones, so the gradient averaged over the
-    views of a step, and over the views of some steps, has less noise (experiments/pretrained_prior.py).
+    views of a step, and over the views of some steps, has less noise (test_views.py).
     """
     return SobolEngine(DIMENSIONS, scramble=True, seed=int(torch.randint(2**31, (), generator=rng)))
 
